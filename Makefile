@@ -1,0 +1,36 @@
+# make run: set up and open the app · make test: set up and test · make lint · make bench · make screenshots · make clean
+PYTHON ?= python3
+# Tests with a real engine run one after the other; those without one run beside them.
+WORKERS ?= -n 2
+BIN := .venv/bin
+SETUP = $(PYTHON) scripts/setup.py
+
+.PHONY: help run test lint bench screenshots clean
+
+help:
+	@head -1 Makefile | cut -c3-
+
+run:
+	@$(SETUP) run
+	@$(BIN)/python app.py
+
+test:
+	@$(SETUP) test
+	$(BIN)/python -m pytest $(WORKERS) $(ARGS)
+
+lint:
+	@$(SETUP) lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench:
+	@$(SETUP) test
+	$(BIN)/python -m benchmarks $(ARGS)
+
+screenshots:
+	@$(SETUP) test
+	$(BIN)/python scripts/screenshots.py $(ARGS)
+
+clean:
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
