@@ -1,0 +1,115 @@
+"""The database behind the store: connections, foreign errors translated, and the pictures kept once each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from vqa.answers import Json
+from vqa.errors import StoreError
+from vqa.images import ImagePayload
+from vqa.store.tables import chat_messages, images, metadata, runs
+
+
+class Database:
+    """Opens the database, keeps the pictures, and lets no foreign error out."""
+
+    def __init__(self, address: str) -> None:
+        """Opens, and if need be creates, the database at an SQLAlchemy address.
+
+        Raises:
+            StoreError: it cannot be created or opened.
+        """
+        self._address = address
+        try:
+            url = sa.make_url(address)
+            if url.drivername.startswith("sqlite") and url.database and url.database != ":memory:":
+                Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+            self._engine = sa.create_engine(url, json_serializer=_dumps, pool_pre_ping=True)
+            if url.drivername.startswith("sqlite"):
+                sa.event.listen(self._engine, "connect", _sqlite_settings)
+            metadata.create_all(self._engine)
+        except (SQLAlchemyError, OSError, ModuleNotFoundError) as problem:
+            raise self._error(problem) from problem
+
+    def close(self) -> None:
+        """Closes all connections."""
+        self._engine.dispose()
+
+    def put_image(self, image: ImagePayload) -> str:
+        """Stores a picture once; returns its SHA-256."""
+        values = {name: value for name, value in asdict(image).items() if name in images.c}
+        with self._begin() as connection:
+            known = connection.execute(sa.select(images.c.sha256).where(images.c.sha256 == image.sha256)).first()
+            if known is None:
+                connection.execute(sa.insert(images).values({**values, "sha256": image.sha256}))
+        return image.sha256
+
+    def image(self, sha256: str) -> ImagePayload:
+        """Returns a stored picture.
+
+        Raises:
+            StoreError: there is none with this hash.
+        """
+        with self._connect() as connection:
+            row = connection.execute(sa.select(images).where(images.c.sha256 == sha256)).mappings().first()
+        if row is None:
+            raise StoreError("image_not_stored", sha256=sha256)
+        values = {name: value for name, value in row.items() if name != "sha256"}
+        return ImagePayload(**{**values, "notes": tuple(values["notes"])})
+
+    def _drop_unused_images(self, connection: sa.Connection, candidates: set[str]) -> None:
+        """Deletes those of the pictures that no run's plan and no message names any more."""
+        if not candidates:
+            return
+        used: set[str] = set()
+        for column in (runs.c.plan, chat_messages.c.message):
+            for holder in connection.execute(sa.select(column)).scalars():
+                used.update(holder.get("images", ()))
+        connection.execute(sa.delete(images).where(images.c.sha256.in_(candidates - used)))
+
+    @contextmanager
+    def _begin(self) -> Iterator[sa.Connection]:
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except SQLAlchemyError as problem:
+            raise self._error(problem) from problem
+
+    @contextmanager
+    def _connect(self) -> Iterator[sa.Connection]:
+        try:
+            with self._engine.connect() as connection:
+                yield connection
+        except SQLAlchemyError as problem:
+            raise self._error(problem) from problem
+
+    def _error(self, problem: Exception) -> StoreError:
+        cause = problem.orig if isinstance(problem, DBAPIError) else problem
+        place = sa.make_url(self._address).render_as_string() if "://" in self._address else self._address
+        if "full" in str(cause).lower() or getattr(cause, "errno", None) == 28:
+            return StoreError("disk_full", path=place)
+        return StoreError("store_unusable", path=place, reason=str(cause))
+
+    def _update(self, table: sa.Table, row_id: str, values: dict[str, Json]) -> None:
+        with self._begin() as connection:
+            if not connection.execute(sa.update(table).where(table.c.id == row_id).values(values)).rowcount:
+                raise StoreError("run_missing" if table is runs else "chat_missing", run=row_id, chat=row_id)
+
+
+def _dumps(value: Json) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _sqlite_settings(connection: Any, _: object) -> None:
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "busy_timeout=10000"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
