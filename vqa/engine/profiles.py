@@ -1,0 +1,43 @@
+"""The engine profiles that the determinism lab compares: flags and variables, and where each can run. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vqa.engine.machine import Machine
+
+BATCH_INVARIANT = "VLLM_BATCH_INVARIANT"
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A named set of vLLM flags and environment variables laid over a spec."""
+
+    name: str
+    flags: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    capability: float | None = None
+    """Lowest NVIDIA compute capability that it needs; None when it runs anywhere."""
+
+    def available(self, machine: "Machine") -> str | None:
+        """Returns None when the profile can run on `machine`, else the text key of the reason why not."""
+        if self.capability is None:
+            return None
+        if machine.device != "cuda":
+            return "engine.profile_needs_gpu"
+        if any(gpu.capability < self.capability for gpu in machine.gpus):
+            return "engine.profile_needs_capability"
+        return None
+
+
+_TRITON = ("--attention-backend=TRITON_ATTN",)
+_ALL = (
+    Profile("default"),
+    Profile("no-prefix-cache", ("--no-enable-prefix-caching",)),
+    Profile("batch-invariant", (), {BATCH_INVARIANT: "1"}, capability=8.0),
+    Profile("batch-invariant-triton", _TRITON, {BATCH_INVARIANT: "1"}, capability=8.0),
+    Profile("serial", ("--max-num-seqs=1",)),
+    Profile("float32", ("--dtype=float32",)),
+)
+PROFILES: Mapping[str, Profile] = {profile.name: profile for profile in _ALL}

@@ -1,0 +1,81 @@
+"""What is written down about a started engine, so that the next process on this data folder finds it again."""
+
+import contextlib
+import json
+import os
+import tempfile
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from vqa.engine.process import Group, Identity, Member
+from vqa.engine.spec import EngineSpec
+
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Record:
+    """One started engine; `identity.pid` is 0 from just before the spawn until just after it."""
+
+    generation: int
+    spec: EngineSpec
+    identity: Identity
+    started: float
+    members: tuple[Member, ...] = ()
+    ready_at: float | None = None
+    vllm_version: str | None = None
+    takes_images: bool | None = None
+
+    def with_group(self, group: Group) -> "Record":
+        """Returns the record with the processes of `group` as they are known now."""
+        return replace(self, identity=group.identity, members=group.members)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes `value` so that a reader sees the old file or the new one, never a part; readable by the user alone.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump(value, file, ensure_ascii=False, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def save(path: Path, record: Record) -> None:
+    """Writes the record.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    plain = asdict(record) | {"version": _VERSION, "spec": record.spec.to_dict()}
+    write_json(path, plain)
+
+
+def load(path: Path) -> Record | None:
+    """Returns the record, or None when there is none that can be read."""
+    try:
+        plain = json.loads(path.read_text(encoding="utf-8"))
+        if plain.pop("version") != _VERSION:
+            return None
+        plain["spec"] = EngineSpec.from_dict(plain["spec"])
+        plain["identity"] = Identity(**plain["identity"])
+        plain["members"] = tuple(Member(**member) for member in plain["members"])
+        return Record(**plain)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def clear(path: Path) -> None:
+    """Removes the record; it may be gone already."""
+    with contextlib.suppress(OSError):
+        path.unlink(missing_ok=True)
