@@ -1,0 +1,241 @@
+"""The process that downloads one model: `python -m vqa.models.child`, a request on stdin, reports as JSON lines.
+
+It ends by itself when whoever started it is gone (stdin closes), and any signal may end it at any time: what arrived
+stays and is resumed. Nobody but `vqa.models.download` starts it.
+"""
+
+import json
+import os
+import shutil
+import sys
+import threading
+import time
+import traceback
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TextIO
+
+import psutil
+from filelock import FileLock, Timeout
+
+from vqa.errors import VQAError
+from vqa.models import listing as notes
+from vqa.models.hubs import Hub, Request, Trouble, open_hub, remove_stale_locks, trouble_of
+from vqa.models.listing import Listing
+from vqa.models.local import lock_file
+from vqa.models.verify import Differences, measure, verify
+
+REPORT_SECONDS = 0.2
+_ROUNDS = 2
+"""A client can report success with files missing, so what lacks is fetched once more before we give up."""
+_LEAST_MARGIN, _MOST_MARGIN = 32 * 1024**2, 1024**3
+
+
+class _GivenUpError(Exception):
+    def __init__(self, trouble: Trouble) -> None:
+        self.trouble = trouble
+        super().__init__(trouble.code)
+
+
+class _Reporter:
+    """Writes one JSON object a line; ends the process when nobody reads any more."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._lock = threading.Lock()
+
+    def __call__(self, **values: Any) -> None:
+        try:
+            with self._lock:
+                self._out.write(json.dumps(values) + "\n")
+                self._out.flush()
+        except (OSError, ValueError):
+            os._exit(3)
+
+
+def main() -> None:
+    """Reads the request, downloads, reports; the exit status is 0 when the model is complete."""
+    report = _Reporter(_own_stdout())
+    request = json.loads(sys.stdin.readline())
+    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    try:
+        _download(request, report)
+    except _GivenUpError as ended:
+        report(event="failed", code=ended.trouble.code, values=ended.trouble.values)
+    except VQAError as problem:
+        report(event="failed", code=problem.code, values={name: str(value) for name, value in problem.values.items()})
+    except BaseException as problem:
+        traceback.print_exc()
+        trouble = trouble_of(problem)
+        report(event="failed", code=trouble.code, values=trouble.values)
+    else:
+        report(event="complete")
+        os._exit(0)  # The clients' own threads must not hold up the end.
+    os._exit(1)
+
+
+def _own_stdout() -> TextIO:
+    """Returns stdout for our reports alone: what the clients print goes to stderr."""
+    ours = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return ours
+
+
+def _end_with_parent(parent: int) -> None:
+    """Ends this process when stdin closes or the parent changes; a pipe alone could be held open by a sibling."""
+
+    def watch_pipe() -> None:
+        while os.read(0, 1024):
+            pass
+        os._exit(3)
+
+    threading.Thread(target=watch_pipe, daemon=True).start()
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(3)
+
+
+def _download(request: dict[str, Any], report: _Reporter) -> None:
+    folder = Path(request["folder"])
+    source, revision = request["source"], request["revision"]
+    report(event="state", state="listing")
+    hub = open_hub(source, Request(request["model_id"], revision, request["endpoint"], request["token"]))
+    commit, every = hub.list()
+    files, left_out = notes.choose(every, all_files=request["all_files"])
+    wanted = Listing(request["model_id"], source, revision, commit, files, left_out)
+    report(event="listing", files_total=len(files), bytes_total=wanted.total_bytes, commit=commit)
+    lock = _lock(folder, wanted, report)
+    try:
+        complete = notes.read_complete(folder)
+        if complete and complete.fingerprint == wanted.fingerprint and not verify(folder, complete):
+            return
+        _check_space(folder, wanted)
+        _remove_outdated(folder, wanted)
+        notes.write_planned(folder, wanted)
+        _fetch_and_verify(hub, folder, wanted, request["workers"], report)
+        notes.write_complete(folder, replace(wanted, date=datetime.now(UTC).isoformat(timespec="seconds")))
+        _clean_up(folder)
+    finally:
+        _owner_file(folder).unlink(missing_ok=True)
+        lock.release()
+
+
+def _lock(folder: Path, wanted: Listing, report: _Reporter) -> FileLock:
+    """Returns the folder's lock, held; waits for another download into the same folder and shows how far that is."""
+    lock = FileLock(lock_file(folder))
+    while True:
+        try:
+            lock.acquire(timeout=REPORT_SECONDS)
+        except Timeout:
+            report(event="state", state="waiting", holder=_holder(folder), **_measured(folder, wanted))
+        else:
+            break
+    _owner_file(folder).write_text(json.dumps({"pid": os.getpid()}), encoding="utf-8")
+    remove_stale_locks(folder)
+    return lock
+
+
+def _owner_file(folder: Path) -> Path:
+    return folder / notes.NOTES / "owner.json"
+
+
+def _holder(folder: Path) -> int | None:
+    try:
+        pid = int(json.loads(_owner_file(folder).read_text(encoding="utf-8"))["pid"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return pid if psutil.pid_exists(pid) else None
+
+
+def _check_space(folder: Path, wanted: Listing) -> None:
+    lacking = wanted.total_bytes - measure(folder, wanted).bytes
+    margin = min(max(_LEAST_MARGIN, wanted.total_bytes // 100), _MOST_MARGIN) if lacking else 0
+    free = shutil.disk_usage(folder).free
+    if lacking + margin > free:
+        raise _GivenUpError(Trouble("model_disk_full", {"needed": lacking + margin, "free": free}))
+
+
+def _remove_outdated(folder: Path, wanted: Listing) -> None:
+    """Removes files of an earlier version that the hub no longer has: an old shard must not be loaded with new ones."""
+    before = notes.read_complete(folder) or notes.read_planned(folder)
+    kept = {file.path for file in wanted.files}
+    for file in before.files if before else ():
+        if file.path not in kept and notes.safe_path(file.path):
+            (folder / file.path).unlink(missing_ok=True)
+
+
+def _fetch_and_verify(hub: Hub, folder: Path, wanted: Listing, workers: int, report: _Reporter) -> None:
+    differences = Differences()
+    for _ in range(_ROUNDS):
+        _fetch(hub, folder, wanted, workers, report)
+        differences = _verify(folder, wanted, report)
+        if not differences:
+            return
+        for path in differences.corrupt:
+            (folder / path).unlink(missing_ok=True)
+    if differences.corrupt:
+        raise _GivenUpError(Trouble("model_corrupt", {"files": list(differences.corrupt)}))
+    raise _GivenUpError(Trouble("model_files_missing", {"files": list(differences.missing)}))
+
+
+def _fetch(hub: Hub, folder: Path, wanted: Listing, workers: int, report: _Reporter) -> None:
+    """Fetches while another thread tells how many bytes lie on disk."""
+    done = threading.Event()
+
+    def tell() -> None:
+        report(event="state", state="downloading", **_measured(folder, wanted))
+
+    def keep_telling() -> None:
+        while not done.wait(REPORT_SECONDS):
+            tell()
+
+    tell()
+    teller = threading.Thread(target=keep_telling, daemon=True)
+    teller.start()
+    try:
+        hub.fetch(folder, wanted, workers)
+    except Exception as problem:
+        trouble = trouble_of(problem)
+        if trouble.code != "model_disk_full":
+            raise
+        traceback.print_exc()
+        lacking = wanted.total_bytes - measure(folder, wanted).bytes
+        free = shutil.disk_usage(folder).free
+        raise _GivenUpError(replace(trouble, values={"needed": lacking, "free": free})) from problem
+    finally:
+        done.set()
+        teller.join()
+        tell()
+
+
+def _verify(folder: Path, wanted: Listing, report: _Reporter) -> Differences:
+    last = 0.0
+
+    def verified(count: int) -> None:
+        nonlocal last
+        if time.monotonic() - last > REPORT_SECONDS:
+            last = time.monotonic()
+            report(event="state", state="verifying", bytes_verified=count)
+
+    report(event="state", state="verifying", bytes_verified=0, **_measured(folder, wanted))
+    return verify(folder, wanted, verified)
+
+
+def _measured(folder: Path, wanted: Listing) -> dict[str, Any]:
+    now = measure(folder, wanted)
+    return {"files_done": now.files, "bytes_done": now.bytes, "current_files": now.partial[:8]}
+
+
+def _clean_up(folder: Path) -> None:
+    """Removes what only the download itself needed."""
+    for name in ("hub", "partial"):
+        shutil.rmtree(folder / notes.NOTES / name, ignore_errors=True)
+    shutil.rmtree(folder / ".cache" / "huggingface", ignore_errors=True)
+    cache = folder / ".cache"
+    if cache.is_dir() and not any(cache.iterdir()):
+        cache.rmdir()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""What a hub says a model consists of, and the notes about it that lie in the model's folder; knows no network."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from fnmatch import fnmatch
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+from vqa.errors import ModelError
+
+NOTES = ".vqa"
+"""The folder of our own notes inside a model's folder."""
+_PLANNED, _COMPLETE = "listing.json", "complete.json"
+_OTHER_FORMATS = (
+    "onnx/*", "*.onnx", "*.onnx_data", "*.gguf", "*.h5", "*.msgpack", "*.tflite", "*.ot", "coreml/*", "openvino/*",
+    "*.mlpackage/*", "pytorch_model*.bin", "*.pth", "consolidated*.safetensors", "original/*",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class HubFile:
+    """One file of a listing; hashes as the hub gives them, None where it gives none."""
+
+    path: str
+    size: int
+    sha256: str | None = None
+    git_sha1: str | None = None
+    """Git's own blob hash: over a header and the bytes."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """All files that make a model complete, and which model they are."""
+
+    model_id: str
+    source: str
+    revision: str | None
+    commit: str | None
+    files: tuple[HubFile, ...]
+    left_out: tuple[str, ...] = ()
+    """Files of the hub that nobody here can use: the same weights in other programs' formats."""
+    date: str | None = None
+    """When the download was complete (ISO 8601, UTC)."""
+
+    @property
+    def total_bytes(self) -> int:
+        """The size of all files together."""
+        return sum(file.size for file in self.files)
+
+    @property
+    def fingerprint(self) -> str:
+        """A SHA-256 over paths, sizes and hashes: the same for the same files."""
+        lines = sorted(f"{file.path}\0{file.size}\0{file.sha256 or file.git_sha1}" for file in self.files)
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns plain values; `from_json` reads them back."""
+        return {"version": 1, "fingerprint": self.fingerprint, **asdict(self)}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> "Listing":
+        """Returns what `to_json` wrote; a KeyError or TypeError when it is something else."""
+        known = {key: value[key] for key in ("model_id", "source", "revision", "commit", "date")}
+        files = tuple(HubFile(**file) for file in value["files"])
+        return cls(files=files, left_out=tuple(value["left_out"]), **known)
+
+
+def choose(files: Iterable[HubFile], *, all_files: bool = False) -> tuple[tuple[HubFile, ...], tuple[str, ...]]:
+    """Returns (files to fetch, paths left out): with safetensors there, the same weights in other formats stay out.
+
+    Raises:
+        ModelError: the listing is empty, or a path in it would leave the model's folder.
+    """
+    every = sorted(files, key=lambda file: file.path)
+    for file in every:
+        if not safe_path(file.path):
+            raise ModelError("model_unsafe_listing", path=file.path)
+    if not every:
+        raise ModelError("model_listing_empty")
+    if all_files or not any(fnmatch(file.path, "*.safetensors") and "/" not in file.path for file in every):
+        return tuple(every), ()
+    wanted = [file for file in every if not any(fnmatch(file.path, pattern) for pattern in _OTHER_FORMATS)]
+    kept = {file.path for file in wanted}
+    return tuple(wanted), tuple(file.path for file in every if file.path not in kept)
+
+
+def safe_path(path: str) -> bool:
+    """Returns whether a path of a listing stays inside the model's folder, on any system, and off our notes."""
+    parts = path.replace("\\", "/").split("/")
+    anchored = PurePosixPath(path).is_absolute() or any(PureWindowsPath(part).drive for part in parts)
+    return bool(path) and not anchored and not {"", ".", ".."} & set(parts) and parts[0] != NOTES and "\0" not in path
+
+
+def notes_folder(folder: Path) -> Path:
+    """Returns the folder of our notes about the model in `folder`."""
+    return folder / NOTES
+
+
+def read_complete(folder: Path) -> Listing | None:
+    """Returns the completion mark; None when the folder holds none, so that nothing is known to be complete."""
+    return _read(folder / NOTES / _COMPLETE)
+
+
+def read_planned(folder: Path) -> Listing | None:
+    """Returns what a download into the folder set out to fetch; None when none was begun."""
+    return _read(folder / NOTES / _PLANNED)
+
+
+def write_planned(folder: Path, listing: Listing) -> None:
+    """Notes what is about to be fetched and takes back an earlier completion mark."""
+    (folder / NOTES / _COMPLETE).unlink(missing_ok=True)
+    _write(folder / NOTES / _PLANNED, listing)
+
+
+def write_complete(folder: Path, listing: Listing) -> None:
+    """Puts the completion mark, at once or not at all."""
+    _write(folder / NOTES / _COMPLETE, listing)
+
+
+def _read(path: Path) -> Listing | None:
+    try:
+        return Listing.from_json(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _write(path: Path, listing: Listing) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        with beside.open("w", encoding="utf-8") as out:
+            json.dump(listing.to_json(), out, ensure_ascii=False, indent=1)
+            out.flush()
+            os.fsync(out.fileno())
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)

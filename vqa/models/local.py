@@ -1,0 +1,261 @@
+"""The models on this machine: the bundled one, downloads, own checkpoint folders; knows no hub."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from vqa.engine.folder import check_folder
+from vqa.errors import ModelError, VQAError
+from vqa.models.catalog import DEMO_ID, find, suggestions
+from vqa.models.ids import Source, check_id, folder_of, hub_of, split_revision, with_revision
+from vqa.models.listing import notes_folder, read_complete, read_planned
+from vqa.models.probe import PROBE_ID, ensure_probe
+from vqa.models.verify import measure
+from vqa.settings import DEMO_MODEL, Settings
+from vqa.text import Language, t
+
+__all__ = ["InUseError", "LocalModel", "LocalState", "NeedsDownload", "check_folder", "delete", "list_local", "resolve"]
+
+
+class LocalState(StrEnum):
+    """What is known of a model's folder."""
+
+    BUNDLED = "bundled"
+    COMPLETE = "complete"
+    INCOMPLETE = "incomplete"
+    OWN = "own"
+
+
+@dataclass(frozen=True)
+class LocalModel:
+    """One model on this machine; sizes in bytes.
+
+    Attributes:
+        id: what to call it, another for each: the hub's id with the revision if one was asked for
+            (`owner/name@revision`), "demo", the folder's name; the folder's path where that name is taken.
+        bytes: what it takes on disk.
+        total_bytes: what it will take when complete; None when that is not known.
+        problem: the error code of why an own folder cannot be served; None when it can.
+    """
+
+    id: str
+    path: Path
+    bytes: int
+    state: LocalState
+    architecture: str | None = None
+    source: str | None = None
+    revision: str | None = None
+    total_bytes: int | None = None
+    date: str | None = None
+    problem: VQAError | None = None
+
+
+class InUseError(ModelError):
+    """The engine works with the model; its texts stand with the other words about models."""
+
+    def message(self, language: Language = "en") -> str:
+        """Returns which engine it is."""
+        return t("models.in_use", language, **self.values)
+
+    def hint(self, language: Language = "en") -> str:
+        """Returns how to free the model."""
+        return t("models.in_use_hint", language, **self.values)
+
+
+@dataclass(frozen=True)
+class NeedsDownload:
+    """A model that is not (completely) on this machine yet."""
+
+    model_id: str
+    """With its revision, if it has one: `owner/name@revision`."""
+    folder: Path
+    source: Source
+    revision: str | None
+    begun_bytes: int = 0
+    """How much of it is already there from a download that did not end."""
+
+
+def list_local(settings: Settings) -> list[LocalModel]:
+    """Returns the bundled model, then everything in the models folder and the configured own folder, by id."""
+    found = {path: _describe(path) for path in _folders(settings.models_path)}
+    if settings.model and (own := _folder(settings.model)) and own not in found:
+        found[own] = _describe(own)
+    bundled = [_describe(DEMO_MODEL, DEMO_ID, LocalState.BUNDLED)] if DEMO_MODEL.is_dir() else []
+    return _told_apart(bundled + sorted(found.values(), key=lambda model: (model.id.lower(), str(model.path))))
+
+
+def _told_apart(models: list[LocalModel]) -> list[LocalModel]:
+    """Returns `models` with the path for the id of all but the first of one name."""
+    seen: set[str] = set()
+    unique = []
+    for model in models:
+        unique.append(replace(model, id=str(model.path)) if model.id in seen else model)
+        seen.add(model.id)
+    return unique
+
+
+def resolve(settings: Settings, model: str) -> Path | NeedsDownload:
+    """Returns the folder to serve for `model`, or what has to be downloaded first.
+
+    "" and "demo" mean the bundled model, "probe" the sensitivity probe (written when it is not there), an existing
+    folder itself, `owner/name@revision` a downloaded model; without a revision, in that of the settings.
+
+    Raises:
+        VQAError: the folder cannot be served, or the id is none.
+    """
+    wanted = model.strip()
+    if wanted in {"", DEMO_ID}:
+        check_folder(DEMO_MODEL)
+        return DEMO_MODEL
+    if wanted == PROBE_ID:
+        return ensure_probe(settings.models_path)
+    if path := _folder(wanted) or (Path(wanted) if _looks_like_path(wanted) else None):
+        if read_planned(path) and not read_complete(path):
+            raise ModelError("model_incomplete", id=wanted, path=path)
+        check_folder(path)
+        return path.resolve()
+    entry, (name, named) = find(wanted), split_revision(wanted)
+    model_id, revision = check_id(entry.id if entry else name), named or settings.revision
+    folder = folder_of(settings, model_id, revision)
+    complete = read_complete(folder)
+    if complete and measure(folder, complete).files == len(complete.files):
+        return folder.resolve()
+    planned = read_planned(folder)
+    begun = measure(folder, planned).bytes if planned else 0
+    source: Source = hub_of(planned.source if planned else None) or settings.source
+    return NeedsDownload(with_revision(model_id, revision), folder, source, revision, begun)
+
+
+def delete(settings: Settings, model_id: str) -> int:
+    """Removes a downloaded model or an own folder inside the models folder; returns the bytes freed.
+
+    Raises:
+        ModelError: there is none of that id, it lies elsewhere (we delete nothing outside the models folder), a
+            download into it is under way, or the engine serves it (InUseError).
+    """
+    models = {model.id: model for model in list_local(settings)}
+    chosen = models.get(model_id) or next((each for each in models.values() if str(each.path) == model_id), None)
+    if chosen is None:
+        near = ", ".join(suggestions(model_id)) or ", ".join(models) or "-"
+        raise ModelError("model_not_local", id=model_id, known=near)
+    home = settings.models_path.resolve()
+    if chosen.state is LocalState.BUNDLED or home not in chosen.path.resolve().parents or chosen.path.is_symlink():
+        raise ModelError("model_delete_outside", id=model_id, path=chosen.path, home=home)
+    _check_unused(settings, chosen)
+    freed = _disk_usage(chosen.path)
+    lock = FileLock(lock_file(chosen.path))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise ModelError("model_busy", id=model_id) from None
+    try:
+        shutil.rmtree(chosen.path)
+    except OSError as problem:
+        raise ModelError("model_delete_failed", path=chosen.path, reason=str(problem)) from problem
+    finally:
+        lock.release()
+    if chosen.path.parent != home and not any(chosen.path.parent.iterdir()):
+        chosen.path.parent.rmdir()
+    return freed
+
+
+def _check_unused(settings: Settings, model: LocalModel) -> None:
+    """Refuses to take away what the engine of these settings serves, loads or is about to start again."""
+    from vqa.engine.access import in_use  # the child that downloads needs none of it
+
+    now = in_use(settings)
+    if now and now.spec and Path(now.spec.model).resolve() == model.path.resolve():
+        raise InUseError("model_in_use", id=model.id, address=now.base_url or now.spec.base_url, pid=now.pid or "-")
+
+
+def lock_file(folder: Path) -> Path:
+    """Returns the lock that a download into `folder` holds; the operating system frees it when its holder dies."""
+    notes = notes_folder(folder)
+    notes.mkdir(parents=True, exist_ok=True)
+    return notes / "lock"
+
+
+def _folder(text: str) -> Path | None:
+    """Returns the folder that `text` names, or None: also for what cannot be a path, or is too long for one."""
+    try:
+        path = Path(text).expanduser()
+        return path if path.is_dir() else None
+    except (OSError, RuntimeError):
+        return None
+
+
+def _looks_like_path(text: str) -> bool:
+    name, _ = split_revision(text)
+    return text.startswith((".", "/", "~")) or name.count("/") > 1 or (os.sep != "/" and os.sep in text)
+
+
+def _folders(home: Path) -> Iterator[Path]:
+    """Yields model folders at most two levels deep: `name` or `owner/name`."""
+    for first in sorted(_subfolders(home)):
+        if _is_model(first):
+            yield first
+        else:
+            yield from (second for second in sorted(_subfolders(first)) if _is_model(second))
+
+
+def _subfolders(path: Path) -> list[Path]:
+    try:
+        return [each for each in path.iterdir() if each.is_dir() and not each.name.startswith(".")]
+    except OSError:
+        return []
+
+
+def _is_model(path: Path) -> bool:
+    return (path / "config.json").is_file() or read_planned(path) is not None
+
+
+def _describe(path: Path, model_id: str | None = None, state: LocalState | None = None) -> LocalModel:
+    complete, planned = read_complete(path), read_planned(path)
+    listing = complete or planned
+    problem: VQAError | None = None
+    if state is None:
+        whole = complete is not None and measure(path, complete).files == len(complete.files)
+        state = LocalState.COMPLETE if whole else LocalState.INCOMPLETE if listing else LocalState.OWN
+    if state is LocalState.OWN:
+        try:
+            check_folder(path)
+        except VQAError as found:
+            problem = found
+    return LocalModel(
+        id=model_id or (with_revision(listing.model_id, listing.revision) if listing else path.name),
+        path=path,
+        bytes=_disk_usage(path),
+        state=state,
+        architecture=_architecture(path),
+        source=listing.source if listing else None,
+        revision=listing.revision if listing else None,
+        total_bytes=listing.total_bytes if listing else None,
+        date=complete.date if complete else None,
+        problem=problem,
+    )
+
+
+def _architecture(path: Path) -> str | None:
+    try:
+        names = json.loads((path / "config.json").read_text(encoding="utf-8")).get("architectures")
+        return str(names[0]) if names else None
+    except (OSError, ValueError, AttributeError, TypeError, IndexError, KeyError):
+        return None
+
+
+def _disk_usage(path: Path) -> int:
+    total = 0
+    for folder, _, names in os.walk(path):
+        for name in names:
+            try:
+                status = os.lstat(os.path.join(folder, name))  # noqa: PTH118
+            except OSError:
+                continue
+            total += status.st_size
+    return total
