@@ -1,0 +1,23 @@
+"""The determinism lab: are the answers identical, why not, and what makes them so.
+
+from vqa.lab import repeat
+found = repeat("photo.jpg", "What is this?", n=20, base_url="http://localhost:8000/v1")
+print(found.sentence(), found.rung, found.holds("bitwise"))
+"""
+
+from vqa.lab.api import Repeats, repeat, stream_samples
+from vqa.lab.arms import RunSpec
+from vqa.lab.ladder import Rung, normalize_answer
+from vqa.lab.stats import Summarizer, summarize, summarize_run
+
+__all__ = [
+    "Repeats",
+    "RunSpec",
+    "Rung",
+    "Summarizer",
+    "normalize_answer",
+    "repeat",
+    "stream_samples",
+    "summarize",
+    "summarize_run",
+]

@@ -1,0 +1,67 @@
+"""What a number of repeats lets one say about the flip rate, and how agreement is averaged. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A 95% confidence interval for the share of repeats that differ from the modal answer.
+
+    Repeats in a row are not independent: it holds 'under this load, on this server process' and nowhere else.
+    """
+
+    flips: int
+    comparisons: int
+    low: float
+    high: float
+    method: Literal["one_sided", "clopper_pearson"]
+
+
+def flip_interval(flips: int, comparisons: int) -> Interval:
+    """Returns the interval for `flips` among `comparisons`.
+
+    Without a flip: the one-sided upper bound 1 - 0.05^(1/n), the exact form of the 'rule of three' (Hanley and
+    Lippman-Hand, JAMA 1983). Otherwise the two-sided interval of Clopper and Pearson (Biometrika 1934).
+
+    Raises:
+        ValueError: the counts cannot be.
+    """
+    if not 0 <= flips <= comparisons:
+        raise ValueError(f"{flips} flips in {comparisons} comparisons")
+    if comparisons == 0:
+        return Interval(0, 0, 0.0, 1.0, "one_sided")
+    if flips == 0:
+        return Interval(0, comparisons, 0.0, 1 - (1 - CONFIDENCE) ** (1 / comparisons), "one_sided")
+    from scipy.special import betaincinv
+
+    tail = (1 - CONFIDENCE) / 2
+    low = float(betaincinv(flips, comparisons - flips + 1, tail))
+    high = 1.0 if flips == comparisons else float(betaincinv(flips + 1, comparisons - flips, 1 - tail))
+    return Interval(flips, comparisons, low, high, "clopper_pearson")
+
+
+def agreement(counts: Sequence[int], k: int) -> float:
+    """Returns the chance that k samples drawn without replacement all agree: sum over c of C(n_c,k)/C(N,k).
+
+    The unbiased estimate of total agreement of k repeats from N >= k repeats with class sizes n_c (the counting
+    argument of pass@k, Chen et al., arXiv 2107.03374, applied to TAR of arXiv 2408.04667).
+
+    Raises:
+        ValueError: k is not between 1 and N.
+    """
+    total = sum(counts)
+    if not 1 <= k <= total:
+        raise ValueError(f"k={k} of {total} samples")
+    share = 0.0
+    for count in counts:
+        chance = 1.0
+        for drawn in range(k):
+            chance *= max(count - drawn, 0) / (total - drawn)
+            if not chance:
+                break
+        share += chance
+    return min(share, 1.0)
