@@ -1,0 +1,148 @@
+(() => {
+  "use strict";
+  const onChinese = /\/zh\/?$/.test(location.pathname);
+  const store = (key, value) => { try { if (value === undefined) return localStorage.getItem(key); localStorage.setItem(key, value); } catch (_) { return null; } };
+
+  // Gradio's own words follow navigator.language; let them follow the page.
+  const tag = onChinese ? "zh-CN" : "en";
+  Object.defineProperty(navigator, "language", { get: () => tag, configurable: true });
+  Object.defineProperty(navigator, "languages", { get: () => [tag], configurable: true });
+  const named = () => { if (document.documentElement.lang !== tag) document.documentElement.lang = tag; };
+  named();
+  new MutationObserver(named).observe(document.documentElement, { attributes: true, attributeFilter: ["lang"] });
+
+  // Some of its words know English only; on the Chinese page they are replaced where they appear.
+  const chinese = onChinese ? window.vqaChinese || {} : {};
+  const translate = (root) => {
+    const nodes = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
+    for (let node = root.nodeType === 3 ? root : nodes.nextNode(); node; node = nodes.nextNode()) {
+      const text = chinese[node.nodeValue.trim()];
+      if (text && !node.parentElement.closest(".message-content, textarea, pre, code")) node.nodeValue = text;
+    }
+    const named = root.querySelectorAll ? [root, ...root.querySelectorAll("[aria-label], [title], [placeholder]")] : [];
+    for (const each of named) {
+      for (const name of ["aria-label", "title", "placeholder"]) {
+        const text = each.getAttribute && chinese[each.getAttribute(name)];
+        if (text) each.setAttribute(name, text);
+      }
+    }
+  };
+  const keepChinese = () => {
+    translate(document.body);
+    new MutationObserver((changes) => {
+      for (const change of changes) {
+        if (change.type === "childList") change.addedNodes.forEach((node) => translate(node));
+        else translate(change.target);
+      }
+    }).observe(document.body, {
+      childList: true, subtree: true, characterData: true, attributes: true, attributeFilter: ["aria-label", "title", "placeholder"],
+    });
+  };
+  const once = (start) => { if (document.readyState === "loading") addEventListener("DOMContentLoaded", start); else start(); };
+  if (onChinese) once(keepChinese);
+
+  // A picture list's upload button holds a second button in it, which neither a screen reader nor Enter gets through:
+  // the inner one is switched off, and the outer one opens the file dialog.
+  // And its camera button is named by the key of a text that Gradio lacks.
+  const mend = () => {
+    document.querySelectorAll(".vqa-gallery button button:not(:disabled)").forEach((inner) => { inner.disabled = true; });
+    document.querySelectorAll('[aria-label="common.webcam"]').forEach((each) => { each.ariaLabel = each.title = "Capture from camera"; });
+  };
+  once(() => { mend(); new MutationObserver(mend).observe(document.body, { childList: true, subtree: true }); });
+  // A browser says nothing when the file chosen is the one chosen before, and Gradio never forgets that one.
+  addEventListener("click", (event) => { if (event.target.matches?.("input[type=file]")) event.target.value = ""; }, true);
+
+  addEventListener("click", (event) => {
+    const outer = event.target.matches?.("input") ? null : event.target.closest?.(".vqa-gallery button:has(button)");
+    if (outer) outer.querySelector("input[type=file]")?.click();
+  });
+
+  // Whoever waits for a turn is told how many are before them; Gradio says "queue: 2/3 |", in English alone.
+  const [next, ahead, turn] = window.vqaQueue[onChinese ? "zh" : "en"];
+  const placed = (root) => {
+    const nodes = root.nodeType === 3 ? [root] : [...(root.querySelectorAll?.(".progress-text") || [])].flatMap((each) => [...each.childNodes]);
+    for (const node of nodes) {
+      if (node.nodeType !== 3 || !node.parentElement?.matches(".progress-text")) continue;
+      const guess = node.nodeValue.match(/^(\s*[\d.]+)\/[\d.]+s/); // of how long others took, which says nothing of a queue
+      if (guess) node.nodeValue = `${guess[1]}s`;
+      const found = node.nodeValue.match(/queue: (\d+)\/\d+|processing/);
+      if (found) node.nodeValue = `${!found[1] ? turn : found[1] === "1" ? next : ahead.replace("{n}", found[1] - 1)} · `;
+    }
+  };
+  once(() => new MutationObserver((changes) => {
+    for (const change of changes) {
+      if (change.type === "characterData") placed(change.target); else change.addedNodes.forEach(placed);
+    }
+  }).observe(document.body, { childList: true, subtree: true, characterData: true }));
+
+  // Light or dark: what was chosen here, else the system's.
+  const dark = () => (store("vqa-theme") || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
+  const paint = () => { if (document.body) document.body.classList.toggle("dark", dark()); };
+  const keepTheme = () => {
+    paint();
+    new MutationObserver(() => { if (document.body.classList.contains("dark") !== dark()) paint(); })
+      .observe(document.body, { attributes: true, attributeFilter: ["class"] });
+  };
+  once(keepTheme);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", paint);
+
+  addEventListener("click", (event) => {
+    const on = (name) => event.target.closest && event.target.closest(`[data-vqa="${name}"]`);
+    if (on("language")) {
+      event.preventDefault();
+      const other = onChinese ? "en" : "zh";
+      document.cookie = `vqa-language=${other}; path=/; max-age=31536000; samesite=lax`;
+      const base = location.pathname.replace(/zh\/?$/, "").replace(/\/?$/, "/");
+      const address = new URL((onChinese ? base : base + "zh") + location.search, location.href);
+      address.searchParams.delete("lang");
+      location.assign(address);
+    } else if (event.target.closest && event.target.closest("[data-vqa-tab]")) {
+      event.preventDefault();
+      const tab = document.querySelector(`#tab-${event.target.closest("[data-vqa-tab]").dataset.vqaTab}-button`);
+      if (tab) tab.click();
+    } else if (on("theme")) {
+      store("vqa-theme", dark() ? "light" : "dark");
+      paint();
+    } else if (on("copy")) {
+      const button = on("copy");
+      navigator.clipboard.writeText(button.dataset.text || "").then(() => {
+        button.classList.add("done");
+        setTimeout(() => button.classList.remove("done"), 1500);
+      });
+    }
+  });
+
+  // Running clocks: an element with data-since (seconds since 1970) counts up without asking the server.
+  const clock = (seconds) => {
+    const whole = Math.max(0, Math.floor(seconds));
+    const minutes = Math.floor(whole / 60);
+    return minutes ? `${minutes}:${String(whole % 60).padStart(2, "0")}` : `${whole} s`;
+  };
+  let chat = "";
+  setInterval(() => {
+    // The open conversation stays in the address, so that a reload opens it again.
+    const shown = document.querySelector("[data-chat]");
+    if (shown && shown.dataset.chat !== chat) {
+      chat = shown.dataset.chat;
+      const address = new URL(location.href);
+      if (chat) address.searchParams.set("chat", chat); else address.searchParams.delete("chat");
+      history.replaceState(history.state, "", address);
+    }
+    for (const each of document.querySelectorAll("[data-since]")) {
+      const text = clock(Date.now() / 1000 - Number(each.dataset.since));
+      if (each.textContent !== text) each.textContent = text;
+    }
+  }, 1000);
+
+  // The open tab and the run that it shows stay in the address, so that a reload or a shared link opens them again.
+  addEventListener("click", (event) => {
+    const tab = event.target.closest && event.target.closest('#vqa-tabs button[role="tab"]');
+    const id = tab && (tab.dataset.tabId || tab.id.replace(/-button$/, "").replace(/^tab-/, ""));
+    if (!id) return;
+    const address = new URL(location.href);
+    address.searchParams.set("tab", id);
+    const shown = document.querySelector(`#${id}-progress [data-run]`)?.dataset.run;
+    if (shown) address.searchParams.set("run", shown); else address.searchParams.delete("run");
+    history.replaceState(history.state, "", address);
+  });
+})();

@@ -1,0 +1,45 @@
+"""The page: the only room that imports gradio. Each tab renders and binds; what it shows is made elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vqa.ui.services import Services
+
+REQUESTS_AT_ONCE = 64
+WAITING_AT_MOST = 256
+
+
+@contextmanager
+def show(services: Services) -> Iterator[str]:
+    """Serves the page while the context lasts; yields its address.
+
+    Raises:
+        InputError: the binding is not allowed, or the port is taken.
+    """
+    from vqa.ui.folder import page_folder
+    from vqa.ui.guard import check_port, launch_options
+    from vqa.ui.page import build_ui
+    from vqa.ui.public import forgetting, public_services
+    from vqa.ui.quiet import keep_events_out_of_the_log
+
+    options = launch_options(services.settings)
+    check_port(services.settings)
+    keep_events_out_of_the_log()
+    with page_folder() as folder, ExitStack() as ending:
+        if services.settings.public:
+            handed: Services = public_services(services)
+            ending.enter_context(forgetting(services, folder))
+        else:
+            handed = services
+        demo = build_ui(handed)
+        demo.queue(api_open=False, default_concurrency_limit=REQUESTS_AT_ONCE, max_size=WAITING_AT_MOST)
+        _, address, _ = demo.launch(**options)
+        try:
+            yield address
+        finally:
+            services.downloads.close()
+            demo.close(verbose=False)

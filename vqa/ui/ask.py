@@ -1,0 +1,113 @@
+"""The Ask tab: a conversation with a model about pictures. Renders and binds; what happens is in ask_flow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from vqa.text import Language
+from vqa.ui import compare_tab, conversations, picture_tab, region_tab, tour
+from vqa.ui.ask_flow import AskFlow
+from vqa.ui.ask_parts import AskParts, render
+from vqa.ui.blocks import root
+from vqa.ui.carrier import take_over
+from vqa.ui.examples import load_examples
+from vqa.ui.fit_note import hidden
+from vqa.ui.keeping import Keeper
+from vqa.ui.notices import safely
+from vqa.ui.page_event import sent
+from vqa.ui.picture_flow import PictureFlow
+from vqa.ui.services import Services
+from vqa.ui.visitors import waiting
+
+
+def build(services: Services, lang: Language) -> None:
+    """Fills the tab."""
+    examples = load_examples()
+    keeper = Keeper(None if services.settings.public else services.store)
+    parts, side = render(services, lang, examples)
+    flow = AskFlow(services, lang, parts, keeper, examples)
+    _bind_asking(services, parts, flow, lang)
+    pictures = PictureFlow(services, parts, lang)
+    _bind_pictures(parts, flow, pictures, lang)
+    region_tab.bind(parts, pictures, lang)
+    picture_tab.bind(services, parts, pictures, lang)
+    tour.bind_ask(parts, flow, lang)
+    with side:
+        compare_tab.build(services, lang, parts)
+    if keeper.keeps:
+
+        async def reopen(request: gr.Request) -> Any:
+            chat_id = request.query_params.get("chat")
+            return await flow.open(request.session_hash, chat_id) if chat_id else gr.skip()
+
+        root().load(safely(lang)(reopen), None, parts.outputs(), show_progress="hidden")
+        with side:
+            conversations.build(services, lang, parts, flow)
+
+
+def _bind_asking(services: Services, parts: AskParts, flow: AskFlow, lang: Language) -> None:
+    told, outputs = safely(lang), parts.outputs()
+    shared: dict[str, Any] = {"show_progress": "hidden"} | waiting(services.settings, "ask", parts.composer)
+
+    @told
+    async def send(request: gr.Request, written: Any, conversation: Any, *options: Any) -> Any:
+        async for update in flow.send(written, conversation, *options, request.session_hash):
+            yield update
+
+    @told
+    async def again(data: gr.RetryData, request: gr.Request, conversation: Any, *options: Any) -> Any:
+        async for update in flow.again(data.index, conversation, *options, request.session_hash):
+            yield update
+
+    @told
+    async def edited(data: gr.EditData, request: gr.Request, conversation: Any, *options: Any) -> Any:
+        async for update in flow.edited(data.index, data.value, conversation, *options, request.session_hash):
+            yield update
+
+    @told
+    async def send_fitting(held: Any, written: Any, conversation: Any) -> Any:
+        async for update in flow.send_fitting(held, written, conversation):
+            yield update
+
+    async def stop(request: gr.Request) -> None:
+        await flow.stop(request.session_hash or "")
+
+    with_options = [parts.conversation, *parts.options]
+    parts.composer.submit(send, [parts.composer, *with_options], outputs, **shared)
+    parts.chatbot.retry(again, with_options, outputs, **shared)
+    parts.chatbot.edit(edited, with_options, outputs, **shared)
+    parts.fit.accept.click(send_fitting, [parts.fit.held, parts.composer, parts.conversation], outputs, **shared)
+    parts.fit.dismiss.click(lambda: hidden(parts.fit), None, parts.fit.outputs(), show_progress="hidden")
+    parts.composer.stop(stop, None, None, show_progress="hidden", queue=False)
+    quick: dict[str, Any] = {"show_progress": "hidden"}
+    for button, step in ((parts.earlier, -1), (parts.later, 1)):
+
+        async def turn(request: gr.Request, conversation: Any, step: int = step) -> Any:
+            return await flow.turn(request.session_hash, conversation, step)
+
+        button.click(told(turn), parts.conversation, outputs, **quick)
+
+    async def clear(request: gr.Request) -> Any:
+        return await flow.clear(request.session_hash)
+
+    parts.new.click(told(clear), None, outputs, **quick)
+    parts.chatbot.clear(told(clear), None, outputs, **quick)
+
+
+def _bind_pictures(parts: AskParts, flow: AskFlow, pictures: PictureFlow, lang: Language) -> None:
+    told = safely(lang)
+    quick: dict[str, Any] = {"show_progress": "minimal"}
+    if parts.gallery is not None:
+
+        async def chosen(event: gr.EventData, written: Any) -> Any:
+            return await flow.example(sent(event, "index", int), written)
+
+        parts.gallery.select(told(chosen), parts.composer, [parts.composer], show_progress="hidden")
+    asked, fetching = [parts.fetch.click, parts.address.submit], [parts.carrier, parts.address]
+    for filling in (
+        gr.on(asked, told(pictures.fetch), [parts.address, parts.composer], fetching, **quick),
+        parts.shoot.click(told(pictures.take), [parts.camera, parts.composer], [parts.carrier, parts.camera], **quick),
+    ):
+        take_over(filling, parts.carrier, parts.composer)

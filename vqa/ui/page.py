@@ -1,0 +1,98 @@
+"""Puts the tabs together into one page for each language, with the header and the strip that says who answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+from importlib import import_module
+from typing import Any
+
+import gradio as gr
+
+from vqa.text import LANGUAGES, Language
+from vqa.ui import status, theme
+from vqa.ui.blocks import root
+from vqa.ui.services import Services
+from vqa.ui.text import words
+
+PATHS: dict[Language, str] = {"en": "", "zh": "zh"}
+
+
+@dataclass(frozen=True)
+class TabPlace:
+    """One tab: its id in the address (`?tab=…`), the module whose `build(services, lang)` fills it, who sees it.
+
+    `build` may return a gr.Timer; it ticks only while its tab is open.
+    """
+
+    id: str
+    module: str
+    in_public: bool = True
+
+
+TABS = (
+    TabPlace("ask", "vqa.ui.ask"),
+    TabPlace("repeat", "vqa.ui.repeat"),
+    TabPlace("diagnose", "vqa.ui.diagnose", in_public=False),  # it takes the engine for minutes
+    TabPlace("history", "vqa.ui.history", in_public=False),
+    TabPlace("server", "vqa.ui.server", in_public=False),
+)
+
+
+def build_ui(services: Services) -> gr.Blocks:
+    """Returns the whole app: the English page at `/` and the Chinese one at `/zh`."""
+    keep = round(60 * services.settings.public_keep_minutes) if services.settings.public else 3600
+    demo = gr.Blocks(title=words("en")("ui.title"), analytics_enabled=False, delete_cache=(min(keep, 600), keep))
+    for lang in LANGUAGES:
+        page = demo if not PATHS[lang] else demo.route(lang, PATHS[lang], show_in_navbar=False)
+        with page:
+            build_page(services, lang)
+    return demo
+
+
+def build_page(services: Services, lang: Language) -> None:
+    """Renders one page and binds what belongs to the page as a whole."""
+    tr = words(lang)
+    gr.HTML(_header(tr("ui.title"), tr("ui.subtitle"), lang), elem_id="vqa-header", padding=False)
+    status.build(services, lang)
+    shown = [place for place in TABS if place.in_public or not services.settings.public]
+    timers: dict[str, gr.Timer] = {}
+    with gr.Tabs(elem_id="vqa-tabs") as tabs:
+        for place in shown:
+            with gr.Tab(tr(f"ui.tab_{place.id}"), id=place.id, elem_id=f"tab-{place.id}"):
+                timer = import_module(place.module).build(services, lang)
+            if timer is not None:
+                timers[place.id] = timer
+    known = {place.id for place in shown}
+
+    def ticking(wanted: str | None) -> list[gr.Timer]:
+        return [gr.Timer(active=place == wanted) for place in timers]
+
+    def open_tab(request: gr.Request) -> Any:
+        wanted = request.query_params.get("tab")
+        tab = gr.Tabs(selected=wanted) if wanted in known else gr.skip()
+        return [tab, *ticking(wanted)] if timers else tab  # Gradio takes a list for one output as its value
+
+    def opened(data: gr.SelectData) -> Any:
+        return ticking(str(shown[data.index].id))
+
+    quick: dict[str, Any] = {"show_progress": "hidden", "queue": False}
+    root().load(open_tab, None, [tabs, *timers.values()], **quick)
+    if timers:
+        tabs.select(opened, None, list(timers.values()), **quick)
+
+
+def _header(title: str, subtitle: str, lang: Language) -> str:
+    tr = words(lang)
+    mark = (theme.ASSETS / "icon.svg").read_text(encoding="utf-8").replace("<svg ", '<svg aria-hidden="true" ', 1)
+    other = LANGUAGES[1 - LANGUAGES.index(lang)]
+    return (
+        f'<header class="vqa-header"><div class="mark">{mark}</div>'
+        f"<div class='names'><h1>{escape(title)}</h1><p>{escape(subtitle)}</p></div>"
+        f'<nav><button type="button" class="tour" data-vqa="tour" title="{escape(tr("tour.button_title"))}">'
+        f"{escape(tr('tour.button'))}</button>"
+        f'<a href="./?lang={other}" data-vqa="language" lang="{other}" title="{escape(tr("ui.language_label"))}">'
+        f"{escape(tr('ui.language'))}</a>"
+        f'<button type="button" data-vqa="theme" aria-label="{escape(tr("ui.theme_label"))}" '
+        f'title="{escape(tr("ui.theme_label"))}">◐</button></nav></header>'
+    )
