@@ -1,0 +1,73 @@
+"""The command line: puts the commands together and turns every error into a sentence and an exit status."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+
+import typer
+
+from vqa.errors import VQAError
+from vqa.settings import load_settings
+from vqa.text import Language, pick_language
+
+COMMAND_MODULES = ("ask", "lab", "engine", "models", "doctor")
+USAGE_ERROR = 2
+# Typer brings its own copy of click and shows only this class of its errors; the third is the base of them all.
+COMMAND_LINE_ERROR: type[Exception] = typer.BadParameter.__mro__[2]
+INTERRUPTED = 130
+
+
+def build_app() -> typer.Typer:
+    """Returns the command line with all its commands."""
+    app = typer.Typer(
+        name="vqa",
+        help="Ask a local vision-language model about images, and prove whether its answers repeat.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+    for name in COMMAND_MODULES:
+        importlib.import_module(f"vqa.cli.{name}").register(app)
+    return app
+
+
+def cli_language() -> Language:
+    """Returns the language of VQA_LANGUAGE (of the environment or of `.env`), else of the terminal's locale."""
+    try:
+        wanted = load_settings().language
+    except VQAError:  # it is about to be shown, in this language
+        wanted = "auto"
+    locale = os.environ.get("LC_ALL") or os.environ.get("LC_MESSAGES") or os.environ.get("LANG")
+    return pick_language(locale if wanted == "auto" else wanted)
+
+
+def show_error(error: VQAError) -> None:
+    """Prints what happened and what to do next to standard error."""
+    language = cli_language()
+    print(f"{error.message(language)}\n{error.hint(language)}", file=sys.stderr)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one command; returns its exit status: 2 for bad input, 130 when interrupted."""
+    # So that `finally` blocks stop an engine that this command started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        result = build_app()(args=arguments, standalone_mode=False)
+    except VQAError as error:
+        show_error(error)
+        return USAGE_ERROR
+    except (typer.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except typer.Exit as ended:
+        return int(ended.exit_code)
+    except COMMAND_LINE_ERROR as problem:
+        problem.show()  # type: ignore[attr-defined]
+        return USAGE_ERROR
+    except BrokenPipeError:
+        # Whoever read our output has gone; say nothing more into the closed pipe.
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123
+        return 0
+    return result if isinstance(result, int) else 0

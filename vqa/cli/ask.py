@@ -1,0 +1,122 @@
+"""`python -m vqa ask IMAGE… QUESTION`: one question, its answer streamed to the terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vqa.answers import Answer, Question, Sampling
+from vqa.cli import cli_language, show_error
+from vqa.cli.target import target
+from vqa.client import Client, Delta
+from vqa.errors import InputError, ServerError
+from vqa.fetch import fetch_image, is_web_address
+from vqa.images import ImageLimits, ImagePayload, load_image
+from vqa.settings import Settings, load_settings
+from vqa.text import t
+
+BaseUrl = Annotated[str | None, typer.Option("--base-url", help="Any OpenAI-compatible server (…/v1).")]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command to the command line."""
+    app.command()(ask)
+
+
+def ask(
+    inputs: Annotated[
+        list[str], typer.Argument(metavar="IMAGE… QUESTION", help="Files or web addresses, then the text.")
+    ],
+    base_url: BaseUrl = None,
+    model: Annotated[
+        str | None, typer.Option(help="Of the server, its first one by default; or what to start.")
+    ] = None,
+    temperature: Annotated[float, typer.Option(min=0.0, max=2.0)] = 0.0,
+    top_p: Annotated[float, typer.Option(min=0.0, max=1.0)] = 0.9,
+    max_tokens: Annotated[int | None, typer.Option(min=1)] = None,
+    seed: Annotated[int | None, typer.Option()] = None,
+    system: Annotated[str, typer.Option(help="System prompt.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the whole answer as JSON.")] = False,
+) -> int:
+    """Ask about one or several images; exit status 0 when it was answered, 2 when not."""
+    settings = load_settings()
+    *sources, text = inputs
+    if not sources:
+        raise missing_input(text)
+    check_text(text, settings)
+    images = asyncio.run(load_all(sources, settings))
+    sampling = Sampling(temperature=temperature, top_p=top_p, max_tokens=max_tokens, seed=seed)
+    question = Question(text=text, images=images, system=system, sampling=sampling)
+    with target(settings, base_url, model=model) as server:
+        client = Client(server.base_url, settings.api_key.get_secret_value(), timeout=settings.request_timeout)
+        answer = asyncio.run(_stream(client, question, server.model, quiet=as_json))
+    if answer is None:
+        return 2
+    if as_json:
+        print(json.dumps(asdict(answer), ensure_ascii=False, indent=1))
+    elif sys.stderr.isatty():
+        print(_figures(answer), file=sys.stderr)
+    return 0
+
+
+def missing_input(word: str) -> InputError:
+    """Returns what is missing where one word alone was given: the question when it is a picture, else the picture."""
+    return InputError("question_empty" if is_web_address(word) or Path(word).is_file() else "image_none")
+
+
+def check_text(text: str, settings: Settings) -> None:
+    """Raises InputError when a question is empty or longer than the settings allow."""
+    if not text.strip():
+        raise InputError("question_empty")
+    if len(text) > settings.max_question_chars:
+        raise InputError("question_too_long", length=len(text), limit=settings.max_question_chars)
+
+
+async def load_all(sources: list[str], settings: Settings) -> tuple[ImagePayload, ...]:
+    """Returns the pictures of files and web addresses, in order; raises InputError for the first that is none."""
+    limits = ImageLimits.of(settings)
+    return tuple(
+        [
+            await fetch_image(source, limits, allow_local=settings.allow_local_urls)
+            if is_web_address(source)
+            else load_image(Path(source), limits)
+            for source in sources
+        ]
+    )
+
+
+async def _stream(client: Client, question: Question, model: str | None, *, quiet: bool) -> Answer | None:
+    answer = None
+    async with client:
+        try:
+            async for event in client.stream(question, model=model):
+                if isinstance(event, Delta) and not quiet:
+                    print(event.text, end="", flush=True)
+                elif isinstance(event, Answer):
+                    answer = event
+        except ServerError as error:
+            if not quiet:
+                print()
+            show_error(error)
+            return None
+    if not quiet:
+        print()
+    return answer
+
+
+def _figures(answer: Answer) -> str:
+    speed, first = answer.tokens_per_second, answer.seconds_to_first_token
+    return t(
+        "cli.answer_figures",
+        cli_language(),
+        model=answer.model,
+        first=f"{first:.2f}" if first is not None else "–",
+        tokens=answer.completion_tokens if answer.completion_tokens is not None else "–",
+        speed=f"{speed:.1f}" if speed is not None else "–",
+    )

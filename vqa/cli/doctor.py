@@ -1,0 +1,173 @@
+"""`python -m vqa doctor`: what is installed, which device is used, what would be run, and what is wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vqa import __version__
+from vqa.cli import cli_language
+from vqa.engine.access import peek
+from vqa.engine.health import port_free, port_owner
+from vqa.engine.machine import Machine, interpreter_works
+from vqa.engine.state import EngineState
+from vqa.errors import VQAError
+from vqa.models.serve import plan_start
+from vqa.settings import Settings, load_settings
+from vqa.store import Store
+from vqa.text import t
+
+PACKAGES = ("gradio", "openai", "pillow", "modelscope", "huggingface-hub", "torch", "transformers", "SQLAlchemy")
+LEAST_FREE_DISK = 2_000_000_000
+GOOD, WARNING, BAD = "ok", "warning", "problem"
+MARKS = {GOOD: "✓", WARNING: "!", BAD: "✗"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at."""
+
+    level: str
+    """`ok`, `warning` or `problem`."""
+    what: str
+    found: str
+    remedy: str = ""
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command to the command line."""
+    app.command()(doctor)
+
+
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False) -> int:
+    """Say what is installed and what is wrong; exit status 0 when questions can be answered here, 1 when not.
+
+    That needs an engine that can be started, or the server of VQA_BASE_URL that answers.
+    """
+    findings = examine(load_settings())
+    if as_json:
+        print(json.dumps([asdict(finding) for finding in findings], ensure_ascii=False, indent=1))
+    else:
+        for finding in findings:
+            print(f"{MARKS[finding.level]} {finding.what}: {finding.found}")
+            if finding.remedy:
+                print(f"    → {finding.remedy}")
+    return 1 if any(finding.level == BAD for finding in findings) else 0
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """Returns all findings about this machine under these settings."""
+    machine = Machine.load(settings)
+    checks: tuple[Callable[[], list[Finding]], ...] = (
+        _app,
+        lambda: _device(machine),
+        lambda: _server(settings) if settings.base_url else _vllm(machine),
+        lambda: [] if settings.base_url else _model(settings),
+        lambda: [] if settings.base_url else [_port("doctor.engine_port", "127.0.0.1", settings.engine_port)],
+        lambda: [_port("doctor.page_port", settings.host, settings.port)],
+        lambda: _storage(settings),
+    )
+    return [finding for check in checks for finding in check()]
+
+
+def _say(key: str, **values: object) -> str:
+    return t(f"doctor.{key}", cli_language(), **values)
+
+
+def _app() -> list[Finding]:
+    versions = ", ".join(f"{name} {version}" for name in PACKAGES if (version := _version(name)))
+    return [
+        Finding(GOOD, "VQA Lab", f"{__version__}, Python {platform.python_version()}, {platform.platform()}"),
+        Finding(GOOD, _say("packages"), versions),
+    ]
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _device(machine: Machine) -> list[Finding]:
+    findings = [
+        Finding(GOOD, gpu.name, _say("gpu", memory=f"{gpu.memory_total / 1e9:.0f}", capability=gpu.capability))
+        for gpu in machine.gpus
+    ]
+    if not findings:
+        findings = [Finding(GOOD, _say("device"), _say("no_gpu"))]
+    elif machine.device == "cpu":
+        findings.append(Finding(WARNING, _say("device"), _say("gpu_unused"), _say("gpu_unused_remedy")))
+    memory = _say("memory", total=f"{machine.ram_total / 1e9:.0f}", free=f"{machine.ram_available / 1e9:.0f}")
+    level = GOOD if machine.ram_available > 3e9 else WARNING
+    return [*findings, Finding(level, _say("ram"), f"{memory}, {_say('cores', count=machine.cores)}")]
+
+
+def _vllm(machine: Machine) -> list[Finding]:
+    if not interpreter_works(machine.python):
+        return [Finding(BAD, "vLLM", _say("no_python", path=machine.python), _say("no_python_remedy"))]
+    if machine.vllm_version is None:
+        return [Finding(BAD, "vLLM", _say("no_vllm", path=machine.python), _say("no_vllm_remedy"))]
+    findings = [Finding(GOOD, "vLLM", f"{machine.vllm_distribution} {machine.vllm_version}")]
+    if _version("torchvision") is None:
+        findings.append(Finding(WARNING, "torchvision", _say("no_torchvision"), _say("no_torchvision_remedy")))
+    return findings
+
+
+def _server(settings: Settings) -> list[Finding]:
+    try:
+        now = peek(settings)
+    except VQAError as error:
+        return [Finding(BAD, _say("server"), error.message(cli_language()), error.hint(cli_language()))]
+    if now.state is not EngineState.READY:
+        reason = now.failure.message(cli_language()) if now.failure else now.state.value
+        remedy = now.failure.hint(cli_language()) if now.failure else ""
+        return [Finding(BAD, _say("server"), f"{settings.base_url}: {reason}", remedy)]
+    found = [str(settings.base_url), now.model_id, now.vllm_version and f"vLLM {now.vllm_version}"]
+    return [Finding(GOOD, _say("server"), ", ".join(str(each) for each in found if each))]
+
+
+def _model(settings: Settings) -> list[Finding]:
+    try:
+        spec, prepare = plan_start(settings)
+    except VQAError as error:
+        return [Finding(BAD, _say("model"), error.message(cli_language()), error.hint(cli_language()))]
+    found = _say("to_download", model=spec.served_model_name) if prepare else str(spec.served_model_name)
+    return [Finding(GOOD, _say("model"), found), Finding(GOOD, _say("command"), spec.command())]
+
+
+def _port(key: str, host: str, port: int) -> Finding:
+    what = t(key, cli_language(), port=port)
+    if port_free(host, port):
+        return Finding(GOOD, what, _say("free"))
+    return Finding(WARNING, what, _say("taken", owner=port_owner(port)), _say("taken_remedy"))
+
+
+def _storage(settings: Settings) -> list[Finding]:
+    folder = settings.data_dir
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(folder).free
+        Store(settings.database).close()
+    except OSError as problem:
+        return [Finding(BAD, _say("data"), f"{folder}: {problem.strerror}", _say("data_remedy"))]
+    except VQAError as error:
+        return [Finding(BAD, _say("data"), error.message(cli_language()), error.hint(cli_language()))]
+    if not os.access(folder, os.W_OK):
+        return [Finding(BAD, _say("data"), _say("not_writable", path=folder), _say("data_remedy"))]
+    level = GOOD if free > LEAST_FREE_DISK else WARNING
+    return [Finding(level, _say("data"), _say("disk", path=_short(folder), free=f"{free / 1e9:.1f}"))]
+
+
+def _short(path: Path) -> str:
+    home = Path.home()
+    return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)

@@ -1,0 +1,314 @@
+"""`python -m vqa repeat | diagnose | certify | runs | report`: the lab from a terminal or a CI job."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+
+from vqa.answers import Sampling
+from vqa.cli import cli_language
+from vqa.cli.ask import BaseUrl, check_text, load_all
+from vqa.cli.evaluate import evaluate
+from vqa.cli.lab_output import Outputs, follow, print_runs, stored_report
+from vqa.cli.target import target
+from vqa.engine.profiles import PROFILES
+from vqa.errors import EngineError, InputError
+from vqa.fetch import is_web_address
+from vqa.images import ImagePayload
+from vqa.lab.arms import MAX_CONCURRENCY, CachePolicy, RunSpec, SeedPolicy
+from vqa.lab.failures import error_text
+from vqa.lab.ladder import LADDER, Rung
+from vqa.lab.manager import RunManager
+from vqa.lab.records import exit_code
+from vqa.settings import Settings, load_settings
+from vqa.store import Store
+
+_T = TypeVar("_T")
+PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif"}
+
+Inputs = Annotated[
+    list[str],
+    typer.Argument(metavar="IMAGE… QUESTION…", help="Pictures (files or web addresses), then one or more questions."),
+]
+Temperature = Annotated[float, typer.Option(min=0.0, max=2.0)]
+TopP = Annotated[float, typer.Option(min=0.0, max=1.0)]
+MaxTokens = Annotated[int | None, typer.Option(min=1)]
+Seed = Annotated[int | None, typer.Option()]
+System = Annotated[str, typer.Option(help="System prompt.")]
+Require = Annotated[str, typer.Option(help="bitwise, tokens, text or answer.")]
+EachImage = Annotated[bool, typer.Option("--each-image", help="Ask every question of each picture by itself.")]
+Name = Annotated[str, typer.Option(help="A name to find the run by.")]
+JsonFile = Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write JSON; - prints it.")]
+HtmlFile = Annotated[str | None, typer.Option("--html", metavar="FILE", help="Write a self-contained report.")]
+CsvFile = Annotated[str | None, typer.Option("--csv", metavar="FILE", help="Write one row for each sample.")]
+JunitFile = Annotated[str | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands to the command line."""
+    for command in (repeat, diagnose, certify, evaluate, runs, report):
+        app.command()(command)
+
+
+def repeat(
+    inputs: Inputs,
+    n: Annotated[int, typer.Option("-n", help="How many times.")] = 20,
+    concurrency: Annotated[int, typer.Option("-c", "--concurrency", help="Requests at a time.")] = 1,
+    require: Require = "text",
+    cache: Annotated[str, typer.Option(help="as_is, cold or warm (the last two: vLLM only).")] = "as_is",
+    seeds: Annotated[str, typer.Option(help="fixed or varied.")] = "fixed",
+    each_image: EachImage = False,
+    base_url: BaseUrl = None,
+    temperature: Temperature = 0.0,
+    top_p: TopP = 0.9,
+    max_tokens: MaxTokens = None,
+    seed: Seed = None,
+    system: System = "",
+    name: Name = "",
+    json_file: JsonFile = None,
+    html_file: HtmlFile = None,
+    csv_file: CsvFile = None,
+    junit_file: JunitFile = None,
+) -> int:
+    """Ask the same again and again: exit status 0 when the required rung holds, 1 when not, 2 when it can't tell."""
+    settings = load_settings()
+    spec = RunSpec(
+        *read_inputs(inputs, settings),
+        each_image=each_image,
+        n=n,
+        concurrency=concurrency,
+        sampling=Sampling(temperature, top_p, max_tokens, seed),
+        system=system,
+        seed_policy=_one_of("seeds", seeds, SEED_POLICIES),
+        cache=_one_of("cache", cache, CACHE_POLICIES),
+        require=read_rung(require),
+        name=name,
+        max_repeats=settings.max_repeats,
+    ).check()
+    outputs = Outputs(json_file, html_file, csv_file, junit_file)
+    return _run(settings, spec, base_url, "repeat", outputs)
+
+
+def diagnose(
+    inputs: Inputs,
+    each_image: EachImage = False,
+    require: Require = "text",
+    then: Annotated[
+        str | None, typer.Option(metavar="PROFILE", help="Restart the engine under this profile and check again.")
+    ] = None,
+    base_url: BaseUrl = None,
+    temperature: Temperature = 0.0,
+    top_p: TopP = 0.9,
+    max_tokens: MaxTokens = None,
+    seed: Seed = None,
+    system: System = "",
+    name: Name = "",
+    json_file: JsonFile = None,
+    html_file: HtmlFile = None,
+    csv_file: CsvFile = None,
+    junit_file: JunitFile = None,
+) -> int:
+    """Find out why answers differ: exit status 0 when the required rung holds in every arm, 1 when not, 2 unknown.
+
+    With `--then`, files and exit status are those of the second check; both runs are stored.
+    """
+    settings = load_settings()
+    sampling = Sampling(temperature, top_p, max_tokens, seed)
+    images_and_questions = read_inputs(inputs, settings)
+    spec = RunSpec(
+        *images_and_questions, each_image=each_image, sampling=sampling, system=system, name=name,
+        require=read_rung(require),
+    )  # fmt: skip
+    outputs = Outputs(json_file, html_file, csv_file, junit_file)
+    if then is None:
+        return _run(settings, spec, base_url, "diagnose", outputs)
+    return _checked_again(settings, spec, base_url, then, outputs)
+
+
+def _checked_again(settings: Settings, spec: RunSpec, base_url: str | None, profile: str, outputs: Outputs) -> int:
+    """Diagnoses, restarts the engine under the profile and diagnoses again; the engine stays under it."""
+    from vqa.lab.diagnose_job import diagnose_work
+
+    if profile not in PROFILES:
+        raise InputError("profile_unknown", name=profile, known=", ".join(PROFILES))
+    outputs.check(cli_language())
+    with target(settings, base_url) as server:
+        if server.engine is None:
+            raise EngineError("engine_not_managed")
+        before: list[str] = []
+
+        def first(manager: RunManager) -> str:
+            before.append(manager.start(spec, server.base_url, kind="diagnose", engine=server.engine))
+            return before[0]
+
+        def second(manager: RunManager) -> str:
+            work = diagnose_work(spec, profile=profile, before=before[0])
+            return manager.start_work(work, spec, server.base_url, kind="diagnose", engine=server.engine)
+
+        _followed(settings, first, spec.require, Outputs())
+        return _followed(settings, second, spec.require, outputs)
+
+
+def _run(settings: Settings, spec: RunSpec, base_url: str | None, kind: str, outputs: Outputs) -> int:
+    outputs.check(cli_language())
+    with target(settings, base_url) as server:
+        return _followed(
+            settings,
+            lambda manager: manager.start(spec, server.base_url, kind=kind, engine=server.engine),
+            spec.require,
+            outputs,
+        )
+
+
+def _followed(settings: Settings, start: Callable[[RunManager], str], require: Rung, outputs: Outputs) -> int:
+    """Starts a run, follows it to its end, writes what was asked for, and returns the exit status."""
+    store = Store(settings.database)
+    manager = RunManager(store, settings)
+    try:
+        run_id = start(manager)
+        status = follow(manager, run_id, cli_language(), quiet=outputs.to_stdout)
+        outputs.write(store, run_id, require, cli_language())
+    finally:
+        manager.close()
+        store.close()
+    if error := error_text(status.error, status.result, cli_language()):
+        print(error, file=sys.stderr)
+    holds = status.result.get("holds") if status.result and status.status == "finished" else None
+    return exit_code(holds)
+
+
+def certify(
+    profiles: Annotated[str, typer.Option(help="Engine profiles, separated by commas; all that can run here.")] = "",
+    loads: Annotated[str, typer.Option(help="Requests at a time, separated by commas.")] = "1,8",
+    require: Require = "tokens",
+    together: Annotated[bool, typer.Option("--together", help="Start all profiles' engines side by side.")] = False,
+    name: Name = "",
+    json_file: JsonFile = None,
+    html_file: HtmlFile = None,
+    csv_file: CsvFile = None,
+    junit_file: JunitFile = None,
+) -> int:
+    """Measure which engine profiles keep answers identical on this hardware: 0 all asked for do, 1 not, 2 unknown."""
+    from vqa.engine.supervisor import open_engine
+    from vqa.lab.certificate import able_profiles, start_certificate
+
+    settings, outputs = load_settings(), Outputs(json_file, html_file, csv_file, junit_file)
+    outputs.check(cli_language())
+    wanted = [word.strip() for word in profiles.split(",") if word.strip()] or able_profiles(settings)
+    counts = [_whole(word) for word in loads.split(",") if word.strip()]
+    rung = read_rung(require)
+    engine = open_engine(settings)
+    kept = engine.snapshot().serving
+    try:
+        return _followed(
+            settings,
+            lambda manager: start_certificate(
+                manager, engine, settings, wanted, counts, require=rung, name=name, together=together
+            ),
+            rung,
+            outputs,
+        )
+    finally:
+        if not kept:
+            engine.stop()
+            engine.wait(timeout=30)
+        engine.close(leave_running=kept)
+
+
+def _whole(word: str) -> int:
+    try:
+        return int(word)
+    except ValueError:
+        raise InputError("number_invalid", name="load", value=word, least=1, most=MAX_CONCURRENCY) from None
+
+
+def runs(
+    search: Annotated[str, typer.Argument(help="Words in the name, the questions, the model or the id.")] = "",
+    kind: Annotated[str | None, typer.Option(help="repeat, diagnose, certify, evaluate or compare.")] = None,
+    limit: Annotated[int, typer.Option(min=1)] = 50,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    delete: Annotated[str | None, typer.Option(metavar="RUN", help="Delete this run for good.")] = None,
+    rename: Annotated[tuple[str, str] | None, typer.Option(metavar="RUN NAME", help="Give a run a name.")] = None,
+) -> int:
+    """List the stored runs, newest first; or delete or rename one."""
+    store = Store(load_settings().database)
+    try:
+        if delete is not None:
+            store.delete_run(delete)
+        if rename is not None:
+            store.update_run(rename[0], name=rename[1])
+        if delete is None and rename is None:
+            print_runs(store.runs(search=search, kind=kind, limit=limit), cli_language(), as_json=as_json)
+    finally:
+        store.close()
+    return 0
+
+
+def report(
+    run: Annotated[str, typer.Argument(metavar="RUN_OR_FILE", help="A run's id, or a JSON file of one.")],
+    require: Annotated[
+        str | None, typer.Option(help="The rung that the JUnit file checks; by default the one that the run required.")
+    ] = None,
+    json_file: JsonFile = None,
+    html_file: HtmlFile = None,
+    csv_file: CsvFile = None,
+    junit_file: JunitFile = None,
+) -> int:
+    """Write the report of a stored run, or of a run's JSON file, in any of the formats."""
+    outputs = Outputs(json_file, html_file, csv_file, junit_file)
+    if not outputs.any:
+        raise InputError("report_without_output")
+    outputs.check(cli_language())
+    settings = load_settings()
+    rung = None if require is None else read_rung(require)
+    outputs.write_report(stored_report(settings, run), rung, cli_language())
+    return 0
+
+
+def read_inputs(inputs: list[str], settings: Settings) -> tuple[tuple[str, ...], tuple[ImagePayload, ...]]:
+    """Returns the questions and the pictures; the first word is a picture, the last one a question.
+
+    Raises:
+        InputError: there is no picture or no question, or one of them cannot be used.
+    """
+    if len(inputs) < 2:
+        raise InputError("image_none")
+    pictures = 1
+    while pictures < len(inputs) - 1 and _is_picture(inputs[pictures]):
+        pictures += 1
+    questions = tuple(inputs[pictures:])
+    for question in questions:
+        check_text(question, settings)
+    return questions, asyncio.run(load_all(inputs[:pictures], settings))
+
+
+def _is_picture(word: str) -> bool:
+    if is_web_address(word) or Path(word).suffix.lower() in PICTURES:
+        return True
+    try:
+        return Path(word).is_file()
+    except (OSError, ValueError):
+        return False  # a long question is no file name
+
+
+CACHE_POLICIES: dict[str, CachePolicy] = {"as_is": "as_is", "cold": "cold", "warm": "warm"}
+SEED_POLICIES: dict[str, SeedPolicy] = {"fixed": "fixed", "varied": "varied"}
+
+
+def _one_of(name: str, value: str, known: dict[str, _T]) -> _T:
+    if value not in known:
+        raise InputError("choice_invalid", name=name, value=value, known=", ".join(known))
+    return known[value]
+
+
+def read_rung(name: str) -> Rung:
+    """Returns the rung of that name; raises InputError when there is none."""
+    known = {str(rung): rung for rung in LADDER}
+    if name not in known:
+        raise InputError("rung_unknown", rung=name, known=", ".join(known))
+    return known[name]

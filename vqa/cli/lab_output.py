@@ -1,0 +1,271 @@
+"""What the lab's commands print and write: a progress bar on a terminal, one line in a pipe, files on request."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from vqa.errors import InputError, StoreError
+from vqa.lab.ladder import Rung
+from vqa.lab.live import RunStatus
+from vqa.lab.manager import RunManager
+from vqa.lab.report_json import Report
+from vqa.lab.summary import RunSummary
+from vqa.lab.verdict import engineer_sentence, hidden_sentence, manager_sentence, refused_sentences
+from vqa.lab.void import void_sentence
+from vqa.settings import Settings
+from vqa.store import Run, Store
+from vqa.text import Language, t, table
+
+STDOUT = "-"
+POLL_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The files that a user asked for; `-` is standard output."""
+
+    json: str | None = None
+    html: str | None = None
+    csv: str | None = None
+    junit: str | None = None
+
+    @property
+    def any(self) -> bool:
+        """Whether anything is to be written."""
+        return any(self._all())
+
+    @property
+    def to_stdout(self) -> bool:
+        """Whether standard output belongs to a file's content."""
+        return STDOUT in self._all()
+
+    def check(self, language: Language) -> None:
+        """Raises InputError when a file could not be written: better now than after a long run."""
+        for path in filter(None, self._all()):
+            folder = Path(path).expanduser().parent
+            if path != STDOUT and (not folder.is_dir() or not os.access(folder, os.W_OK) or Path(path).is_dir()):
+                raise InputError("output_unwritable", path=path, reason=t("lab.output_folder", language))
+
+    def write(self, store: Store, run_id: str, require: Rung, language: Language) -> None:
+        """Writes the files of a stored run."""
+        if self.any:
+            from vqa.lab.report import collect
+
+            self.write_report(collect(store, run_id), require, language)
+
+    def write_report(self, report: Report, require: Rung | None, language: Language) -> None:
+        """Writes every file that was asked for.
+
+        Raises:
+            InputError: one could not be written.
+        """
+        from vqa.lab.report import dump, to_csv, to_html, to_junit
+
+        makers: list[tuple[str | None, Callable[[], str]]] = [
+            (self.json, lambda: dump(report)),
+            (self.html, lambda: to_html(report, language)),
+            (self.csv, lambda: to_csv(report)),
+            (self.junit, lambda: to_junit(report, require, language)),
+        ]
+        for path, make in makers:
+            if path is not None:
+                write_text(path, make())
+
+    def _all(self) -> tuple[str | None, ...]:
+        return self.json, self.html, self.csv, self.junit
+
+
+def write_text(path: str, text: str) -> None:
+    """Writes a file as a whole or not at all; `-` prints it.
+
+    Raises:
+        InputError: it could not be written.
+    """
+    if path == STDOUT:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+        return
+    goal = Path(path).expanduser()
+    part = goal.with_name(f".{goal.name}.part")
+    try:
+        part.write_bytes(text.encode("utf-8", "surrogatepass"))
+        part.replace(goal)
+    except OSError as problem:
+        part.unlink(missing_ok=True)
+        raise InputError("output_unwritable", path=path, reason=problem.strerror) from problem
+
+
+def follow(manager: RunManager, run_id: str, language: Language, *, quiet: bool = False) -> RunStatus:
+    """Returns the status at the end of a run; shows progress on a terminal and the verdict in any case.
+
+    `quiet` sends the verdict to standard error, since standard output holds something else. Ctrl-C stops the run and
+    keeps what was measured.
+    """
+    with _ctrl_c() as pressed:
+        status = _watch(manager, run_id, language, pressed)
+        if status.running:
+            manager.stop(run_id)
+            status = manager.wait(run_id, timeout=30.0)
+    summaries = manager.summaries(run_id)
+    out = sys.stderr if quiet else sys.stdout
+    for line in _verdict_lines(status, summaries, language, technical=out.isatty()):
+        print(line, file=out)
+    return status
+
+
+@contextmanager
+def _ctrl_c() -> Iterator[Callable[[], bool]]:
+    """Yields whether Ctrl-C was pressed; a second press interrupts at once.
+
+    An exception in the middle of waiting could leave the run's lock held for ever, so the first press only says so.
+    """
+    presses: list[int] = []
+
+    def press(number: int, _: object) -> None:
+        presses.append(number)
+        if len(presses) > 1:
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, press)
+    try:
+        yield lambda: bool(presses)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _watch(manager: RunManager, run_id: str, language: Language, pressed: Callable[[], bool]) -> RunStatus:
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        return _until_ended(manager, run_id, lambda _: None, pressed)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, TextColumn("{task.fields[left]}"), console=console, transient=True) as bar:
+        task = bar.add_task("", total=None, left="")
+
+        def show(status: RunStatus) -> None:
+            left = "" if status.seconds_left is None else t("lab.left", language, seconds=f"{status.seconds_left:.0f}")
+            step = status.notes.get("step")
+            arm = t(f"lab.{step}", language, **status.notes) if step else arm_name(status.arm, language)
+            bar.update(task, completed=status.done, total=status.total or None, left=left, description=arm)
+
+        return _until_ended(manager, run_id, show, pressed)
+
+
+def _until_ended(
+    manager: RunManager, run_id: str, show: Callable[[RunStatus], None], pressed: Callable[[], bool]
+) -> RunStatus:
+    status = manager.status(run_id)
+    while status.running and not pressed():
+        show(status)
+        status = manager.wait(run_id, timeout=POLL_SECONDS)
+    return status
+
+
+def arm_name(name: str, language: Language) -> str:
+    """Returns an arm's name in the user's words, a profile before it kept as it is."""
+    from vqa.lab.conclusions import arm_title
+
+    profile, slash, arm = name.rpartition("/")
+    return f"{profile}{slash}{arm_title(arm, language)}" if arm else ""
+
+
+def _verdict_lines(
+    status: RunStatus, summaries: dict[str, RunSummary], language: Language, *, technical: bool
+) -> list[str]:
+    refused = refused_sentences(status.result, language)
+    if status.kind == "repeat":
+        found = list(summaries.values())
+        if not found:
+            return [t("lab.open_nothing", language)]
+        void = void_sentence(status.result, language)
+        lines = [void or manager_sentence(found[0], language)]
+        require = Rung((status.result or {}).get("require", "text"))
+        if not void and (hidden := hidden_sentence(found[0], require, language)):
+            lines.append(hidden)
+        lines += [engineer_sentence(found[0], language)] if technical else []
+        return [*lines, *refused]
+    from vqa.lab.say import result_lines
+
+    return [*result_lines(status, language, technical=technical), *refused]
+
+
+def print_runs(runs: list[Run], language: Language, *, as_json: bool) -> None:
+    """Prints stored runs: a table on a terminal, tab-separated lines in a pipe, JSON on request."""
+    if as_json:
+        rows = [
+            {
+                "id": run.id,
+                "kind": run.kind,
+                "name": run.name,
+                "status": run.status,
+                "created_at": run.created_at.isoformat(),
+                "samples": run.samples,
+                "questions": run.header.get("questions"),
+                "model": run.header.get("model"),
+                "holds": (run.result or {}).get("holds"),
+                "rung": (run.result or {}).get("rung"),
+            }
+            for run in runs
+        ]
+        print(json.dumps(rows, ensure_ascii=False, indent=1))
+        return
+    cells = [_run_cells(run, language) for run in runs]
+    if not sys.stdout.isatty():
+        for row in cells:
+            print("\t".join(row))
+        return
+    names = ("id", "kind", "status", "when", "samples", "verdict", "name")
+    shown = Table(*(t(f"lab.runs_{name}", language) for name in names))
+    for row in cells:
+        shown.add_row(*row)
+    Console().print(shown if cells else t("lab.runs_none", language))
+
+
+def _run_cells(run: Run, language: Language) -> tuple[str, ...]:
+    result = run.result or {}
+    rung = result.get("rung") or result.get("verdict") or ""
+    key = "report.void" if void_sentence(result, language) else f"lab.rung_{rung}"
+    questions = " / ".join(run.header.get("questions") or [])
+    return (
+        run.id,
+        run.kind,
+        run.status,
+        run.created_at.astimezone().strftime("%Y-%m-%d %H:%M"),
+        str(run.samples),
+        t(key, language) if key in table(language) else rung,
+        " ".join((run.name or questions).split())[:60],
+    )
+
+
+def stored_report(settings: Settings, run: str) -> Report:
+    """Returns the report of a stored or recorded run's id or of a JSON file (packed by gzip or not).
+
+    Raises:
+        StoreError: neither a run nor a file of this name exists.
+    """
+    from vqa.lab.recorded import recorded
+    from vqa.lab.report import collect, load_report
+
+    if Path(run).is_file():
+        return load_report(Path(run))
+    if run in (shipped := recorded()):
+        return load_report(shipped[run])
+    store = Store(settings.database)
+    try:
+        return collect(store, run)
+    except StoreError:
+        if Path(run).suffix:
+            raise InputError("report_unreadable", path=run, reason=os.strerror(2)) from None
+        raise
+    finally:
+        store.close()
