@@ -1,0 +1,77 @@
+"""The app attached to a server of our own that differs on demand: what the real vLLM won't do when a test wants it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.conftest import ROOT, base_environment, free_port, stop_app, wait_for_url
+from tests.fakes.openai_server import Behaviour, FakeServer
+
+SECONDS = 60_000
+
+
+@dataclass
+class FaultyApp:
+    """A page over a server whose behaviour a test sets."""
+
+    url: str
+    server: FakeServer
+    data_dir: Path
+    filled: bool = False
+    """Whether the recorded runs are known to be in the store."""
+
+    def behave(self, **faults: object) -> None:
+        """From now on the server is this; it forgets its caches."""
+        self.server.behaviour = Behaviour(**faults)  # type: ignore[arg-type]
+        self.server.state.cached.clear()
+        self.server.state.images.clear()
+
+
+@pytest.fixture(scope="module")
+def faulty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultyApp]:
+    """The app and its server, started once for a module of tests."""
+    folder = tmp_path_factory.mktemp("faulty")
+    port, log = free_port(), folder / "app.log"
+    with FakeServer() as server:
+        environment = base_environment(data_dir=folder / "data", port=port, base_url=server.base_url)
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT
+            )
+        try:
+            wait_for_url(f"http://127.0.0.1:{port}", process, log, 240)
+            yield FaultyApp(f"http://127.0.0.1:{port}", server, folder / "data")
+        finally:
+            stop_app(process)
+
+
+def fill(page: Page, tab: str, picture: Path, question: str = "What is in the picture?", **numbers: int) -> None:
+    """Puts a picture, a question, and N and c into the form of a tab."""
+    page.locator(f"#tab-{tab} .vqa-gallery input[type=file]").set_input_files(picture)
+    expect(page.locator(f"#tab-{tab} .vqa-gallery img").first).to_be_visible(timeout=SECONDS)
+    page.locator(f"#tab-{tab} textarea").first.fill(question)
+    for place, name in enumerate(("n", "c")):
+        if name in numbers:
+            page.locator(f"#tab-{tab} input[type=number]").nth(place).fill(str(numbers[name]))
+
+
+def open_tab(page: Page, url: str, tab: str) -> None:
+    """Opens the page at a tab and waits until it can be used."""
+    page.goto(f"{url}/?tab={tab}")
+    expect(page.locator(f"#tab-{tab}")).to_be_visible(timeout=SECONDS)
+    expect(page.locator(".vqa-strip")).to_be_visible(timeout=SECONDS)
+
+
+def start_and_wait(page: Page, tab: str) -> None:
+    """Presses the tab's start button and waits for the end of the run."""
+    page.locator(f"#{tab}-start").click()
+    expect(page.locator(f"#{tab}-progress .vl-ended")).to_be_visible(timeout=3 * SECONDS)
+    expect(page).to_have_url(re.compile(r"run=[0-9a-f]{12}"))

@@ -1,0 +1,119 @@
+"""The Server tab drives a real engine and a real download: phases, stop, a failing start, cancel and resume."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import psutil
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.conftest import ROOT, base_environment, free_port, stop_app, wait_for_url
+from tests.fakes.hub import FakeHub, model_files
+
+pytestmark = [pytest.mark.browser, pytest.mark.engine, pytest.mark.slow, pytest.mark.timeout(600)]
+SECONDS = 60_000
+ENGINE = 240_000
+ID = "maker/tiny-vl"
+BIG = "model-00001-of-00002.safetensors"
+
+
+@dataclass
+class OwnApp:
+    """An app that starts nothing by itself, and the hub that it downloads from."""
+
+    url: str
+    hub: FakeHub
+    process: subprocess.Popen[bytes]
+
+    def engines(self) -> list[psutil.Process]:
+        """The processes below the app."""
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnApp]:
+    folder = tmp_path_factory.mktemp("own")
+    port, log = free_port(), folder / "app.log"
+    with FakeHub({ID: model_files(12)}) as hub:
+        environment = base_environment(
+            data_dir=folder / "data", port=port, engine_port=free_port(), hub_endpoint=hub.url
+        )
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "app.py"],
+                cwd=ROOT,
+                env=environment | {"NO_PROXY": "127.0.0.1"},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        try:
+            wait_for_url(f"http://127.0.0.1:{port}", process, log, 240)
+            yield OwnApp(f"http://127.0.0.1:{port}", hub, process)
+        finally:
+            stop_app(process)
+
+
+def open_server(page: Page, own: OwnApp) -> None:
+    page.goto(f"{own.url}/?tab=server")
+    expect(page.locator("#vqa-state .vqa-card, #vqa-state .vqa-empty").first).to_be_visible(timeout=SECONDS)
+
+
+def test_a_start_that_fails_shows_its_cause_and_the_next_one_goes_through_its_phases(page: Page, own: OwnApp) -> None:
+    open_server(page, own)
+    state, start, stop = page.locator("#vqa-state"), page.locator("#vqa-start"), page.locator("#vqa-stop")
+    length = page.locator("#flag-max_model_len textarea, #flag-max_model_len input")
+    expect(state).to_contain_text("No model is running", timeout=SECONDS)
+    length.fill("999999")
+    expect(page.locator(".vqa-command > pre")).to_contain_text("--max-model-len 999999", timeout=SECONDS)
+    start.click()
+    expect(state).to_contain_text("Failed", timeout=ENGINE)
+    expect(state).to_contain_text(re.compile("999999|max_model_len|max-model-len"))
+    expect(start).to_be_enabled(timeout=SECONDS)
+    assert not own.engines(), "a start that failed must leave no process"
+
+    length.fill("")
+    expect(page.locator(".vqa-command > pre")).not_to_contain_text("999999", timeout=SECONDS)
+    start.click()
+    expect(state).to_contain_text(re.compile("importing|loading weights|warming up"), timeout=SECONDS)
+    expect(stop).to_be_enabled(timeout=SECONDS)
+    expect(state).to_contain_text("Ready", timeout=ENGINE)
+    running = own.engines()
+    assert len(running) >= 2
+    stop.click()
+    expect(state).to_contain_text("No model is running", timeout=SECONDS)
+    _, left = psutil.wait_procs(running, timeout=10)
+    assert not left
+
+
+def test_a_download_is_cancelled_and_resumed_where_it_ended(page: Page, own: OwnApp) -> None:
+    own.hub.faults.hold_after = 3 * 1024 * 1024
+    open_server(page, own)
+    page.get_by_text("Models: download, sizes, what fits").click()
+    page.locator("#vqa-model-id textarea, #vqa-model-id input").fill(ID)
+    download, jobs = page.get_by_role("button", name="Download or resume"), page.locator("#vqa-downloads")
+    download.click()
+    assert own.hub.holding.wait(60)
+    expect(jobs).to_contain_text(re.compile(r"[1-9]\d*(\.\d+)? ?%|[1-9]\d*(\.\d+)? MB"), timeout=SECONDS)
+    page.locator("#vqa-models").get_by_role("button", name="Cancel").click()
+    expect(jobs).to_contain_text("cancelled", timeout=SECONDS)
+    own.hub.faults.hold_after = None
+    own.hub.go_on.set()
+    download.click()
+    expect(jobs).to_contain_text("complete and verified", timeout=SECONDS)
+    assert own.hub.ranges(BIG), "the second download must go on where the first ended"
+
+
+@pytest.mark.parametrize(("model", "told"), [("--evil", "--evil"), ("../../x", "x"), ("no slash here", "no slash")])
+def test_a_name_that_is_no_model_is_told_and_asks_nobody(page: Page, own: OwnApp, model: str, told: str) -> None:
+    open_server(page, own)
+    page.get_by_text("Models: download, sizes, what fits").click()
+    asked = len(own.hub.seen)
+    page.locator("#vqa-model-id textarea, #vqa-model-id input").fill(model)
+    page.get_by_role("button", name="Download or resume").click()
+    expect(page.locator(".toast-body, .toast-wrap").get_by_text(told).first).to_be_visible(timeout=SECONDS)
+    assert len(own.hub.seen) == asked

@@ -1,0 +1,224 @@
+"""The page as a whole in a real browser: languages, themes, widths, addresses, keyboard, accessibility, privacy."""
+
+from __future__ import annotations
+
+import re
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.lab_app import FaultyApp, faulty
+from vqa.ui.page import TABS
+
+__all__ = ["faulty"]
+expect.set_options(timeout=30_000)
+pytestmark = [pytest.mark.browser, pytest.mark.engine]
+PLACES = [place.id for place in TABS if find_spec(place.module)]
+
+
+def tab(page: Page, place: str) -> None:
+    page.locator(f"#tab-{place}-button").click()
+
+
+def ready(page: Page) -> None:
+    expect(page.locator(".vqa-strip")).to_be_visible(timeout=30_000)
+
+
+def test_every_tab_opens_and_the_page_asks_nobody_but_its_own_origin(page: Page, app_url: str) -> None:
+    asked: set[str] = set()
+    page.on("request", lambda request: asked.add(request.url))
+    page.goto(app_url)
+    ready(page)
+    for place in PLACES:
+        tab(page, place)
+        expect(page.locator(f"#tab-{place}")).to_be_visible()
+        page.wait_for_timeout(300)
+    foreign = {url for url in asked if urlsplit(url).scheme in {"http", "https"} and not url.startswith(app_url)}
+    assert not foreign
+
+
+def test_the_browsers_language_is_the_first_and_a_chosen_one_is_remembered(browser: Browser, app_url: str) -> None:
+    context = browser.new_context(locale="zh-CN")
+    page = context.new_page()
+    page.goto(app_url)
+    expect(page.get_by_role("tab", name="提问")).to_be_visible(timeout=30_000)
+    page.get_by_text("English", exact=True).click()
+    expect(page.get_by_role("tab", name="Ask")).to_be_visible(timeout=30_000)
+    page.goto(app_url)
+    expect(page.get_by_role("tab", name="Ask")).to_be_visible(timeout=30_000)
+    context.close()
+
+
+def test_the_chinese_page_holds_no_english_labels(browser: Browser, app_url: str) -> None:
+    context = browser.new_context(locale="zh-CN")
+    page = context.new_page()
+    page.goto(app_url)
+    ready(page)
+    allowed = re.compile(
+        r"VQA|vLLM|vllm|JSON|Markdown|Python|curl|JavaScript|English|GPU|CPU|KV|PDF|CSV|JUnit|HTML|SHA"
+    )
+    for place in PLACES:
+        tab(page, place)
+        for button in page.locator(f"#tab-{place} button:not([data-run])").all():  # a run's row shows its own words
+            words = button.inner_text().strip() if button.is_visible() else ""
+            assert not re.search(r"[A-Za-z]{3,}", allowed.sub("", words)), words
+    context.close()
+
+
+def test_the_dark_theme_follows_the_system_and_can_be_switched(browser: Browser, app_url: str) -> None:
+    context = browser.new_context(color_scheme="dark", locale="en-US")
+    page = context.new_page()
+    page.goto(app_url)
+    ready(page)
+    expect(page.locator("body")).to_have_class(re.compile("dark"))
+    page.get_by_label("Switch between light and dark").click()
+    expect(page.locator("body")).not_to_have_class(re.compile("dark"))
+    page.reload()
+    ready(page)
+    expect(page.locator("body")).not_to_have_class(re.compile("dark"))
+    context.close()
+
+
+def test_on_a_phone_nothing_sticks_out_to_the_side(browser: Browser, app_url: str) -> None:
+    context = browser.new_context(viewport={"width": 390, "height": 844}, locale="en-US", has_touch=True)
+    page = context.new_page()
+    page.goto(app_url)
+    ready(page)
+    for place in PLACES:
+        page.goto(f"{app_url}/?tab={place}")
+        expect(page.locator(f"#tab-{place}")).to_be_visible(timeout=30_000)
+        page.wait_for_timeout(400)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, place
+    context.close()
+
+
+def test_an_address_with_a_tab_opens_it_and_a_click_puts_it_into_the_address(page: Page, app_url: str) -> None:
+    page.goto(f"{app_url}/?tab=server")
+    expect(page.locator("#vqa-state .vqa-card").first).to_be_visible(timeout=30_000)
+    tab(page, "ask")
+    page.wait_for_url(re.compile("tab=ask"))
+
+
+def tab_to(page: Page, selector: str) -> None:
+    """Presses Tab until something is focused, and sees that it shows so."""
+    for _ in range(120):
+        if page.evaluate("(wanted) => document.activeElement.matches(wanted)", selector):
+            break
+        page.keyboard.press("Tab")
+    expect(page.locator(selector).first).to_be_focused()
+    outlined = """() => [document.activeElement, document.activeElement.closest("#vqa-composer")].some((each) => {
+        const look = each && getComputedStyle(each);
+        const outline = look && look.outlineStyle !== "none" && parseFloat(look.outlineWidth) >= 2;
+        return outline || (look && look.boxShadow !== "none");
+    })"""
+    assert page.evaluate(outlined), f"nothing shows that {selector} is focused"
+
+
+def test_the_keyboard_alone_asks_stops_and_changes_tabs(page: Page, app_url: str, red_circle: Path) -> None:
+    """The picture comes from the example list; only Tab, Enter, Space and the arrows are pressed."""
+    page.goto(app_url)
+    expect(page.locator(".vqa-strip.good")).to_be_visible()
+    page.locator("[data-vqa=tour]").focus()
+    tab_to(page, "#vqa-gallery button.thumbnail-item")
+    page.keyboard.press("Enter")
+    question = page.locator("#vqa-composer textarea")
+    expect(question).not_to_have_value("")
+    page.locator("[data-vqa=theme]").focus()
+    tab_to(page, "#vqa-composer textarea")
+    page.keyboard.press("Enter")
+    expect(page.locator("#vqa-chat .vqa-line")).to_have_count(1)
+    page.locator("[data-vqa=theme]").focus()
+    tab_to(page, '#vqa-tabs button[role="tab"]')
+    tab_to(page, "#tab-repeat-button")
+    page.keyboard.press("Enter")
+    tab_to(page, "#repeat-example")
+    page.keyboard.press("Space")
+    expect(page.locator("#tab-repeat .vqa-gallery img").first).to_be_visible()
+    tab_to(page, "#tab-repeat input[type=number]")
+    page.keyboard.press("Control+A")
+    page.keyboard.type("3000")
+    tab_to(page, "#repeat-start")
+    page.keyboard.press("Enter")
+    expect(page.locator("#repeat-stop")).to_be_enabled()
+    tab_to(page, "#repeat-stop")
+    page.keyboard.press("Enter")
+    expect(page.locator("#repeat-progress")).to_contain_text("Stopped at")
+
+
+@pytest.mark.parametrize("place", [place for place in PLACES if place != "server"])
+def test_a_tab_without_anything_in_it_says_what_to_do(page: Page, faulty: FaultyApp, place: str) -> None:
+    page.goto(f"{faulty.url}/?tab={place}")
+    told = page.locator(f"#tab-{place} :is(.vqa-empty, .placeholder, .placeholder-content)").first
+    expect(told).to_be_visible()
+    expect(told).to_have_text(re.compile(r"\w+ \w+ \w+ \w+"))
+
+
+@pytest.mark.parametrize(
+    ("theme", "lang", "width"), [("light", "en-US", 1280), ("dark", "en-US", 1280), ("light", "zh-CN", 390)]
+)
+@pytest.mark.parametrize("place", PLACES)
+def test_axe_finds_nothing_serious(
+    browser: Browser, app_url: str, place: str, theme: str, lang: str, width: int
+) -> None:
+    context = browser.new_context(viewport={"width": width, "height": 800}, locale=lang, color_scheme=theme)
+    page = context.new_page()
+    page.goto(f"{app_url}/?tab={place}")
+    expect(page.locator(f"#tab-{place}")).to_be_visible(timeout=30_000)
+    expect(page.locator("body")).to_have_class(re.compile("dark") if theme == "dark" else re.compile("^(?!.*dark)"))
+    page.wait_for_timeout(800)
+    assert not serious(page)
+    example = page.locator(f"#{place}-example, #tab-{place} #vqa-gallery button").first
+    if example.count():
+        example.click()
+        # Where there is a tray, the composer's own thumbnails are hidden once it shows them.
+        expect(page.locator(f"#tab-{place} :is(.vqa-gallery, #vqa-tray) img").first).to_be_visible()
+        page.wait_for_timeout(300)
+        assert not serious(page)
+    context.close()
+
+
+def serious(page: Page) -> list[str]:
+    """What axe-core finds that keeps somebody from using the page."""
+    return [
+        f"{each['id']}: {[node['html'][:160] for node in each['nodes'][:3]]}"
+        for each in Axe().run(page).response["violations"]
+        if each["impact"] in {"serious", "critical"}
+    ]
+
+
+@pytest.mark.parametrize("key", ["Enter", "click"])
+def test_the_upload_button_of_a_filled_picture_list_opens_the_file_dialog_once(
+    page: Page, app_url: str, red_circle: Path, key: str
+) -> None:
+    page.goto(f"{app_url}/?tab=repeat")
+    page.locator("#repeat-example").click()
+    pictures = page.locator("#tab-repeat .vqa-gallery .thumbnail-item")
+    expect(pictures).to_have_count(1)
+    button = page.locator("#tab-repeat .vqa-gallery").get_by_role("button", name="Click to Upload", exact=True)
+    with page.expect_file_chooser() as asked:
+        if key == "click":
+            button.click()
+        else:
+            button.focus()
+            page.keyboard.press(key)
+    asked.value.set_files(red_circle)
+    expect(pictures).to_have_count(2)
+
+
+def test_a_foreign_host_header_is_refused_and_headers_keep_the_page_to_itself(app_url: str) -> None:
+    assert httpx.get(app_url, headers={"Host": "evil.example"}, trust_env=False).status_code == 400
+    headers = httpx.get(app_url, trust_env=False).headers
+    assert "default-src 'self'" in headers["content-security-policy"]
+    assert headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize(
+    "path", ["file=/etc/passwd", "file=../../../../etc/passwd", "file=.env", "file=app.py", "file=.git/config"]
+)
+def test_no_file_of_the_machine_is_handed_out(app_url: str, path: str) -> None:
+    assert httpx.get(f"{app_url}/gradio_api/{path}", trust_env=False).status_code in {400, 403, 404}

@@ -1,0 +1,221 @@
+"""What all tests share: a clean environment, one running app with one real vLLM, and a browser that looks at it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from PIL import Image, ImageDraw
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
+
+ROOT = Path(__file__).resolve().parent.parent
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+ENGINE_SECONDS = 300.0
+expect.set_options(timeout=15_000)  # an engine works on the same cores
+LEFT, CLOSED = "AbortError: signal is aborted", "Unexpected error Connection errored out"
+"""What Gradio writes to the console when a page with an open event stream is left or loaded again."""
+
+
+WHOLE_FILE = re.compile(r"(?<!@)pytest\.mark\.engine")
+OF_THE_SESSION = re.compile(r"\b(app_url|engine_url|app: RunningApp)\b")
+BESIDE = {"tests/engine/test_engine_recovery.py", "tests/models/test_probe_engine.py"}
+"""They start engines of their own, and it does not matter how quick those are."""
+
+
+class EnginesTogether(LoadScopeScheduling):
+    """With `-n`: what asks a real engine runs in one process, one after the other, and the rest beside it, by files."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file, _, test = nodeid.partition("::")
+        source = (ROOT / file).read_text(encoding="utf-8")
+        whole = file.startswith("tests/security/") or (WHOLE_FILE.search(source) and file not in BESIDE)
+        taken = re.search(rf"def {re.escape(test.partition('[')[0])}\(([^)]*)\)", source)
+        return "engine" if whole or (taken and OF_THE_SESSION.search(taken[1])) else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> EnginesTogether:
+    """Tells xdist which tests belong together."""
+    return EnginesTogether(config, log)
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nobody listens on."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def base_environment(**settings: object) -> dict[str, str]:
+    """The environment without anybody's own settings of this app, and with these."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("VQA_", "VLLM_"))}
+    return kept | {"VQA_AUTO_START": "false"} | {f"VQA_{name.upper()}": str(value) for name, value in settings.items()}
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No test reads the settings or the data of whoever runs it."""
+    for name in list(os.environ):
+        if name.startswith("VQA_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("VQA_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("VQA_LANGUAGE", "en")
+
+
+@dataclass(frozen=True)
+class RunningApp:
+    """`python app.py` as a user runs it, with the engine that it started by itself."""
+
+    url: str
+    base_url: str
+    data_dir: Path
+    process: subprocess.Popen[bytes]
+    seconds_to_page: float
+    seconds_to_engine: float
+    log: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """For commands that shall see the same engine and the same store."""
+        return base_environment(data_dir=self.data_dir, language="en")
+
+
+@pytest.fixture(scope="session")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningApp]:
+    """The one app of the session; its engine is the one real vLLM that tests share."""
+    folder = tmp_path_factory.mktemp("app")
+    data_dir, log, port, engine_port = folder / "data", folder / "app.log", free_port(), free_port()
+    environment = base_environment(
+        data_dir=data_dir, port=port, engine_port=engine_port, auto_start="true", allow_local_urls="true"
+    )
+    began = time.monotonic()
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT
+        )
+    url, root = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{engine_port}"
+    try:
+        wait_for_url(url, process, log, 60)
+        seconds_to_page = time.monotonic() - began
+        wait_for_url(f"{root}/health", process, log, ENGINE_SECONDS)
+        wait_until_ready(base_environment(data_dir=data_dir), log)
+        seconds_to_engine = time.monotonic() - began
+        yield RunningApp(url, f"{root}/v1", data_dir, process, seconds_to_page, seconds_to_engine, log)
+    finally:
+        stop_app(process)
+
+
+def wait_for_url(url: str, process: subprocess.Popen[bytes], log: Path, seconds: float) -> None:
+    """Waits until `url` answers 200; fails with the end of the log when the process ends or time is up."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if process.poll() is not None:
+            pytest.fail(f"app.py ended with {process.returncode}:\n{log.read_text()[-3000:]}")
+        try:
+            if httpx.get(url, timeout=5, trust_env=False).status_code == 200:
+                return
+        except httpx.HTTPError:
+            pass
+        time.sleep(0.1)
+    pytest.fail(f"{url} did not answer within {seconds:.0f} s:\n{log.read_text()[-3000:]}")
+
+
+def wait_until_ready(environment: dict[str, str], log: Path) -> None:
+    """Waits until the app itself calls its engine ready."""
+    end = time.monotonic() + ENGINE_SECONDS
+    said = ""
+    while time.monotonic() < end:
+        status = subprocess.run(
+            [sys.executable, "-m", "vqa", "status", "--json"],
+            check=False,
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        said = status.stdout + status.stderr
+        if '"state": "ready"' in said:
+            return
+        time.sleep(1)
+    pytest.fail(f"the engine did not become ready: {said}\n{log.read_text()[-3000:]}")
+
+
+def stop_app(process: subprocess.Popen[bytes]) -> None:
+    """Ends the app as Ctrl-C does, and makes sure that nothing of it is left."""
+    if process.poll() is not None:
+        return
+    family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+    process.send_signal(signal.SIGINT)
+    try:
+        process.wait(60)
+    finally:
+        for member in psutil.wait_procs(family, timeout=10)[1]:
+            member.kill()
+
+
+@pytest.fixture(scope="session")
+def engine_url(app: RunningApp) -> str:
+    """The address (…/v1) of the session's real vLLM with the demo model."""
+    return app.base_url
+
+
+@pytest.fixture(scope="session")
+def app_url(app: RunningApp) -> str:
+    """The address of the session's page."""
+    return app.url
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium; for one module, since the sync API must not outlive the tests that use it."""
+    path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
+    with sync_playwright() as playwright:
+        flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        camera = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+        chromium = playwright.chromium.launch(executable_path=path, args=[*flags, *camera])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A fresh English page of 1280×800; the test fails when the browser's console shows an error."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800}, locale="en-US")
+    fresh = context.new_page()
+    errors: list[str] = []
+
+    def note(message: ConsoleMessage) -> None:
+        if message.type == "error":
+            errors.append(f"{message.text} ({message.location.get('url', '')})")
+
+    fresh.on("console", note)
+    fresh.on("pageerror", lambda error: errors.append(f"{error}\n{error.stack}"))
+    yield fresh
+    context.close()
+    if any(LEFT in error for error in errors):  # a page that is left says so of its own open stream
+        errors = [error for error in errors if LEFT not in error and CLOSED not in error]
+    assert not errors, f"the browser's console shows errors: {errors}"
+
+
+@pytest.fixture
+def red_circle(tmp_path: Path) -> Path:
+    """A picture that the demo model knows: one filled red circle on white, drawn by Pillow alone."""
+    picture = Image.new("RGB", (256, 256), "white")
+    ImageDraw.Draw(picture).ellipse((70, 70, 190, 190), fill=(220, 30, 30))
+    path = tmp_path / "red-circle.png"
+    picture.save(path)
+    return path

@@ -1,0 +1,60 @@
+"""An engine whose profiles behave as told, for what the lab does with a managed one; a real one is in tests/engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from tests.fakes.openai_server import Behaviour, FakeServer
+from vqa.engine.spec import EngineSpec
+from vqa.engine.state import EngineState, Failure, Snapshot
+
+SPEC = EngineSpec("models/probe", served_model_name="probe")
+
+
+@dataclass
+class StandIn:
+    """An engine whose every profile behaves as told; only what the lab uses of `vqa.engine.state.Engine`."""
+
+    behaviours: dict[str, Behaviour]
+    broken: tuple[str, ...] = ()
+    server: FakeServer = field(default_factory=FakeServer)
+    spec: EngineSpec = SPEC
+    state: EngineState = EngineState.STOPPED
+    generation: int = 0
+    started: list[str] = field(default_factory=list)
+    silenced: float = 0.0
+    pid: int = 1_000_000_000
+    """Beyond what an operating system gives out."""
+    same_process: bool = False
+    """A restart leaves the process as it is."""
+
+    def snapshot(self) -> Snapshot:
+        failure = Failure("out_of_memory") if self.state is EngineState.FAILED else None
+        shown = {"spec": self.spec, "base_url": self.server.base_url, "pid": self.pid, "failure": failure}
+        return Snapshot(self.state, self.generation, **shown)
+
+    def restart(self, spec: EngineSpec | None = None) -> int:
+        self.server.stop()
+        self.spec = spec or self.spec
+        self.generation += 1
+        self.pid += not self.same_process
+        self.started.append(self.spec.profile)
+        if self.spec.profile in self.broken:
+            self.state = EngineState.FAILED
+            return self.generation
+        self.server.behaviour = self.behaviours[self.spec.profile]
+        self.server.state = type(self.server.state)()
+        self.server.start()
+        self.state = EngineState.READY
+        return self.generation
+
+    def stop(self, force: bool = False) -> None:
+        self.server.stop()
+        self.state = EngineState.STOPPED
+
+    def wait(self, until: Callable[[Snapshot], bool] | None = None, timeout: float | None = None) -> Snapshot:
+        return self.snapshot()
+
+    def quiet(self, seconds: float) -> None:
+        self.silenced = max(self.silenced, seconds)

@@ -1,0 +1,408 @@
+"""A server on loopback that answers as vLLM does and injects, by its answers alone, what the real one won't on demand.
+
+Every fault is a switch of the constructor. Nothing in a response names it: same routes, same fields, same figures.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import io
+import json
+import random
+import socket
+import threading
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any
+
+import uvicorn
+from PIL import Image
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+WORDS = "The picture shows a large red circle here".split()  # noqa: SIM905
+OTHER_WORDS = "One drawing has two small blue squares below".split()  # noqa: SIM905
+BLOCK = 16
+LOAD_SECONDS = 0.15
+PROMPT_TOKENS = 64
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """What the server is and what is wrong with it; the defaults are a clean vLLM."""
+
+    vllm: bool = True
+    token_ids: bool = True
+    logprobs: bool = True
+    rejects_logprobs: bool = False
+    """Answers a request for logprobs with a 400, as some servers and proxies do."""
+    rejects_token_ids: bool = False
+    """The same for vLLM's `return_token_ids`."""
+    rejects_all: bool = False
+    """Answers every request with a 400."""
+    cached_tokens: bool = True
+    metrics: bool = True
+    prefix_cache: bool = True
+    salts_work: bool = True
+    """Whether `cache_salt` keeps requests apart."""
+    cold_differs: bool = False
+    """A request that finds nothing in the prefix cache takes another path."""
+    start_up: int = 0
+    """So many requests after the start take another path, cached or not."""
+    splits_under_load: bool = False
+    """Every second request that meets others under way takes another path."""
+    drift: float = 0.0
+    """Nats by which logprobs move when others are under way."""
+    race: float = 0.0
+    """Chance of another path at any request."""
+    strangers: int = 0
+    """Requests of others that finish beside every third of ours, which then takes another path."""
+    preempts: bool = False
+    """Every third request is preempted and takes another path."""
+    seeds_matter: bool = False
+    """Samples by the seed although temperature is 0."""
+    samples_anyway: bool = False
+    """Samples by chance whatever is asked."""
+    ignores_temperature: bool = False
+    """Greedy whatever is asked."""
+    encoding_matters: bool = False
+    """The answer follows the bytes of the picture."""
+    prompt_varies: bool = False
+    """Every second prompt is tokenised differently."""
+    fingerprint_changes_after: int | None = None
+    model_changes_after: int | None = None
+    version_changes_after: int | None = None
+    fails_every: int | None = None
+    """Every such request gets a 500."""
+    breaks_every: int | None = None
+    """Every such stream is cut in the middle."""
+    error_in_stream_every: int | None = None
+    """Every such stream ends in an error event inside the 200 response."""
+    length: int | None = None
+    """Ends every answer after so many tokens with finish_reason `length`."""
+    seconds_per_token: float = 0.0
+    prefill_seconds: float = 0.002
+    max_model_len: int = 2048
+    pixels_per_token: int | None = None
+    """Counts a prompt by the size of its pictures, and refuses what does not fit; None counts every prompt alike."""
+    counts: bool = True
+    """Whether `/tokenize` is there."""
+    answer: str | None = None
+    """Says this instead; None says what the faults make of it."""
+
+
+@dataclass
+class _State:
+    requests: int = 0
+    in_flight: int = 0
+    rejected: int = 0
+    finished: int = 0
+    preemptions: int = 0
+    prefix_queries: int = 0
+    prefix_hits: int = 0
+    image_hits: int = 0
+    cached: set[str] = field(default_factory=set)
+    images: set[str] = field(default_factory=set)
+    bodies: list[dict[str, Any]] = field(default_factory=list)
+
+
+class FakeServer:
+    """Serves on a free port of the loopback interface while its `with` block lasts; `stop` and `start` in between."""
+
+    def __init__(self, behaviour: Behaviour | None = None, *, seed: int = 1, **faults: Any) -> None:
+        self.behaviour = behaviour or Behaviour(**faults)
+        self.state = _State()
+        self._random = random.Random(seed)
+        self._server: uvicorn.Server | None = None
+        self._thread: threading.Thread | None = None
+        with socket.socket() as found:
+            found.bind(("127.0.0.1", 0))
+            self.port = int(found.getsockname()[1])
+
+    @property
+    def base_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/v1"
+
+    @property
+    def bodies(self) -> list[dict[str, Any]]:
+        """The JSON of every question so far."""
+        return self.state.bodies
+
+    def start(self) -> FakeServer:
+        routes = [
+            Route("/v1/models", self._models),
+            Route("/v1/chat/completions", self._chat, methods=["POST"]),
+            Route("/tokenize", self._tokenize, methods=["POST"]),
+            Route("/version", self._version),
+            Route("/metrics", self._metrics),
+            Route("/health", self._health),
+        ]
+        config = uvicorn.Config(
+            Starlette(routes=routes), host="127.0.0.1", port=self.port, log_level="critical", lifespan="off"
+        )
+        self._server = uvicorn.Server(config)
+        started = threading.Event()
+        self._thread = threading.Thread(target=self._serve, args=(self._server, started), daemon=True)
+        self._thread.start()
+        assert started.wait(10)
+        return self
+
+    @staticmethod
+    def _serve(server: uvicorn.Server, started: threading.Event) -> None:
+        async def main() -> None:
+            serving = asyncio.create_task(server.serve())
+            while not server.started and not serving.done():  # noqa: ASYNC110 - uvicorn has no event for it
+                await asyncio.sleep(0.005)
+            started.set()
+            await serving
+
+        asyncio.run(main())
+
+    def stop(self) -> None:
+        """Goes away at once, breaking off what is under way."""
+        if self._server is not None and self._thread is not None:
+            self._server.should_exit = self._server.force_exit = True
+            self._thread.join(10)
+            self._server = self._thread = None
+
+    def __enter__(self) -> FakeServer:
+        return self.start()
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.stop()
+
+    # Routes ---------------------------------------------------------------------------------------------------------
+
+    def _model(self) -> str:
+        after = self.behaviour.model_changes_after
+        return "vqa-demo" if after is None or self.state.requests < after else "vqa-demo-2"
+
+    async def _models(self, _: Request) -> Response:
+        owner = "vllm" if self.behaviour.vllm else "openai"
+        model = {"id": self._model(), "object": "model", "created": 1, "owned_by": owner}
+        if self.behaviour.vllm:
+            model |= {"root": "models/demo", "max_model_len": self.behaviour.max_model_len}
+        return JSONResponse({"object": "list", "data": [model]})
+
+    async def _version(self, _: Request) -> Response:
+        if not self.behaviour.vllm:
+            return Response(status_code=404)
+        after = self.behaviour.version_changes_after
+        return JSONResponse({"version": "0.32.0" if after is None or self.state.requests < after else "0.33.0"})
+
+    async def _health(self, _: Request) -> Response:
+        return Response()
+
+    async def _metrics(self, _: Request) -> Response:
+        if not self.behaviour.metrics or not self.behaviour.vllm:
+            return Response(status_code=404)
+        state, labels = self.state, 'engine="0",model_name="vqa-demo"'
+        lines = [
+            "# TYPE vllm:num_requests_running gauge",
+            f"vllm:num_requests_running{{{labels}}} {float(state.in_flight)}",
+            "# TYPE vllm:prefix_cache_queries counter",
+            f"vllm:prefix_cache_queries_total{{{labels}}} {float(state.prefix_queries)}",
+            "# TYPE vllm:prefix_cache_hits counter",
+            f"vllm:prefix_cache_hits_total{{{labels}}} {float(state.prefix_hits)}",
+            "# TYPE vllm:mm_cache_hits counter",
+            f"vllm:mm_cache_hits_total{{{labels}}} {float(state.image_hits)}",
+            "# TYPE vllm:num_preemptions counter",
+            f"vllm:num_preemptions_total{{{labels}}} {float(state.preemptions)}",
+            "# TYPE vllm:request_success counter",
+            f'vllm:request_success_total{{{labels},finished_reason="stop"}} {float(state.finished)}',
+            "# TYPE vllm:cache_config_info gauge",
+            f'vllm:cache_config_info{{block_size="{BLOCK}",enable_prefix_caching='
+            f'"{self.behaviour.prefix_cache}",engine="0"}} 1.0',
+        ]
+        return PlainTextResponse("\n".join(lines) + "\n")
+
+    async def _tokenize(self, request: Request) -> Response:
+        if not self.behaviour.vllm or not self.behaviour.counts:
+            return Response(status_code=404)
+        count = self._prompt_tokens(await request.json())
+        return JSONResponse({"count": count, "max_model_len": self.behaviour.max_model_len, "tokens": [1] * count})
+
+    def _prompt_tokens(self, body: dict[str, Any]) -> int:
+        share = self.behaviour.pixels_per_token
+        if share is None:
+            return PROMPT_TOKENS
+        sizes = (_size(part["image_url"]["url"]) for part in _pictures(body))
+        return PROMPT_TOKENS + sum(width * height // share for width, height in sizes)
+
+    async def _chat(self, request: Request) -> Response:
+        body = await request.json()
+        needed, length = self._prompt_tokens(body) + (body.get("max_tokens") or 1), self.behaviour.max_model_len
+        if self.behaviour.pixels_per_token is not None and needed > length:
+            words = f"This model's maximum context length is {length} tokens. However, you requested {needed} tokens."
+            error = {"message": words, "type": "BadRequestError", "code": 400}
+            return JSONResponse({"error": error}, status_code=400)
+        faults = self.behaviour
+        unwanted = (faults.rejects_logprobs, "logprobs"), (faults.rejects_token_ids, "return_token_ids")
+        if faults.rejects_all or any(rejects and name in body for rejects, name in unwanted):
+            self.state.rejected += 1
+            error = {"message": "logprobs are not supported", "type": "BadRequestError", "code": 400}
+            return JSONResponse({"error": error}, status_code=400)
+        self.state.requests += 1
+        self.state.bodies.append(body)
+        number, every = self.state.requests, self.behaviour.fails_every
+        if every and number % every == 0:
+            error = {"message": "CUDA error: an illegal memory access", "type": "InternalServerError", "code": 500}
+            return JSONResponse({"error": error}, status_code=500)
+        return StreamingResponse(self._stream(body, number), media_type="text/event-stream")
+
+    # Answering ------------------------------------------------------------------------------------------------------
+
+    async def _stream(self, body: dict[str, Any], number: int) -> AsyncIterator[str]:
+        faults, state = self.behaviour, self.state
+        state.in_flight += 1
+        crowd = state.in_flight
+        try:
+            # A question without a picture is background load, which on a real server lasts as long as it is told to.
+            await asyncio.sleep(faults.prefill_seconds if _pictures(body) else LOAD_SECONDS)
+            crowd = max(crowd, state.in_flight)
+            cached = self._look_up(body)
+            words = self._words(body, number, crowd, cached)
+            moved = faults.drift * min(crowd - 1, 3) / 3
+            yield self._event(number, {"role": "assistant", "content": ""}, first=True)
+            cut_at = len(words) // 2
+            for place, word in enumerate(words):
+                await asyncio.sleep(faults.seconds_per_token)
+                if faults.breaks_every and number % faults.breaks_every == 0 and place == cut_at:
+                    return
+                if faults.error_in_stream_every and number % faults.error_in_stream_every == 0 and place == cut_at:
+                    error = {"message": "EngineCore encountered an issue", "type": "InternalServerError", "code": 500}
+                    yield f"data: {json.dumps({'error': error})}\n\n"
+                    return
+                last = place == len(words) - 1
+                reason = ("length" if faults.length else "stop") if last else None
+                text = word if place == 0 else f" {word}"
+                yield self._event(number, {"content": text}, token=text, place=place, moved=moved, reason=reason)
+            if body.get("stream_options", {}).get("include_usage"):
+                yield self._usage(number, len(words), cached, self._prompt_tokens(body))
+            state.finished += 1
+            if faults.strangers and number % 3 == 0:
+                state.finished += faults.strangers
+            if faults.preempts and number % 3 == 0:
+                state.preemptions += 1
+            yield "data: [DONE]\n\n"
+        finally:
+            state.in_flight -= 1
+
+    def _look_up(self, body: dict[str, Any]) -> int:
+        """Returns the prompt tokens found in the prefix cache, and puts the prompt there."""
+        names = [part.get("uuid") or _digest(part["image_url"]["url"]) for part in _pictures(body)]
+        self.state.image_hits += sum(name in self.state.images for name in names)
+        self.state.images.update(names)
+        texts = [part for message in body["messages"] for part in message["content"] if "image_url" not in part]
+        salt = body.get("cache_salt", "") if self.behaviour.salts_work else ""
+        key = json.dumps([salt, names, texts])
+        hit = self.behaviour.prefix_cache and key in self.state.cached
+        self.state.cached.add(key)
+        self.state.prefix_queries += PROMPT_TOKENS
+        tokens = (PROMPT_TOKENS - 1) // BLOCK * BLOCK if hit else 0
+        self.state.prefix_hits += tokens
+        return tokens
+
+    def _words(self, body: dict[str, Any], number: int, crowd: int, cached: int) -> list[str]:
+        faults = self.behaviour
+        if faults.answer is not None:
+            return faults.answer.split()
+        if self._samples(body):
+            chance = self._random
+            if body.get("seed") is not None:
+                chance = random.Random(body["seed"])
+            words = [chance.choice((one, other)) for one, other in zip(WORDS, OTHER_WORDS, strict=True)]
+        else:
+            branch = self._branch(body, number, crowd, cached)
+            words = WORDS if branch == 0 else [*WORDS[:4], f"variant{branch}", *OTHER_WORDS[5:]]
+        return words[: faults.length or len(words)]
+
+    def _samples(self, body: dict[str, Any]) -> bool:
+        if self.behaviour.samples_anyway:
+            return True
+        if self.behaviour.seeds_matter and body.get("seed") is not None:
+            return True
+        return float(body.get("temperature", 1.0)) > 0 and not self.behaviour.ignores_temperature
+
+    def _branch(self, body: dict[str, Any], number: int, crowd: int, cached: int) -> int:
+        """Returns which path the numbers take: 0 is the usual one."""
+        faults = self.behaviour
+        if number <= faults.start_up or (faults.cold_differs and cached == 0):
+            return 1
+        if faults.splits_under_load and crowd > 1 and number % 2:
+            return min(crowd, 4)
+        if (faults.strangers or faults.preempts) and number % 3 == 0:
+            return 5
+        if faults.race and self._random.random() < faults.race:
+            return 6
+        if faults.encoding_matters:
+            urls = "".join(part["image_url"]["url"] for part in _pictures(body))
+            return 7 + int(_digest(urls), 16) % 100
+        return 0
+
+    # Events ---------------------------------------------------------------------------------------------------------
+
+    def _chunk(self, number: int) -> dict[str, Any]:
+        chunk = {"id": f"chatcmpl-{number}", "object": "chat.completion.chunk", "created": 1, "model": self._model()}
+        after = self.behaviour.fingerprint_changes_after
+        if after is not None:
+            chunk["system_fingerprint"] = "fp_one" if number <= after else "fp_two"
+        return chunk
+
+    def _event(
+        self,
+        number: int,
+        delta: dict[str, Any],
+        *,
+        first: bool = False,
+        token: str | None = None,
+        place: int = 0,
+        moved: float = 0.0,
+        reason: str | None = None,
+    ) -> str:
+        choice: dict[str, Any] = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
+        chunk = self._chunk(number) | {"choices": [choice]}
+        if first and self.behaviour.token_ids and self.behaviour.vllm:
+            start = 2 if self.behaviour.prompt_varies and number % 2 else 1
+            chunk["prompt_token_ids"] = [start] * 40 + list(range(3, 27))
+        if token is not None:
+            if self.behaviour.token_ids and self.behaviour.vllm and not self.behaviour.rejects_token_ids:
+                choice["token_ids"] = [int(_digest(token), 16) % 30_000]
+            if self.behaviour.logprobs and not self.behaviour.rejects_logprobs:
+                best, second = -0.05 - 0.01 * place - moved, -0.6 - 0.3 * (place % 4)
+                tops = [_logprob(token, best), _logprob(" perhaps", second)]
+                choice["logprobs"] = {"content": [tops[0] | {"top_logprobs": tops}]}
+        return f"data: {json.dumps(chunk)}\n\n"
+
+    def _usage(self, number: int, tokens: int, cached: int, prompt: int) -> str:
+        usage: dict[str, Any] = {
+            "prompt_tokens": prompt,
+            "completion_tokens": tokens,
+            "total_tokens": prompt + tokens,
+        }
+        if self.behaviour.cached_tokens and self.behaviour.vllm:
+            usage["prompt_tokens_details"] = {"cached_tokens": cached}
+        return f"data: {json.dumps(self._chunk(number) | {'choices': [], 'usage': usage})}\n\n"
+
+
+def _pictures(body: dict[str, Any]) -> list[dict[str, Any]]:
+    parts = (part for message in body["messages"] for part in message["content"])
+    return [part for part in parts if isinstance(part, dict) and "image_url" in part]
+
+
+def _size(url: str) -> tuple[int, int]:
+    with Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))) as picture:
+        return picture.size
+
+
+def _logprob(token: str, value: float) -> dict[str, Any]:
+    return {"token": token, "logprob": value, "bytes": list(token.encode())}
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

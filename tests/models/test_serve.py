@@ -1,0 +1,37 @@
+"""The start that nobody pressed a button for: what stops it stands where the engine's state is shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.models.conftest import MakeSettings
+from vqa.engine.state import EngineState
+from vqa.engine.supervisor import open_engine
+from vqa.models.serve import start_configured
+
+
+@pytest.mark.parametrize(
+    ("chosen", "code"),
+    [
+        ({"model": "/no/such/folder"}, "errors.model_folder_missing"),
+        ({"vllm_python": Path("/bin/false")}, "errors.engine_not_installed"),
+    ],
+)
+def test_a_start_that_cannot_even_begin_shows_why(
+    make_settings: MakeSettings, chosen: dict[str, object], code: str
+) -> None:
+    settings = make_settings(**chosen)
+    engine = open_engine(settings, kind="page")
+    try:
+        start_configured(engine, settings)
+        now = engine.snapshot()
+        assert (now.state, now.failure and now.failure.code) == (EngineState.FAILED, code)
+        assert now.failure is not None
+        assert now.failure.message("en") != now.failure.message("zh")
+        assert now.failure.hint("en")
+        engine.stop()
+        assert (engine.snapshot().state, engine.snapshot().failure) == (EngineState.STOPPED, None)
+    finally:
+        engine.close()

@@ -1,0 +1,156 @@
+"""Two more apps beside the session's: a public demo on the real engine, and a private one full of secrets."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT, RunningApp, base_environment, free_port, stop_app, wait_for_url
+from tests.fakes.openai_server import FakeServer
+from tests.security.visitor import Visitor, drawn
+
+USER, PASSWORD = "somebody", "canary-password-5d1f"
+API_KEY, HUB_TOKEN = "canary-api-key-77ab", "canary-hub-token-90cd"
+SECRETS = (PASSWORD, API_KEY, HUB_TOKEN)
+HOSTILE = "<script>window.pwned=1;alert(1)</script> <img src=x onerror='window.pwned=2;alert(2)'> <b>bold</b>"
+"""Three words of HTML that would run or load something; the fake server answers with it."""
+
+
+@dataclass
+class Started:
+    """An app that is starting; `wait` returns it once it shows its page."""
+
+    process: subprocess.Popen[bytes]
+    url: str
+    base_url: str
+    data_dir: Path
+    log: Path
+
+    def wait(self) -> RunningApp:
+        wait_for_url(f"{self.url}/robots.txt", self.process, self.log, 300)
+        return RunningApp(self.url, self.base_url, self.data_dir, self.process, 0.0, 0.0, self.log)
+
+
+def start(folder: Path, base_url: str, **settings: object) -> Started:
+    """Starts `python app.py` attached to a server."""
+    folder.mkdir(parents=True)
+    data_dir, log, port = folder / "data", folder / "app.log", free_port()
+    environment = base_environment(data_dir=data_dir, port=port, base_url=base_url, **settings)
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT
+        )
+    return Started(process, f"http://127.0.0.1:{port}", base_url, data_dir, log)
+
+
+@dataclass
+class Apps:
+    """What the security tests drive."""
+
+    public: RunningApp
+    private: RunningApp
+    hostile_server: FakeServer
+
+
+@pytest.fixture(scope="session")
+def apps(app: RunningApp, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Apps]:
+    """Both apps, started side by side."""
+    folder = tmp_path_factory.mktemp("security")
+    with FakeServer(answer=HOSTILE) as server:
+        secrets = {"auth": f"{USER}:{PASSWORD}", "api_key": API_KEY, "hub_token": HUB_TOKEN}
+        public = start(folder / "public", app.base_url, public="true", **secrets | {"auth": ""})
+        private = start(folder / "private", server.base_url, **secrets)
+        try:
+            yield Apps(public.wait(), private.wait(), server)
+        finally:
+            for each in (public, private):
+                each.process.send_signal(signal.SIGINT)
+            for each in (public, private):
+                stop_app(each.process)
+
+
+@pytest.fixture(scope="session")
+def public(apps: Apps) -> RunningApp:
+    """A public demo on the session's real engine."""
+    return apps.public
+
+
+@pytest.fixture(scope="session")
+def private(apps: Apps) -> RunningApp:
+    """An app with a password, keys and tokens, on a server whose answers are hostile HTML."""
+    return apps.private
+
+
+def visitor(app: RunningApp, address: str, **more: str) -> Visitor:
+    """A visitor of the public demo from an address of its own, so that no test uses up another's requests."""
+    return Visitor(app.url, address=address, **more)
+
+
+def inside(app: RunningApp) -> Visitor:
+    """Somebody who knows the private app's password."""
+    return Visitor(app.url, auth=(USER, PASSWORD))
+
+
+def log_end(app: RunningApp) -> int:
+    """Where the app's log ends now."""
+    return app.log.stat().st_size
+
+
+def no_traceback(app: RunningApp, since: int = 0) -> None:
+    """Fails when the app's log holds a traceback after a place, or when the app is gone."""
+    assert app.process.poll() is None, app.log.read_text()[-3000:]
+    with app.log.open("rb") as log:
+        log.seek(since)
+        text = log.read().decode(errors="replace")
+    assert "Traceback" not in text, text[-4000:]
+
+
+@dataclass
+class Trap:
+    """A web server inside the network that must never be asked."""
+
+    port: int
+    hits: list[str] = field(default_factory=list)
+
+
+@pytest.fixture
+def trap() -> Iterator[Trap]:
+    """Listens on every loopback address of IPv4; whoever is answered gets a picture."""
+    found = Trap(0)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            found.hits.append(self.path)
+            self.send_response(200)
+            self.send_header("Content-Type", "image/png")
+            self.end_headers()
+            self.wfile.write(drawn())
+
+        do_HEAD = do_POST = do_GET
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    found.port = server.server_port
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    yield found
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def memory(app: RunningApp) -> int:
+    """Bytes of memory that the app itself holds, without its children."""
+    fields = Path(f"/proc/{app.process.pid}/statm").read_text().split()
+    return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")

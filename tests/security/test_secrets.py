@@ -1,0 +1,76 @@
+"""What is secret stays secret, and nothing leaves this machine."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import socket
+
+import psutil
+
+from tests.conftest import RunningApp
+from tests.security.conftest import SECRETS, Apps, inside, visitor
+from tests.security.visitor import API, Visitor, drawn
+
+
+def texts_of(guest: Visitor) -> str:
+    """Everything that the page tells without being asked anything."""
+    paths = ("/", "/zh", "/config", f"{API}/info", "/theme.css", "/manifest.json", f"{API}/queue/status", f"{API}/user")
+    return "\n".join(guest.http.get(path).text for path in paths)
+
+
+def test_no_secret_stands_on_a_page(private: RunningApp, public: RunningApp) -> None:
+    for guest in (inside(private), visitor(public, "10.0.4.1")):
+        said = texts_of(guest)
+        assert [secret for secret in SECRETS if secret in said] == []
+
+
+def test_no_secret_in_an_answer_its_code_or_a_report(apps: Apps) -> None:
+    guest = inside(apps.private)
+    path = guest.upload(("a.png", drawn()))[0]
+    asked = guest.ask("What is this?", [path])
+    assert "Bearer" in asked.text, "the request as code is among what was shown"
+    started = guest.repeat("What is this?", path, n=2, max_tokens=8)
+    said = asked.text + started.text
+    for kind in ("html", "json", "csv", "junit"):
+        reply = guest.call(guest.endpoint(f"repeat-export-{kind}", "click"), [None])
+        for found in re.findall(r'"path": "([^"]+)"', reply.raw):
+            said += guest.http.get(f"{API}/file={found}").text
+    assert [secret for secret in SECRETS if secret in said] == []
+
+
+def test_no_secret_in_a_log_or_a_command_line(app: RunningApp, private: RunningApp, public: RunningApp) -> None:
+    for place in (app, private, public):
+        log = place.log.read_text(errors="replace")
+        assert [secret for secret in SECRETS if secret in log] == []
+    for process in psutil.process_iter(["cmdline"]):
+        line = " ".join(process.info["cmdline"] or ())
+        assert [secret for secret in SECRETS if secret in line] == []
+
+
+def test_a_visitors_words_are_not_in_the_log(public: RunningApp) -> None:
+    guest = visitor(public, "10.0.4.2")
+    path = guest.upload(("canary-file-name.png", drawn()))[0]
+    guest.ask("canary-question", [path])
+    guest.ask("canary-question", ["/nowhere/canary-path.png"])
+    guest.call(guest.endpoint("vqa-address", "submit"), ["http://127.0.0.1/canary-address.png", None])
+    assert "canary-" not in public.log.read_text(errors="replace")
+
+
+def test_every_connection_stays_on_this_machine(app: RunningApp, private: RunningApp, public: RunningApp) -> None:
+    visitor(public, "10.0.4.3").ask("What is this?", [])
+    for place in (app, private, public):
+        family = [psutil.Process(place.process.pid), *psutil.Process(place.process.pid).children(recursive=True)]
+        connections = [each for process in family for each in process.net_connections("inet")]
+        assert connections
+        for each in connections:
+            for end in filter(None, (each.laddr, each.raddr)):
+                assert is_here(end.ip), f"{each} reaches out"
+
+
+def is_here(address: str) -> bool:
+    """Whether an address is this machine's own; vLLM's workers meet on one of its addresses."""
+    found = ipaddress.ip_address(address)
+    own = {str(each.address).partition("%")[0] for card in psutil.net_if_addrs().values() for each in card if
+           each.family in {socket.AF_INET, socket.AF_INET6}}  # fmt: skip
+    return found.is_loopback or (getattr(found, "ipv4_mapped", None) or found).is_loopback or str(found) in own

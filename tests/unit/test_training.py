@@ -1,0 +1,207 @@
+"""The demo model's generators tell the truth, repeat by seed, and a few steps on the CPU teach it something."""
+
+import json
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from training.lexicon import COLORS, PURE, Lang
+from training.phrases import FOREIGN, PHRASES
+from training.questions import MIN_GAP, Asker, Question, ask
+from training.render_pil import render, squash
+from training.scenes import LARGER_RATIO, Scene, SceneOptions, World, sample_scene
+from training.wording import Ref
+
+CHECKPOINT = Path(__file__).parents[2] / "assets" / "demo-model"
+EXAMPLES = Path(__file__).parents[2] / "assets" / "examples"
+SCENES = [sample_scene(10**13 + i, SceneOptions(largest=300)) for i in range(150)]
+
+
+def _questions(scene: Scene, lang: Lang, count: int = 12) -> list[Question]:
+    return ask(scene, lang, random.Random(scene.seed), count)
+
+
+def test_same_seed_gives_same_scene_picture_and_questions() -> None:
+    for scene in SCENES[:20]:
+        again = sample_scene(scene.seed, SceneOptions(largest=300))
+        assert again == scene
+        assert np.array_equal(np.asarray(render(again)), np.asarray(render(scene)))
+        for lang in Lang:
+            assert _questions(again, lang) == _questions(scene, lang)
+
+
+def test_different_seeds_give_different_scenes() -> None:
+    assert len({(s.shapes, s.numbers, s.background) for s in SCENES}) == len(SCENES)
+
+
+def test_scenes_stay_within_their_world() -> None:
+    for scene in SCENES:
+        assert min(scene.width, scene.height) >= 64
+        assert 0.49 <= scene.width / scene.height <= 2.05
+        assert len(scene.shapes) <= 6
+        assert len(scene.numbers) <= 2
+        for shape in scene.shapes:
+            assert shape.radius <= shape.x <= scene.width - shape.radius
+            assert shape.radius <= shape.y <= scene.height - shape.radius
+        if scene.world is not World.SHAPES:
+            assert not scene.shapes
+
+
+def test_every_template_exists_in_both_languages() -> None:
+    for key, table in PHRASES.items():
+        assert set(table) == set(Lang), key
+        assert all(table[lang] for lang in Lang), key
+    assert set(FOREIGN) == set(Lang)
+
+
+@pytest.mark.parametrize("lang", list(Lang))
+def test_answers_are_in_the_language_of_the_question(lang: Lang) -> None:
+    for scene in SCENES:
+        for question in _questions(scene, lang):
+            chinese = any("一" <= c <= "鿿" for c in question.answer)
+            assert chinese == (lang is Lang.ZH) or question.answer.isdigit(), question
+
+
+@pytest.mark.parametrize("lang", list(Lang))
+def test_counts_agree_with_the_scene(lang: Lang) -> None:
+    names = {Lang.EN: {c: c for c in COLORS}, Lang.ZH: {"red": "红色", "purple": "紫色", "yellow": "黄色"}}[lang]
+    checked = 0
+    for scene in SCENES:
+        for question in _questions(scene, lang, 30):
+            if question.type == "count_all":
+                assert question.answer == str(len(scene.shapes))
+            if question.type == "count_color":
+                for color, name in names.items():
+                    if name in question.text.lower():
+                        assert question.answer == str(sum(s.color == color for s in scene.shapes))
+                        checked += 1
+    assert checked > 50
+
+
+def test_colors_and_shapes_agree_with_the_shape_asked_about() -> None:
+    for scene in SCENES:
+        for question in _questions(scene, Lang.EN, 20):
+            if question.about >= 0 and question.type == "color":
+                assert question.answer == scene.shapes[question.about].color
+            if question.about >= 0 and question.type == "shape":
+                assert question.answer == scene.shapes[question.about].kind
+
+
+def test_nothing_is_asked_whose_truth_is_a_matter_of_opinion() -> None:
+    relations = larger = 0
+    for scene in SCENES:
+        asker = Asker(scene, Lang.EN, random.Random(scene.seed))
+        for _ in range(30):
+            relation, comparison = asker.relation(), asker.larger()
+            if relation and relation.type == "relation":
+                relations += 1
+                first = scene.shapes[relation.about]
+                sideways = " left " in relation.text.lower() or " right " in relation.text.lower()
+                gaps = [abs(first.x - s.x) / scene.width if sideways else abs(first.y - s.y) / scene.height
+                        for s in scene.shapes if s is not first]  # fmt: skip
+                assert max(gaps) >= MIN_GAP
+            if comparison:
+                larger += 1
+                one = scene.shapes[comparison.about]
+                ratios = [max(one.radius / s.radius, s.radius / one.radius) for s in scene.shapes if s is not one]
+                assert max(ratios) > LARGER_RATIO
+    assert relations > 200
+    assert larger > 50
+
+
+def test_a_thing_that_is_not_there_is_said_not_to_be_there() -> None:
+    seen = 0
+    for scene in SCENES:
+        for question in _questions(scene, Lang.EN, 30):
+            if question.type == "absent":
+                seen += 1
+                words = question.answer.removeprefix("There is no ").removesuffix(".").split()
+                ref = Ref("", next((w for w in words if w in COLORS), ""), words[-1] if words[-1] != "shape" else "")
+                assert not ref.matches(scene)
+    assert seen > 20
+
+
+def test_a_picture_outside_the_world_is_declined() -> None:
+    for world_seed in range(30):
+        scene = sample_scene(world_seed, SceneOptions(offworld_share=1.0, largest=200))
+        for lang in Lang:
+            assert {q.type for q in _questions(scene, lang)} == {"decline"}
+
+
+def test_pure_colors_are_told_apart_by_more_than_a_shade() -> None:
+    for color in COLORS:
+        for other in COLORS:
+            if color != other:
+                nearest = min(np.abs(np.subtract(a, b)).max() for a in PURE[color] for b in PURE[other])
+                assert nearest >= 30, (color, other)
+
+
+def test_both_renderers_draw_the_same_scene() -> None:
+    torch = pytest.importorskip("torch")
+    from training.render_torch import Renderer, pack
+
+    renderer = Renderer(torch.device("cpu"), 256)
+    for seed in range(12):
+        scene = sample_scene(10**13 + 500 + seed, SceneOptions(size=(256, 192), offworld_share=0.0))
+        # Texture and grain are random in each in its own way, and outlines lie a little further out in PIL.
+        plain = replace(scene.background, texture=0.0, grain=0.0)
+        filled = tuple(replace(s, filled=True, border=False) for s in scene.shapes)
+        scene = replace(scene, background=plain, shapes=filled, numbers=(), blur=0.0)
+        drawn = renderer.draw(pack([scene]))[0].permute(1, 2, 0).numpy() * 255
+        reference = np.asarray(squash(render(scene), 256)).astype(float)
+        assert (np.abs(drawn - reference).max(-1) > 60).mean() < 0.008, seed
+
+
+def test_patch_targets_find_every_shape_apart_from_the_others() -> None:
+    torch = pytest.importorskip("torch")
+    from training.lexicon import KINDS
+    from training.render_torch import pack
+    from training.targets import patch_targets
+
+    for seed in range(20):
+        scene = sample_scene(10**13 + 900 + seed, SceneOptions(size=(256, 256), offworld_share=0.0))
+        targets = patch_targets(pack([scene]), 16, torch.device("cpu"))
+        found = set(targets.kind[0].tolist())
+        assert {KINDS.index(s.kind) + 1 for s in scene.shapes} <= found
+
+
+def test_any_text_can_be_read_and_what_is_written_reads_back() -> None:
+    pytest.importorskip("tokenizers")
+    from training.processor import load_codec
+
+    codec = load_codec(CHECKPOINT)
+    assert codec.read("WHAT IS RED？") == codec.read("what is red?")
+    for text in ("Привет 🎉 ¿qué? 色", "\x00\t", ""):
+        codec.reader.decode(codec.read(text))
+    for answer in ("There is no red star.", "图中有红色的圆形。"):
+        assert codec.reader.decode(codec.write(answer)) == answer
+
+
+def test_a_few_steps_on_the_cpu_lower_the_loss(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    from training.train import Run, parse
+
+    common = ["--device", "cpu", "--rows", "2", "--chunks", "1", "--workers", "0", "--trial", "1", "--note", "1"]
+    options = parse([*common, "--overfit", "--pil-share", "0", "--steps", "8", "--seconds", "200", "--warmup", "2",
+                     "--sight-seconds", "0", "--lr", "2e-3", "--report", "1000", "--out", str(tmp_path),
+                     "--tokenizer", str(CHECKPOINT / "tokenizer.json")])  # fmt: skip
+    outcome = Run(options).train()
+    answers = [a for a, _ in outcome.losses]
+    sight = [s for _, s in outcome.losses]
+    assert answers[-1] < 0.8 * answers[0]
+    assert sight[-1] < sight[0]
+    exported = tmp_path / "export"
+    assert json.loads((exported / "generation_config.json").read_text())["eos_token_id"] == 1
+    assert max(f.stat().st_size for f in exported.iterdir()) < 14_000_000
+    assert sum(f.stat().st_size for f in exported.iterdir()) < 32_000_000
+
+
+def test_examples_name_pictures_that_exist() -> None:
+    examples = json.loads((EXAMPLES / "examples.json").read_text(encoding="utf-8"))
+    assert 8 <= len(examples) <= 10
+    for example in examples:
+        assert (EXAMPLES / example["file"]).stat().st_size > 0
+        assert set(example) == {"file", "question_en", "question_zh", "answer_en", "answer_zh"}
