@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import gradio as gr
 
@@ -75,7 +75,10 @@ def _bind_asking(services: Services, parts: AskParts, flow: AskFlow, lang: Langu
         await flow.stop(request.session_hash or "")
 
     with_options = [parts.conversation, *parts.options]
-    parts.composer.submit(send, [parts.composer, *with_options], outputs, **shared)
+    # Gradio's "once" drops what is sent before it has wound up the event before, whose answer is on the page by then.
+    # In a public demo it also keeps a second Enter out of the queue.
+    mode: Literal["once", "multiple"] = "once" if services.settings.public else "multiple"
+    parts.composer.submit(send, [parts.composer, *with_options], outputs, trigger_mode=mode, **shared)
     parts.chatbot.retry(again, with_options, outputs, **shared)
     parts.chatbot.edit(edited, with_options, outputs, **shared)
     parts.fit.accept.click(send_fitting, [parts.fit.held, parts.composer, parts.conversation], outputs, **shared)

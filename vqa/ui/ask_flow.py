@@ -39,16 +39,27 @@ class AskFlow:
         self._services, self._lang, self._parts, self._keeper, self._examples = services, lang, parts, keeper, examples
         self._clients = Clients(services)
         self._running: dict[str, _Running] = {}
+        self._sending: set[str] = set()
 
     async def send(
         self, written: dict[str, Any] | None, conversation: Conversation, *options: Any
     ) -> AsyncIterator[Update]:
-        """Asks what stands in the composer, below what is shown."""
+        """Asks what stands in the composer, below what is shown; while another answer comes, it goes on standing there.
+
+        An answer counts as come with its last piece: whoever sees it may ask on at once, whatever Gradio still does.
+        """
         *values, session = options
-        asked = asking.read_options(self._services.settings, *values)
-        text, pictures = await self._written(written)
-        async for update in self._ask(Asked(conversation, text, pictures, asked, session, from_composer=True)):
-            yield update
+        if session in self._sending or (session in self._running and not self._running[session].left):
+            yield {}
+            return
+        self._sending.add(session)
+        try:
+            asked = asking.read_options(self._services.settings, *values)
+            text, pictures = await self._written(written)
+            async for update in self._ask(Asked(conversation, text, pictures, asked, session, from_composer=True)):
+                yield update
+        finally:
+            self._sending.discard(session)
 
     async def _written(self, written: dict[str, Any] | None) -> tuple[str, tuple[ImagePayload, ...]]:
         text, files = (written or {}).get("text") or "", (written or {}).get("files") or []
@@ -126,6 +137,7 @@ class AskFlow:
     def _begin(self, session: str) -> _Running:
         """Returns what can end the answer that begins; the visitor's one before it ends where it is."""
         self.leave(session)
+        self._sending.discard(session)
         running = self._running[session] = _Running()
         return running
 
