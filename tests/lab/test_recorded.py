@@ -3,6 +3,8 @@
 import gzip
 import json
 import re
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +80,19 @@ def test_they_open_from_the_store_like_any_run(store: Store) -> None:
         assert label(report.run, "zh").startswith("录制于")
     with pytest.raises(StoreError):
         store.import_run(report.run, report.samples)
+
+
+def test_others_write_while_thousands_of_samples_are_put_into_the_store(store: Store) -> None:
+    chat, waits, began = store.create_chat(), [], time.monotonic()
+    adding = threading.Thread(target=add_recorded, args=(store,))
+    adding.start()
+    while adding.is_alive():
+        asked = time.monotonic()
+        store.rename_chat(chat, f"name {len(waits)}")
+        waits.append(time.monotonic() - asked)
+        time.sleep(0.02)
+    assert len(waits) > 10
+    assert max(waits) < 0.2 * (time.monotonic() - began), "a write waited for most of the import"
 
 
 def test_the_report_says_where_it_was_recorded() -> None:

@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -86,17 +86,31 @@ class RunStore(Database):
     def import_run(self, run: Run, taken: Sequence[Sample]) -> None:
         """Stores a run that was made elsewhere, under its own id, with its samples; as a whole or not at all.
 
+        Thousands of samples take seconds to pack, and all of it is done before the database is held: others write
+        meanwhile.
+
         Raises:
             StoreError: a run with this id is stored already.
         """
         row = {name: getattr(run, name) for name in (*FIELDS, "status")} | {"owner": ""}
+        contents: dict[str, bytes] = {}
+        rows: list[dict[str, Json]] = []
+        for sample in taken:
+            digest, content = _content(sample.answer)
+            rows.append(_sample_row(run.id, sample, digest))
+            if digest is not None and digest not in contents:
+                contents[digest] = zlib.compress(content, 6)
         with self._begin() as connection:
             if connection.execute(sa.select(runs.c.id).where(runs.c.id == run.id)).first():
                 raise StoreError("run_exists", run=run.id)
             connection.execute(sa.insert(runs).values(row))
-            for sample in taken:
-                digest = self._put_content(connection, sample.answer)
-                connection.execute(sa.insert(samples).values(_sample_row(run.id, sample, digest)))
+            for chunk in _chunks(contents):
+                known = connection.execute(sa.select(answers.c.sha256).where(answers.c.sha256.in_(chunk))).scalars()
+                if missing := set(chunk).difference(known):
+                    fresh = [{"sha256": digest, "content": contents[digest]} for digest in sorted(missing)]
+                    connection.execute(sa.insert(answers), fresh)
+            if rows:
+                connection.execute(sa.insert(samples), rows)
 
     def finish_run(
         self, run_id: str, status: str, *, result: dict[str, Json] | None = None, error: str | None = None
@@ -201,10 +215,9 @@ class RunStore(Database):
         return [_run(row, counts.get(row["id"], 0)) for row in rows]
 
     def _put_content(self, connection: sa.Connection, answer: Answer | None) -> str | None:
-        if answer is None:
+        digest, content = _content(answer)
+        if digest is None:
             return None
-        content = content_json(answer.content)
-        digest = hashlib.sha256(content).hexdigest()
         known = connection.execute(sa.select(answers.c.sha256).where(answers.c.sha256 == digest)).first()
         if known is None:
             connection.execute(sa.insert(answers).values(sha256=digest, content=zlib.compress(content, 6)))
@@ -216,13 +229,26 @@ class RunStore(Database):
             return _contents(connection, {digest})[digest]
 
 
+def _content(answer: Answer | None) -> tuple[str | None, bytes]:
+    """Returns the digest and the bytes of what an answer shares with others; no digest for no answer."""
+    if answer is None:
+        return None, b""
+    content = content_json(answer.content)
+    return hashlib.sha256(content).hexdigest(), content
+
+
+def _chunks(digests: Iterable[str]) -> Iterator[list[str]]:
+    wanted = sorted(digests)
+    for start in range(0, len(wanted), AT_ONCE):
+        yield wanted[start : start + AT_ONCE]
+
+
 def _contents(connection: sa.Connection, digests: set[str]) -> dict[str, Answer]:
     """Returns the shared part of all samples with these contents, by digest."""
-    wanted, found = sorted(digests), {}
-    for start in range(0, len(wanted), AT_ONCE):
-        query = sa.select(answers.c.sha256, answers.c.content)
-        chunk = connection.execute(query.where(answers.c.sha256.in_(wanted[start : start + AT_ONCE])))
-        for digest, packed in chunk:
+    found = {}
+    for chunk in _chunks(digests):
+        query = sa.select(answers.c.sha256, answers.c.content).where(answers.c.sha256.in_(chunk))
+        for digest, packed in connection.execute(query):
             content = json.loads(zlib.decompress(packed))
             ids = content["token_ids"]
             found[digest] = Answer(
