@@ -99,7 +99,7 @@ async def test_repeats_in_a_row_agree_and_every_token_is_a_close_call(client: As
     assert {len(tokens(answer)) for answer in in_a_row} == {PROBE_MAX_TOKENS}
     content = in_a_row[0].choices[0].logprobs.content
     margins = [token.top_logprobs[0].logprob - token.top_logprobs[1].logprob for token in content]
-    assert min(margins) < 0.01 < median(margins) < 0.3, (min(margins), median(margins))
+    assert median(margins) < 0.05, sorted(margins)  # in nats; a trained model's are a hundred times as wide
 
 
 async def test_repeats_side_by_side_split(client: AsyncOpenAI) -> None:
