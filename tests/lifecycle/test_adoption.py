@@ -12,13 +12,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.lifecycle.conftest import Make, test_processes
+from tests.lifecycle.conftest import QUICK, Make, test_processes
 from vqa.engine import record
 from vqa.engine.access import peek
 from vqa.engine.process import Identity
 from vqa.engine.spec import EngineSpec
 from vqa.engine.state import EngineState, Snapshot
-from vqa.engine.supervisor import Supervisor, engine_folder
+from vqa.engine.supervisor import Supervisor, engine_folder, open_engine
 from vqa.errors import EngineError
 from vqa.settings import Settings
 
@@ -87,6 +87,30 @@ def test_a_killed_app_leaves_an_engine_that_the_next_one_adopts(settings: Settin
     engine.stop()
     assert engine.wait(timeout=30).state is EngineState.STOPPED
     assert engine.history.states == [EngineState.READY, EngineState.STOPPING, EngineState.STOPPED]
+
+
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM])
+def test_a_page_manages_the_engine_itself_when_the_command_that_did_is_gone(
+    settings: Settings, spec: EngineSpec, serve: Serve, sent: signal.Signals
+) -> None:
+    app = serve()
+    first = ready(settings)
+    engine = open_engine(settings, kind="page", limits=QUICK)
+    try:
+        now = engine.snapshot()
+        assert (now.state, now.pid, f"PID {app.pid}" in (now.holder or "")) == (EngineState.READY, first.pid, True)
+        app.send_signal(sent)
+        app.wait()
+        now = engine.snapshot()
+        if sent is signal.SIGKILL:  # what is left running is adopted; else the command took it along
+            assert (now.state, now.pid, now.holder) == (EngineState.READY, first.pid, None)
+            engine.stop()
+        assert engine.wait(lambda now: now.state is EngineState.STOPPED, 30).state is EngineState.STOPPED
+        engine.start(spec)
+        assert engine.wait(timeout=30).state is EngineState.READY
+    finally:
+        engine.close()
+    assert peek(settings).state is EngineState.STOPPED
 
 
 def test_an_engine_that_was_still_starting_is_adopted_as_such(

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.lifecycle.conftest import Make
+from vqa.engine.managed import settings_beside
 from vqa.engine.spec import EngineSpec
 from vqa.engine.state import EngineState
 from vqa.models.local import InUseError, delete
@@ -57,4 +58,17 @@ def test_a_model_that_waits_for_its_restart_is_kept(
     with pytest.raises(InUseError):
         delete(settings, "mine")
     engine.stop()
+    assert delete(settings, "mine") > 0
+
+
+def test_a_model_that_the_lab_serves_beside_the_engine_is_kept(
+    make: Make, spec: EngineSpec, settings: Settings, kept: Path
+) -> None:
+    engine = make(settings_beside(settings, "float32"))
+    engine.start(replace(spec, model=str(kept)))
+    assert engine.wait(timeout=30).state is EngineState.READY
+    with pytest.raises(InUseError):
+        delete(settings, "mine")
+    engine.stop()
+    engine.wait(timeout=30)
     assert delete(settings, "mine") > 0

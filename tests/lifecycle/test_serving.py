@@ -2,15 +2,19 @@
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.lifecycle.conftest import Make, test_processes
+from vqa.engine.ending import Ending
 from vqa.engine.spec import EngineSpec
 from vqa.engine.state import EngineState
+from vqa.errors import EngineError
 from vqa.settings import Settings
 
 
@@ -138,6 +142,29 @@ def test_a_crash_loop_waits_longer_each_time_and_then_fails(
     assert waits == sorted(waits)
     assert waits[-1] > 2 * waits[0]
     assert now.restarts == 3
+
+
+def test_a_start_asked_for_while_a_crashed_engine_is_swept_follows(
+    make: Make, spec: EngineSpec, monkeypatch: pytest.MonkeyPatch, settings: Settings
+) -> None:
+    engine = make(settings.model_copy(update={"engine_restarts": 1}), limits={"backoff": (60.0,)})
+    engine.start(spec)
+    pid = engine.wait(timeout=30).pid
+    assert pid is not None
+    swept, plain = threading.Event(), Ending.tick
+    monkeypatch.setattr(Ending, "tick", lambda ending, now: swept.is_set() and plain(ending, now))
+    os.kill(pid, signal.SIGKILL)
+    other = replace(spec, max_model_len=1024)
+    end = time.monotonic() + 30
+    while time.monotonic() < end:
+        try:  # until the crash is noticed, an engine with another spec is running
+            assert engine.start(other) == 2
+            break
+        except EngineError:
+            time.sleep(0.02)
+    swept.set()
+    now = engine.wait(lambda now: now.generation == 2 and now.settled, 30)
+    assert (now.state, now.spec) == (EngineState.READY, other)
 
 
 def test_stop_ends_the_wait_for_a_restart(

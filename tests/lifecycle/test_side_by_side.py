@@ -3,10 +3,11 @@
 import asyncio
 from pathlib import Path
 
+from vqa.engine.managed import BESIDE
 from vqa.engine.spec import EngineSpec
 from vqa.engine.state import EngineState
 from vqa.errors import EngineError
-from vqa.lab.side_by_side import FOLDER, KV_CACHE_BYTES, neighbours, settled, side_by_side
+from vqa.lab.side_by_side import KV_CACHE_BYTES, neighbours, settled, side_by_side
 from vqa.settings import Settings
 
 
@@ -28,7 +29,7 @@ def test_every_profile_serves_on_a_port_of_its_own_and_all_are_gone_in_the_end(s
         return seen + [engine.snapshot().state for engine in engines]
 
     assert asyncio.run(run()) == [EngineState.READY] * 3 + [EngineState.STOPPED] * 3
-    assert {path.name for path in (settings.data_dir / FOLDER).iterdir()} == set(wanted)
+    assert {path.name for path in (settings.data_dir / BESIDE).iterdir()} == set(wanted)
 
 
 def test_one_that_cannot_be_started_is_told_and_the_others_serve(settings: Settings, model: Path) -> None:

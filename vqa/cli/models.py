@@ -169,12 +169,14 @@ def _local_table(local: list[LocalModel]) -> Table:
 def _catalog_table(known: list[tuple[CatalogEntry, Verdict]], local: dict[str, LocalModel]) -> Table:
     language = cli_language()
     table = Table(title=t("models.title_catalog", language), title_justify="left")
-    for name in ("fits", "id", "download", "licence", "reason"):
+    for name in ("fits", "id", "download", "licence", "flags", "reason"):
         table.add_column(t(f"models.column_{name}", language), overflow="fold")
     for entry, verdict in known:
         here = local.get(entry.id)
         size = t(f"models.local_{here.state}", language) if here else size_text(entry.bytes_on_disk)
-        table.add_row(_MARKS[verdict.fit], entry.id, size, entry.licence, verdict.reason(language))
+        table.add_row(
+            _MARKS[verdict.fit], entry.id, size, entry.licence, entry.command_flags or "-", verdict.reason(language)
+        )
     return table
 
 

@@ -34,11 +34,24 @@ _NAP = 0.5
 _log = logging.getLogger(__name__)
 Preparer = Callable[[EngineSpec, Report, Cancelled], str]
 """Brings the model of a spec onto this machine; as `Prepare`, with the spec first."""
+BESIDE = "side-by-side"
+"""Where the folders of further engines lie in the data folder."""
 
 
 def engine_folder(settings: Settings) -> Path:
     """Returns the folder of the engine's record, lock, socket and log."""
     return settings.data_dir / "engine"
+
+
+def settings_beside(settings: Settings, name: str) -> Settings:
+    """Returns the settings of another engine of this data folder, which has a folder of its own in it."""
+    return settings.model_copy(update={"data_dir": settings.data_dir / BESIDE / name})
+
+
+def all_settings(settings: Settings) -> list[Settings]:
+    """Returns the settings themselves and those of every other engine that this data folder has had beside it."""
+    names = sorted(path.name for path in (settings.data_dir / BESIDE).glob("*"))
+    return [settings, *(settings_beside(settings, name) for name in names)]
 
 
 class Supervisor:

@@ -293,6 +293,7 @@ class Owner:
         wait = self._limits.backoff[self._crashes]
         self._crashes += 1
         self._go(_S.BACKOFF, failure=failure, retry_at=time.time() + wait, restarts=self._crashes, pid=None, pids=())
+        self._begin_pending()
 
     def _end(self, then: Callable[[], None], grace: float) -> None:
         self._watcher.reset()

@@ -49,7 +49,7 @@ LEGAL: Mapping[EngineState, frozenset[EngineState]] = {
     _S.STARTING: frozenset({_S.READY, _S.UNHEALTHY, _S.FAILED, _S.STOPPING}),
     _S.READY: frozenset({_S.UNHEALTHY, _S.BACKOFF, _S.FAILED, _S.STOPPING}),
     _S.UNHEALTHY: frozenset({_S.READY, _S.BACKOFF, _S.FAILED, _S.STOPPING}),
-    _S.BACKOFF: frozenset({_S.STARTING, _S.STOPPED, _S.FAILED}),
+    _S.BACKOFF: frozenset({_S.DOWNLOADING, _S.STARTING, _S.STOPPED, _S.FAILED}),
     _S.STOPPING: frozenset({_S.STOPPED, _S.STARTING, _S.DOWNLOADING, _S.FAILED}),
 }
 """Which state may follow which. STOPPED -> FAILED is a start that was refused before anything was spawned, STARTING ->

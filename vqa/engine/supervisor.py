@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from vqa.engine.attach import AttachedEngine
 from vqa.engine.control import RemoteEngine
+from vqa.engine.heir import Heir
 from vqa.engine.lock import Kind, read_holder
 from vqa.engine.managed import Preparer, Supervisor, engine_folder
 from vqa.engine.state import Engine, EngineState, Failure, Limits, Snapshot
@@ -23,6 +24,8 @@ def open_engine(
 ) -> Engine:
     """Returns the one engine of `settings`: attached to `base_url`, managed here, or by another process.
 
+    A page outlives the commands of a terminal, so it manages the engine itself from when the command that did is gone.
+
     Raises:
         EngineError: another page manages the engine of this data folder and `kind` is "page", or its holder is silent.
     """
@@ -30,14 +33,19 @@ def open_engine(
         return AttachedEngine(
             settings.base_url, settings.api_key.get_secret_value(), on_change=on_change, limits=limits
         )
-    if remote := remote_engine(settings, kind):
-        return remote
-    try:
-        return Supervisor(settings, on_change=on_change, preparer=preparer, kind=kind, limits=limits)
-    except EngineError:
-        if remote := remote_engine(settings, kind):  # somebody was quicker
+
+    def open_once() -> Engine:
+        if remote := remote_engine(settings, kind):
             return remote
-        raise
+        try:
+            return Supervisor(settings, on_change=on_change, preparer=preparer, kind=kind, limits=limits)
+        except EngineError:
+            if remote := remote_engine(settings, kind):  # somebody was quicker
+                return remote
+            raise
+
+    opened = open_once()
+    return Heir(opened, open_once) if kind == "page" and isinstance(opened, RemoteEngine) else opened
 
 
 def remote_engine(settings: Settings, kind: Kind = "cli") -> RemoteEngine | None:

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from vqa.engine.spec import EngineSpec
     from vqa.engine.state import Engine
 
-FOLDER = "side-by-side"
 GPU_SHARE = 0.9
 """Of each GPU's memory, for all engines together."""
 KV_CACHE_BYTES = 2 << 30
@@ -91,11 +90,11 @@ async def settled(started: Started, *, least: float = LEAST_PATIENCE) -> None:
 
 
 def _start(settings: Settings, name: str, spec: EngineSpec, opened: list[Engine]) -> tuple[Engine, int] | EngineError:
+    from vqa.engine.managed import settings_beside
     from vqa.engine.supervisor import open_engine
 
-    own = settings.model_copy(update={"data_dir": settings.data_dir / FOLDER / name})
     try:
-        engine = open_engine(own)
+        engine = open_engine(settings_beside(settings, name))
         opened.append(engine)
         return engine, engine.start(spec)
     except VQAError as problem:

@@ -7,6 +7,7 @@ what bfloat16 weights take: InternVL2_5-8B (8.08e9), InternVL3-1B and InternVL3_
 """
 
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -14,6 +15,7 @@ from enum import StrEnum
 from importlib.util import find_spec
 from types import MappingProxyType
 
+from vqa.engine.flags import flag_of
 from vqa.engine.machine import Machine
 from vqa.text import Language, t
 
@@ -56,6 +58,15 @@ class CatalogEntry:
         """The key of the sentence that says what it is good for."""
         family = self.id.rsplit("/", 1)[-1].split("-")[0].replace(".", "_").lower()
         return f"models.notes_{family}"
+
+    @property
+    def command_flags(self) -> str:
+        """The flags as `vllm serve` takes them; empty when it needs none."""
+        words = (
+            flag_of(name) if value is True else f"{flag_of(name)} {shlex.quote(str(value))}"
+            for name, value in self.flags.items()
+        )
+        return " ".join(words)
 
     def notes(self, language: Language = "en") -> str:
         """Returns a sentence that says what it is good for."""

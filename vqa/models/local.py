@@ -166,12 +166,14 @@ def delete(settings: Settings, model_id: str) -> int:
 
 
 def _check_unused(settings: Settings, model: LocalModel) -> None:
-    """Refuses to take away what the engine of these settings serves, loads or is about to start again."""
+    """Refuses to take away what an engine of this data folder serves, loads or is about to start again."""
     from vqa.engine.access import in_use  # the child that downloads needs none of it
+    from vqa.engine.managed import all_settings
 
-    now = in_use(settings)
-    if now and now.spec and Path(now.spec.model).resolve() == model.path.resolve():
-        raise InUseError("model_in_use", id=model.id, address=now.base_url or now.spec.base_url, pid=now.pid or "-")
+    for now in map(in_use, all_settings(settings)):
+        if now and now.spec and Path(now.spec.model).resolve() == model.path.resolve():
+            address, pid = now.base_url or now.spec.base_url, now.pid or "-"
+            raise InUseError("model_in_use", id=model.id, address=address, pid=pid)
 
 
 def lock_file(folder: Path) -> Path:

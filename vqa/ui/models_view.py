@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from vqa.engine.machine import Machine
-from vqa.models.catalog import CATALOG, Fit, Verdict, find, fits
+from vqa.models.catalog import CATALOG, CatalogEntry, Fit, Verdict, find, fits
 from vqa.models.ids import HUB_NAMES
 from vqa.models.local import LocalModel, LocalState, list_local
 from vqa.models.progress import DownloadState, size_text
@@ -42,7 +42,7 @@ def models_html(settings: Settings, lang: Language) -> str:
     rows += [
         _row(
             entry.id,
-            entry.notes(lang),
+            _note(entry, lang),
             f"{entry.bytes_on_disk / GB:.2f} GB",
             entry.licence,
             "",
@@ -69,9 +69,15 @@ def _local_row(model: LocalModel, machine: Machine, lang: Language) -> str:
     size = f"{model.bytes / GB:.2f} GB"
     if model.state is LocalState.INCOMPLETE and model.total_bytes:
         size = f"{model.bytes / GB:.2f} / {model.total_bytes / GB:.2f} GB"
-    note = entry.notes(lang) if entry else str(model.path)
+    note = _note(entry, lang) if entry else escape(str(model.path))
     licence = entry.licence if entry else "–"
     return _row(model.id, note, size, licence, state, fits(entry, machine) if entry else None, lang)
+
+
+def _note(entry: CatalogEntry, lang: Language) -> str:
+    """Returns what a model is good for and which flags it needs, as HTML."""
+    flags = f"<br><code>{escape(entry.command_flags)}</code>" if entry.flags else ""
+    return escape(entry.notes(lang)) + flags
 
 
 def _row(name: str, note: str, size: str, licence: str, state: str, verdict: Verdict | None, lang: Language) -> str:
@@ -82,7 +88,7 @@ def _row(name: str, note: str, size: str, licence: str, state: str, verdict: Ver
             f'<span title="{escape(verdict.reason(lang))}">{word}</span><small>{escape(verdict.reason(lang))}</small>'
         )
     return (
-        f"<tr><td><strong>{escape(name)}</strong><small>{escape(note)}</small></td><td>{escape(size)}</td>"
+        f"<tr><td><strong>{escape(name)}</strong><small>{note}</small></td><td>{escape(size)}</td>"
         f"<td>{escape(licence)}</td><td>{state or '–'}</td><td>{mark}</td></tr>"
     )
 
