@@ -44,7 +44,8 @@ def picture(red_circle: Path):
 
 
 def start(store: Store, **plan: object) -> str:
-    return store.create_run("repeat", header={"model": "demo"}, plan={"questions": ["What colour?"], **plan})
+    header = {"model": "demo", "questions": ["What colour?", "几个圆？"], "sampling": {"temperature": 0.0}}
+    return store.create_run("repeat", header=header, plan=plan)
 
 
 def test_a_sample_comes_back_exactly_as_it_was_stored(store: Store) -> None:
@@ -68,9 +69,10 @@ def test_identical_answers_share_one_row_and_different_logprobs_do_not(store: St
 def test_search_looks_into_names_questions_and_models(store: Store) -> None:
     run = start(store)
     store.update_run(run, name="Friday 周五")
-    for words in ("colour", "周五", "friday demo", run):
+    for words in ("colour", "周五", "friday demo", "几个", run):
         assert [found.id for found in store.runs(search=words)] == [run], words
-    assert store.runs(search="colour absent") == []
+    for words in ("colour absent", "temperature", "%", "_"):  # what every run is stored with is no find
+        assert store.runs(search=words) == [], words
 
 
 def test_a_run_whose_process_was_killed_is_interrupted_and_its_samples_are_readable(tmp_path: Path) -> None:

@@ -146,14 +146,14 @@ class RunStore(Database):
             return connection.execute(sa.select(runs.c.id).where(runs.c.id == run_id)).first() is not None
 
     def runs(self, *, search: str = "", kind: str | None = None, limit: int = 200, offset: int = 0) -> list[Run]:
-        """Returns runs, newest first; `search` looks into names, questions, models and ids."""
+        """Returns runs, newest first; every word of `search` stands in the name, a question, the model or the id."""
         query = sa.select(runs).order_by(runs.c.created_at.desc()).limit(limit).offset(offset)
         if kind is not None:
             query = query.where(runs.c.kind == kind)
+        told = (runs.c.header["model"], runs.c.header[("engine", "model_id")], runs.c.header[("engine", "profile")])
+        texts = (runs.c.name, runs.c.id, *(value.as_string() for value in told), runs.c.header["questions"].as_string())
         for word in search.split():
-            like = f"%{word}%"
-            columns = (runs.c.name, runs.c.id, sa.cast(runs.c.header, sa.Text), sa.cast(runs.c.plan, sa.Text))
-            query = query.where(sa.or_(*(column.ilike(like) for column in columns)))
+            query = query.where(sa.or_(*(text.icontains(word, autoescape=True) for text in texts)))
         return self._runs(query)
 
     def samples(self, run_id: str, *, after: int = 0, arm: str | None = None) -> list[Sample]:
