@@ -109,6 +109,13 @@ def test_throughput_stands_beside_latency_and_both_against_the_default_profile(l
     assert [f"1.8 {unit}" in line and "4 " in line for line in lines] == [False, False, False, True]
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_failed_requests_are_told_in_the_terminal(language: Language) -> None:
+    result = certificate_result([profile("default", load(1, 0.5, 2.0) | {"ok": 18, "failed": 2})], Rung.TOKENS)
+    (line,) = certificate_lines(result, language)
+    assert line.endswith({"en": " · 2 requests failed", "zh": " · 2 次请求失败"}[language])
+
+
 def test_a_server_that_changed_under_a_profile_is_told(manager: RunManager, store: Store) -> None:
     run = certified(manager, store, {"default": CLEAN, "float32": Behaviour(model_changes_after=10)})
     assert run.result is not None

@@ -66,7 +66,10 @@ def certificate_lines(result: Json, language: Language = "en") -> list[str]:
             rung = t(f"lab.rung_{load['rung']}", language)
             values = {name: load[name] for name in ("load", "ok", "distinct", "logprob_variants")}
             values |= {name: number(load[name]) for name in ("median_seconds", "throughput")}
-            lines.append(t("lab.certificate_line", language, profile=profile["name"], rung=rung, **values))
+            line = t("lab.certificate_line", language, profile=profile["name"], rung=rung, **values)
+            if load.get("failed"):
+                line += " · " + t("lab.part_failed", language, failed=load["failed"])
+            lines.append(line)
         if control := profile.get("control"):
             key = "lab.certificate_control" if detects(profile) else "lab.certificate_blind"
             lines.append(t(key, language, profile=profile["name"], ok=control["ok"], distinct=control["distinct"]))
