@@ -39,6 +39,7 @@ def test_a_clean_server_is_identical_with_its_bound(manager: RunManager, image: 
     found = diagnosed(manager, image)
     assert (found.verdict, found.findings, found.void_arms) == (Verdict.IDENTICAL, (), ())
     assert found.values["rung"] == "bitwise"
+    assert found.values["arms"] == len(found.evidence) - 1, "the positive control is no arm that could agree"
     assert found.values["bound"] == f"{100 * (1 - 0.05 ** (1 / (found.values['ok'] - 1))):.1f}%"
 
 

@@ -272,7 +272,7 @@ def test_every_response_forbids_other_origins() -> None:
 
 
 def test_stylesheet_and_script_name_no_other_origin() -> None:
-    for name in ("page.css", "page.js"):
+    for name in ("page.css", "page.js", "events.js"):
         text = (ROOT / "assets" / name).read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
         assert "http://" not in text and "https://" not in text and "@import" not in text
 

@@ -134,7 +134,7 @@ def certificate(result: Mapping[str, Json], language: Language) -> str:
     name = escape(t("diagnose.profile", language))
     void = void_sentence(result, language)
     top = f'<div class="vl-verdict vl-warn" role="status"><strong>{escape(void)}</strong></div>' if void else ""
-    made = f"<table><thead><tr><th>{name}</th>{head}</tr></thead><tbody>{body}</tbody></table>"
+    made = f'<table class="vl-certificate"><thead><tr><th>{name}</th>{head}</tr></thead><tbody>{body}</tbody></table>'
     says, does_not = (escape(t(f"diagnose.certificate_{key}", language)) for key in ("says", "says_not"))
     notes = f'<p class="vl-soft">{says}</p><p class="vl-soft">{does_not}</p>'
     if not any(row.get("control") or any(load["distinct"] > 1 for load in row.get("loads") or ()) for row in rows):
