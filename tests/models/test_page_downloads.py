@@ -15,7 +15,7 @@ from vqa.errors import EngineError, ModelError
 from vqa.lab.manager import RunManager
 from vqa.models.download import Download, DownloadState
 from vqa.models.listing import read_complete
-from vqa.models.local import list_local
+from vqa.models.local import LocalState, list_local
 from vqa.settings import Settings
 from vqa.store.passing import open_store
 from vqa.ui.downloads import Downloads
@@ -49,6 +49,8 @@ def test_a_download_elsewhere_that_was_cancelled_can_be_resumed_into_its_folder(
     assert (job.ended, job.progress.state, job.problem) == (True, DownloadState.CANCELLED, None)
     (left,) = downloads.unfinished(list_local(settings))
     assert (left.name, left.folder, left.source) == (f"{ID}@{COMMIT}", target, "huggingface")
+    downloads = Downloads(settings)  # as after a restart of the app
+    assert downloads.unfinished(list_local(settings)) == [left]
     ((label, value),) = resumable([left], "zh")
     assert (value, "不完整" in label) == (str(target), True)
     release(hub)
@@ -60,6 +62,9 @@ def test_a_download_elsewhere_that_was_cancelled_can_be_resumed_into_its_folder(
     assert mark is not None
     assert mark.revision == COMMIT
     assert downloads.unfinished(list_local(settings)) == []
+    assert [(each.id, each.state) for each in list_local(settings) if each.path == target] == [
+        (f"{ID}@{COMMIT}", LocalState.COMPLETE)
+    ]
     assert str(target) in jobs_html(downloads.jobs(), "en")
 
 

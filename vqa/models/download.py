@@ -18,6 +18,7 @@ from pydantic import SecretStr
 
 from vqa.errors import ModelError
 from vqa.models.catalog import find
+from vqa.models.elsewhere import remember
 from vqa.models.ids import Source, check_endpoint, check_id, check_revision, folder_of, hub_of, split_revision
 from vqa.models.listing import read_planned
 from vqa.models.progress import FINAL, DownloadState, Progress, Speedometer, size_text
@@ -69,6 +70,7 @@ class Download:
         own = self.source == settings.source
         self.endpoint = check_endpoint(settings.hub_endpoint) if own else None
         self._token = settings.hub_token if own or _is_token_of(self.source, settings.hub_token) else None
+        self._settings = settings
         self._all_files = all_files
         self._changed = threading.Condition()
         self._progress = Progress()
@@ -105,6 +107,7 @@ class Download:
         except OSError as problem:
             reason = problem.strerror or str(problem)
             raise ModelError("model_target_invalid", path=self.folder, reason=reason) from problem
+        remember(self._settings, self.folder)
         self._follower = threading.Thread(target=self._follow, args=(log,), name="download", daemon=True)
         self._follower.start()
         self._send_request()

@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 from vqa.engine.folder import check_folder
 from vqa.errors import ModelError, VQAError
 from vqa.models.catalog import DEMO_ID, find, suggestions
+from vqa.models.elsewhere import remembered
 from vqa.models.ids import Source, check_id, folder_of, hub_of, split_revision, with_revision
 from vqa.models.listing import notes_folder, read_complete, read_planned
 from vqa.models.probe import PROBE_ID, ensure_probe
@@ -82,8 +83,9 @@ class NeedsDownload:
 
 
 def list_local(settings: Settings) -> list[LocalModel]:
-    """Returns the bundled model, then everything in the models folder and the configured own folder, by id."""
-    found = {path: _describe(path) for path in _folders(settings.models_path)}
+    """Returns the bundled model, then by id those of the models folder, downloads elsewhere, the configured one."""
+    folders = [*_folders(settings.models_path), *filter(_is_model, remembered(settings))]
+    found = {path: _describe(path) for path in folders}
     if settings.model and (own := _folder(settings.model)) and own not in found:
         found[own] = _describe(own)
     bundled = [_describe(DEMO_MODEL, DEMO_ID, LocalState.BUNDLED)] if DEMO_MODEL.is_dir() else []

@@ -97,17 +97,9 @@ class Downloads:
         return tuple(_job(each) for each in known)
 
     def unfinished(self, local: list[LocalModel]) -> list[Unfinished]:
-        """Returns what can be resumed: of the models on this machine, and of this app's own downloads elsewhere."""
-        jobs = self.jobs()
-        busy = {job.folder for job in jobs if not job.ended}
-        found = {model.path: _unfinished(model) for model in local if model.state is LocalState.INCOMPLETE}
-        for job in jobs:
-            now = job.progress
-            if job.ended and now.state is not DownloadState.COMPLETE and now.bytes_total and job.folder.is_dir():
-                found.setdefault(
-                    job.folder, Unfinished(job.name, job.source, job.folder, now.bytes_done, now.bytes_total)
-                )
-        return [each for folder, each in found.items() if folder not in busy]
+        """Returns what can be resumed of the models on this machine."""
+        busy = {job.folder for job in self.jobs() if not job.ended}
+        return [_unfinished(each) for each in local if each.state is LocalState.INCOMPLETE and each.path not in busy]
 
 
 def _unfinished(model: LocalModel) -> Unfinished:
