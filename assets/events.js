@@ -69,7 +69,12 @@
   };
 
   window.fetch = (...given) => {
-    const path = new URL(given[0]?.url ?? given[0], location.href).pathname;
+    const { pathname: path, searchParams } = new URL(given[0]?.url ?? given[0], location.href);
+    // The camera asks how far an upload without a name is, which the server can't know: it waits, and answers 404.
+    if (path.endsWith("/upload_progress") && !searchParams.get("upload_id")) {
+      const done = new Response('data: {"msg": "done"}\n\n', { headers: { "Content-Type": "text/event-stream" } });
+      return Promise.resolve(done);
+    }
     if (path.endsWith("/queue/join")) return join(given);
     return path.endsWith("/queue/data") ? stream(new Request(...given)) : plain(...given);
   };

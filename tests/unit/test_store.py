@@ -44,8 +44,8 @@ def picture(red_circle: Path):
 
 
 def start(store: Store, **plan: object) -> str:
-    header = {"model": "demo", "questions": ["What colour?", "几个圆？"], "sampling": {"temperature": 0.0}}
-    return store.create_run("repeat", header=header, plan=plan)
+    spec = {"questions": ["What colour?", "几个圆？"], "temperature": 0.0}
+    return store.create_run("repeat", header={"model": "demo"}, plan={"spec": spec, **plan})
 
 
 def test_a_sample_comes_back_exactly_as_it_was_stored(store: Store) -> None:

@@ -150,8 +150,9 @@ class RunStore(Database):
         query = sa.select(runs).order_by(runs.c.created_at.desc()).limit(limit).offset(offset)
         if kind is not None:
             query = query.where(runs.c.kind == kind)
-        told = (runs.c.header["model"], runs.c.header[("engine", "model_id")], runs.c.header[("engine", "profile")])
-        texts = (runs.c.name, runs.c.id, *(value.as_string() for value in told), runs.c.header["questions"].as_string())
+        header, questions = runs.c.header, runs.c.plan[("spec", "questions")]
+        told = (header["model"], header[("engine", "model_id")], header[("engine", "profile")], questions)
+        texts = (runs.c.name, runs.c.id, *(value.as_string() for value in told))
         for word in search.split():
             query = query.where(sa.or_(*(text.icontains(word, autoescape=True) for text in texts)))
         return self._runs(query)

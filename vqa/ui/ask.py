@@ -107,10 +107,13 @@ def _bind_pictures(parts: AskParts, flow: AskFlow, pictures: PictureFlow, lang: 
         async def chosen(event: gr.EventData, written: Any) -> Any:
             return await flow.example(sent(event, "index", int), written)
 
-        parts.gallery.select(told(chosen), parts.composer, [parts.composer], show_progress="hidden")
+        last: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last"}
+        parts.gallery.select(told(chosen), parts.composer, [parts.composer], **last)
     asked, fetching = [parts.fetch.click, parts.address.submit], [parts.carrier, parts.address]
     for filling in (
         gr.on(asked, told(pictures.fetch), [parts.address, parts.composer], fetching, **quick),
         parts.shoot.click(told(pictures.take), [parts.camera, parts.composer], [parts.carrier, parts.camera], **quick),
     ):
         take_over(filling, parts.carrier, parts.composer)
+    there: dict[str, Any] = {"show_progress": "hidden", "queue": False}
+    parts.camera.change(lambda taken: gr.Button(interactive=bool(taken)), parts.camera, parts.shoot, **there)

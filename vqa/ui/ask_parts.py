@@ -180,7 +180,7 @@ def _more_ways(lang: Language) -> tuple[gr.Textbox, gr.Button, gr.Image, gr.Butt
             buttons=[],
             elem_id="vqa-camera",
         )
-        shoot = gr.Button(tr("ask.use_picture"))
+        shoot = gr.Button(tr("ask.use_picture"), interactive=False)
     return address, fetch, camera, shoot
 
 

@@ -69,7 +69,7 @@ def build(services: Services, lang: Language, parts: AskParts, flow: AskFlow) ->
 
     quick: dict[str, Any] = {"show_progress": "hidden"}
     outputs = parts.outputs()
-    gr.on([section.expand, search.change], told(listed), search, found, **quick)
+    gr.on([section.expand, search.change], told(listed), search, found, trigger_mode="always_last", **quick)
     opened.click(told(open_it), found, outputs, **quick)
     name.submit(told(rename), [name, parts.conversation, search], [*outputs, found, name], **quick)
     delete.click(lambda chat: gr.Row(visible=bool(chat)), found, confirm, **quick)

@@ -84,7 +84,7 @@ def build(services: Services, lang: Language) -> None:
     planned.click(show_plan, form.inputs, panels[2], show_progress="minimal")
     stop.click(lambda run: services.runs.stop(run) if run else None, run_id, None, **quiet)
     timer.tick(tick, looked, watched, **quiet)
-    chooser.input(tick, looked, watched, **quiet)
+    chooser.input(tick, looked, watched, trigger_mode="always_last", **quiet)
     if aids is not None:
         checked = aids.check.click(safely(lang)(lambda *values: show(aids.again(*values))), aids.inputs, opened)
         checked.success(None, None, None, js=lab_views.address("diagnose"))

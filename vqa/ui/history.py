@@ -77,7 +77,8 @@ def build(services: Services, lang: Language) -> gr.Timer:
     root().load(*listed, **quiet)  # so that the list is there before the first tick
     search.change(*listed, **quiet)
     kind.change(*listed, **quiet)
-    listing.click(choose, None, outputs, show_progress="hidden").then(*listed, **quiet)
+    chosen_last: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last"}
+    listing.click(choose, None, outputs, **chosen_last).then(*listed, **quiet)
     rename, compare, delete, yes, no = buttons
     told: dict[str, Any] = {"show_progress": "hidden"}  # a notice reaches the page through the queue alone
     rename.click(safely(lang)(keeper.rename), [chosen, parts.name], None, **told).then(*listed, **quiet)

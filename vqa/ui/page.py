@@ -79,7 +79,7 @@ def build_page(services: Services, lang: Language) -> None:
     quick: dict[str, Any] = {"show_progress": "hidden", "queue": False}
     root().load(open_tab, None, [tabs, *timers.values()], **quick)
     if timers:
-        tabs.select(opened, None, list(timers.values()), **quick)
+        tabs.select(opened, None, list(timers.values()), trigger_mode="always_last", **quick)
 
 
 def _header(title: str, subtitle: str, lang: Language) -> str:

@@ -89,8 +89,9 @@ def build(services: Services, lang: Language) -> None:
         started.success(None, None, None, js=lab_views.address("repeat"))
     stop.click(lambda run: services.runs.stop(run) if run else None, run_id, None, **quiet)
     timer.tick(tick, [run_id, seen, chooser, pressed], watched, **quiet)
-    chooser.input(lambda: [], None, pressed, **quiet).then(tick, [run_id, seen, chooser, pressed], watched, **quiet)
-    groups.click(press, [run_id, seen, chooser, pressed], [pressed, *watched], **quiet)
+    last: dict[str, Any] = quiet | {"trigger_mode": "always_last"}  # what is pressed meanwhile is not dropped
+    chooser.input(lambda: [], None, pressed, **last).then(tick, [run_id, seen, chooser, pressed], watched, **last)
+    groups.click(press, [run_id, seen, chooser, pressed], [pressed, *watched], **last)
     root().load(load, None, [*form.inputs, *opened], **quiet)
 
 

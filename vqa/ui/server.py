@@ -161,7 +161,7 @@ def _controls(
         return server_views.state_html(services.engine.snapshot(), lang)
 
     quick: dict[str, Any] = {"show_progress": "hidden"}
-    model.input(told(planned), model, [base, command, *fields], **quick)
+    model.input(told(planned), model, [base, command, *fields], trigger_mode="always_last", **quick)
     gr.on([field.change for field in fields], told(written), [base, *fields], command, **quick)
     take.click(told(parsed), pasted, [model, base, command, *fields], **quick)
     start.click(told(begin), [model, base, *fields], state, **quick)
