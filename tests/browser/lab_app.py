@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,10 +36,9 @@ class FaultyApp:
         self.server.state.images.clear()
 
 
-@pytest.fixture(scope="module")
-def faulty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultyApp]:
-    """The app and its server, started once for a module of tests."""
-    folder = tmp_path_factory.mktemp("faulty")
+@contextmanager
+def faulty_app(folder: Path) -> Iterator[FaultyApp]:
+    """Starts the app, with its data below `folder`, and its server."""
     port, log = free_port(), folder / "app.log"
     with FakeServer() as server:
         environment = base_environment(data_dir=folder / "data", port=port, base_url=server.base_url)
@@ -51,6 +51,13 @@ def faulty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultyApp]:
             yield FaultyApp(f"http://127.0.0.1:{port}", server, folder / "data")
         finally:
             stop_app(process)
+
+
+@pytest.fixture(scope="module")
+def faulty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultyApp]:
+    """An app of a module's own, whose store holds what its tests put there."""
+    with faulty_app(tmp_path_factory.mktemp("faulty")) as app:
+        yield app
 
 
 def fill(page: Page, tab: str, picture: Path, question: str = "What is in the picture?", **numbers: int) -> None:

@@ -8,10 +8,9 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.lab_app import SECONDS, FaultyApp, faulty
+from tests.browser.lab_app import SECONDS, FaultyApp
 from tests.browser.test_ask import answers, composer, send, upload
 
-__all__ = ["faulty"]
 pytestmark = pytest.mark.browser
 
 

@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.lab_app import SECONDS, FaultyApp, faulty
+from tests.browser.lab_app import SECONDS, FaultyApp
 from tests.browser.test_ask import answers, ask, upload
 
-__all__ = ["faulty"]
 pytestmark = pytest.mark.browser
 DROP = """(box, data) => {
   const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));

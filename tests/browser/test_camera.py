@@ -9,10 +9,9 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from tests.browser.lab_app import SECONDS, FaultyApp, faulty
+from tests.browser.lab_app import SECONDS, FaultyApp
 from tests.browser.test_ask import ask
 
-__all__ = ["faulty"]
 pytestmark = pytest.mark.browser
 
 

@@ -12,10 +12,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.lab_app import SECONDS, FaultyApp, faulty
+from tests.browser.lab_app import SECONDS, FaultyApp
 from tests.browser.test_ask import answers, ask, upload
 
-__all__ = ["faulty"]
 pytestmark = pytest.mark.browser
 
 
@@ -41,16 +40,16 @@ def saved(page: Page, button: str, path: Path) -> str:
 
 def test_a_conversation_is_named_and_found_by_its_name_after_a_reload(talk: Page) -> None:
     name = talk.get_by_label("Name of the open conversation")
-    name.fill("Talk of <b>circles</b>")
+    name.fill("Talk of <b>roundabouts</b>")
     name.press("Enter")
-    expect(talk.locator("#vqa-chat-title")).to_have_text("Talk of <b>circles</b>", timeout=SECONDS)
+    expect(talk.locator("#vqa-chat-title")).to_have_text("Talk of <b>roundabouts</b>", timeout=SECONDS)
     talk.reload()
-    expect(talk.locator("#vqa-chat-title")).to_have_text("Talk of <b>circles</b>", timeout=SECONDS)
+    expect(talk.locator("#vqa-chat-title")).to_have_text("Talk of <b>roundabouts</b>", timeout=SECONDS)
     talk.locator("#vqa-conversations > button").click()
-    talk.get_by_label("Search").first.fill("circles")
+    talk.get_by_label("Search").first.fill("roundabouts")
     expect(talk.get_by_text("Found: 1", exact=True)).to_be_visible(timeout=SECONDS)
     talk.get_by_label("Stored conversations").click()
-    expect(talk.get_by_role("option", name="Talk of <b>circles</b>")).to_have_count(1, timeout=SECONDS)
+    expect(talk.get_by_role("option", name="Talk of <b>roundabouts</b>")).to_have_count(1, timeout=SECONDS)
 
 
 def test_a_conversation_is_saved_as_markdown_and_as_json(talk: Page, tmp_path: Path) -> None:

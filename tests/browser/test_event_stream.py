@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.lab_app import SECONDS, FaultyApp, faulty
+from tests.browser.lab_app import SECONDS, FaultyApp
 from tests.browser.test_ask import answers, ask, upload
 
-__all__ = ["faulty"]
 pytestmark = pytest.mark.browser
 
 LATE_CLOSE = """
@@ -24,7 +23,7 @@ LATE_CLOSE = """
     const late = new TransformStream({ async transform(piece, out) {
       if (new TextDecoder().decode(piece).includes("close_stream")) {
         window.closes += 1;
-        await new Promise((done) => setTimeout(done, 3000));
+        await new Promise((done) => setTimeout(done, 1500));
       }
       out.enqueue(piece);
     } });
@@ -79,9 +78,9 @@ def test_enter_pressed_twice_asks_once_and_what_is_sent_too_early_goes_on_standi
 
 def test_the_stream_of_events_is_closed_when_nothing_is_under_way(slow: Page) -> None:
     ask(slow, "What colour is it?")
-    slow.wait_for_timeout(8000)
-    opened = slow.evaluate("window.streams")
     slow.wait_for_timeout(4000)
+    opened = slow.evaluate("window.streams")
+    slow.wait_for_timeout(3000)
     assert slow.evaluate("window.streams") == opened, "streams are opened although nothing is under way"
     ask(slow, "And its shape?")
     assert slow.evaluate("window.streams") == opened + 1

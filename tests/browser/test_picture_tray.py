@@ -12,11 +12,10 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Locator, Page, Route, expect
 
-from tests.browser.lab_app import SECONDS, FaultyApp, faulty
+from tests.browser.lab_app import SECONDS, FaultyApp
 from tests.browser.test_ask import ask, composer
 from tests.unit.test_video import COLOURS, colour, make_gif, make_video
 
-__all__ = ["faulty"]
 pytestmark = pytest.mark.browser
 
 

@@ -9,9 +9,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.browser.lab_app import SECONDS, FaultyApp, faulty
+from tests.browser.lab_app import SECONDS, FaultyApp
 
-__all__ = ["faulty"]
 pytestmark = pytest.mark.browser
 STEPS = 5
 

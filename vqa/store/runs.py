@@ -94,12 +94,18 @@ class RunStore(Database):
         """
         row = {name: getattr(run, name) for name in (*FIELDS, "status")} | {"owner": ""}
         contents: dict[str, bytes] = {}
+        digests: dict[object, str | None] = {None: None}
         rows: list[dict[str, Json]] = []
         for sample in taken:
-            digest, content = _content(sample.answer)
-            rows.append(_sample_row(run.id, sample, digest))
-            if digest is not None and digest not in contents:
-                contents[digest] = zlib.compress(content, 6)
+            answer = sample.answer
+            # A report's samples share the tokens of the answer that they share.
+            key = answer and (id(answer.tokens), answer.text, answer.finish_reason, answer.token_ids)
+            if key not in digests:
+                digest, content = _content(answer)
+                digests[key] = digest
+                if digest is not None and digest not in contents:
+                    contents[digest] = zlib.compress(content, 6)
+            rows.append(_sample_row(run.id, sample, digests[key]))
         with self._begin() as connection:
             if connection.execute(sa.select(runs.c.id).where(runs.c.id == run.id)).first():
                 raise StoreError("run_exists", run=run.id)
