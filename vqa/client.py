@@ -19,6 +19,8 @@ from vqa.errors import InputError, ServerError
 from vqa.images import ImagePayload
 from vqa.stream import Collector, events
 
+IDLE_SECONDS = 2.0
+"""After which a connection is not used again: vLLM closes one after five, and a request sent just then is lost."""
 MAX_CONNECTIONS = 512
 COUNT_SECONDS = 30.0
 
@@ -151,7 +153,9 @@ class Client:
         """Takes the address (…/v1), the key, and the seconds of silence after which a request is given up."""
         self.base_url = normalize_base_url(base_url)
         host = urlsplit(self.base_url).hostname or ""
-        limits = httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS)
+        limits = httpx.Limits(
+            max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS, keepalive_expiry=IDLE_SECONDS
+        )
         # A proxy from the environment must never see what goes to this machine.
         http = DefaultAsyncHttpxClient(limits=limits, trust_env=host not in {"127.0.0.1", "localhost", "::1"})
         self._openai = AsyncOpenAI(

@@ -92,7 +92,7 @@ def test_others_write_while_thousands_of_samples_are_put_into_the_store(store: S
         waits.append(time.monotonic() - asked)
         time.sleep(0.02)
     assert len(waits) > 10
-    assert max(waits) < 0.2 * (time.monotonic() - began), "a write waited for most of the import"
+    assert max(waits) < 0.3 * (time.monotonic() - began), "a write waited for most of the import"
 
 
 def test_the_report_says_where_it_was_recorded() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from vqa.answers import Answer, Question, Sampling, Turn
-from vqa.client import BrokenStreamError, Client, Delta, normalize_base_url
+from vqa.client import IDLE_SECONDS, BrokenStreamError, Client, Delta, normalize_base_url
 from vqa.errors import InputError, ServerError, VQAError
 from vqa.images import load_image
 
@@ -232,6 +232,19 @@ async def test_questions_one_after_the_other_share_a_connection(script: Script, 
         answers = [await client.ask(Question("hello")) for _ in range(3)]
     assert {answer.text for answer in answers} == {"red"}
     assert len(set(script.ports)) == 1
+
+
+async def test_a_connection_that_lay_idle_is_not_used_again(
+    script: Script, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert IDLE_SECONDS < 5, "vLLM's VLLM_HTTP_TIMEOUT_KEEP_ALIVE"
+    monkeypatch.setattr("vqa.client.IDLE_SECONDS", 0.1)
+    script.reply = stream_and_keep
+    async with Client(address) as asking:
+        for _ in range(2):
+            await asking.ask(Question("hello"))
+            await asyncio.sleep(0.4)
+    assert len(set(script.ports)) == 2
 
 
 async def test_a_server_that_does_not_end_its_answer_costs_a_connection_and_little_time(
