@@ -113,6 +113,27 @@ def test_a_page_manages_the_engine_itself_when_the_command_that_did_is_gone(
     assert peek(settings).state is EngineState.STOPPED
 
 
+def test_a_second_ctrl_c_forces_an_engine_that_came_down_to_the_page(
+    settings: Settings, spec: EngineSpec, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_IGNORE_TERM", "1")
+    app = serve()
+    ready(settings)
+    engine = open_engine(settings, kind="page", limits=replace(QUICK, term=60.0))
+    app.kill()
+    app.wait()
+    assert engine.snapshot().holder is None
+    before = signal.signal(signal.SIGALRM, lambda *_: engine.stop(force=True))  # as the app's handler, on this thread
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 1.0)
+        began = time.monotonic()
+        engine.close()
+        assert time.monotonic() - began < 30, "the polite stop would have waited 60 s"
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert peek(settings).state is EngineState.STOPPED
+
+
 def test_an_engine_that_was_still_starting_is_adopted_as_such(
     settings: Settings, serve: Serve, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

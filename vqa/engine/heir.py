@@ -15,7 +15,7 @@ class Heir:
     def __init__(self, remote: RemoteEngine, take_over: Callable[[], Engine]) -> None:
         self._engine: Engine = remote
         self._take_over = take_over
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal's handler may ask while its own thread does
 
     def _now(self) -> Engine:
         with self._lock:
@@ -65,5 +65,4 @@ class Heir:
 
     def close(self, leave_running: bool = False) -> None:
         """Lets go of the engine; one that came down to this process ends as one of its own."""
-        with self._lock:
-            self._engine.close(leave_running)
+        self._engine.close(leave_running)
