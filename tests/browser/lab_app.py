@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.conftest import ROOT, base_environment, free_port, stop_app, wait_for_url
+from tests.conftest import ROOT, base_environment, stop_app, wait_for_url
 from tests.fakes.openai_server import Behaviour, FakeServer
+from tests.ports import free_port
 
 SECONDS = 60_000
 

@@ -12,8 +12,9 @@ import psutil
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.conftest import ROOT, base_environment, free_port, stop_app, wait_for_url
+from tests.conftest import ROOT, base_environment, stop_app, wait_for_url
 from tests.fakes.hub import FakeHub, model_files
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.browser, pytest.mark.engine, pytest.mark.slow, pytest.mark.timeout(600)]
 SECONDS = 60_000

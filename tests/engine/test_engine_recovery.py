@@ -11,7 +11,8 @@ import httpx
 import psutil
 import pytest
 
-from tests.conftest import base_environment, free_port
+from tests.conftest import base_environment
+from tests.ports import free_port
 from vqa.engine.access import peek
 from vqa.engine.health import port_free
 from vqa.engine.state import EngineState, Limits, Snapshot

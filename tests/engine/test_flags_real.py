@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, base_environment, free_port
+from tests.conftest import ROOT, base_environment
+from tests.ports import free_port
 from vqa.engine.folder import check_folder
 from vqa.errors import InputError, VQAError
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import free_port
+from tests.ports import free_port
 from vqa.answers import Answer, Sampling
 from vqa.engine.supervisor import open_engine
 from vqa.images import ImagePayload, load_image

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import free_port
+from tests.ports import free_port
 from vqa.answers import Sampling
 from vqa.engine.kept_profile import forget_profile, keep_profile
 from vqa.engine.state import Engine

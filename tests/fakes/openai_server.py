@@ -11,7 +11,6 @@ import hashlib
 import io
 import json
 import random
-import socket
 import threading
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -24,6 +23,8 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
+
+from tests.ports import free_port
 
 WORDS = "The picture shows a large red circle here".split()  # noqa: SIM905
 OTHER_WORDS = "One drawing has two small blue squares below".split()  # noqa: SIM905
@@ -57,7 +58,7 @@ class Behaviour:
     splits_under_load: bool = False
     """Every second request that meets others under way takes another path."""
     drift: float = 0.0
-    """Nats by which logprobs move when others are under way."""
+    """Nats by which the logprobs of every second request that meets others under way move."""
     race: float = 0.0
     """Chance of another path at any request."""
     strangers: int = 0
@@ -120,9 +121,7 @@ class FakeServer:
         self._random = random.Random(seed)
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
-        with socket.socket() as found:
-            found.bind(("127.0.0.1", 0))
-            self.port = int(found.getsockname()[1])
+        self.port = free_port()
 
     @property
     def base_url(self) -> str:
@@ -267,7 +266,7 @@ class FakeServer:
             crowd = max(crowd, state.in_flight)
             cached = self._look_up(body)
             words = self._words(body, number, crowd, cached)
-            moved = faults.drift * min(crowd - 1, 3) / 3
+            moved = faults.drift if crowd > 1 and number % 2 else 0.0
             yield self._event(number, {"role": "assistant", "content": ""}, first=True)
             cut_at = len(words) // 2
             for place, word in enumerate(words):

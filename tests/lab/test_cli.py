@@ -17,7 +17,7 @@ from tests.lab.made import picture
 from vqa.cli import main
 
 ROOT = Path(__file__).resolve().parents[2]
-DRIFT = {"drift": 0.01, "prefill_seconds": 0.3}
+DRIFT = {"drift": 0.01, "prefill_seconds": 0.1}
 """Long enough for requests to meet on a machine that is busy with other things."""
 
 

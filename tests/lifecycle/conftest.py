@@ -14,6 +14,7 @@ import psutil
 import pytest
 from filelock import FileLock
 
+from tests.ports import free_port
 from vqa.engine.spec import EngineSpec
 from vqa.engine.state import LEGAL, EngineState, Limits, Snapshot
 from vqa.engine.supervisor import Supervisor, engine_folder
@@ -76,13 +77,6 @@ def test_processes(run: str) -> list[psutil.Process]:
 
 
 test_processes.__test__ = False  # type: ignore[attr-defined]
-
-
-def free_port() -> int:
-    """A port of the loopback interface that nobody listens on."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ import httpx
 import pytest
 
 from tests.conftest import ROOT, wait_for_url
-from tests.lifecycle.conftest import Make, free_port, test_processes
+from tests.lifecycle.conftest import Make, test_processes
+from tests.ports import free_port
 from vqa.engine.access import peek
 from vqa.engine.state import EngineState, Snapshot
 from vqa.settings import Settings

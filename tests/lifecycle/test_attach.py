@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.lifecycle.conftest import QUICK, RUN, free_port
+from tests.lifecycle.conftest import QUICK, RUN
+from tests.ports import free_port
 from vqa.engine.attach import AttachedEngine
 from vqa.engine.spec import EngineSpec
 from vqa.engine.state import Engine, EngineState

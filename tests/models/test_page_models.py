@@ -16,10 +16,11 @@ import psutil
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.conftest import ROOT, base_environment, free_port, stop_app, wait_for_url
+from tests.conftest import ROOT, base_environment, stop_app, wait_for_url
 from tests.fakes.hub import COMMIT, FakeHub, model_files
 from tests.models.conftest import ID
 from tests.models.test_download import half_way, hold, release
+from tests.ports import free_port
 from vqa.models.download import Download
 from vqa.models.listing import read_complete
 from vqa.settings import Settings

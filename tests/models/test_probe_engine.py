@@ -6,7 +6,6 @@ import asyncio
 import base64
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -22,6 +21,7 @@ import pytest
 from openai import AsyncOpenAI
 from openai.types.chat import ChatCompletion
 
+from tests.ports import free_port
 from vqa.engine.spec import EngineSpec
 from vqa.models.probe import PROBE_MAX_TOKENS, PROBE_QUESTION, ensure_probe, probe_image
 
@@ -38,9 +38,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     except PackageNotFoundError:
         pytest.skip("what splits is known for vLLM's CPU build only")
     folder = tmp_path_factory.mktemp("probe")
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
+    port = free_port()
     spec = EngineSpec(str(ensure_probe(folder)), served_model_name="probe", port=port, enforce_eager=True)
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen(

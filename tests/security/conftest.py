@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, RunningApp, base_environment, free_port, stop_app, wait_for_url
+from tests.conftest import ROOT, RunningApp, base_environment, stop_app, wait_for_url
 from tests.fakes.openai_server import FakeServer
+from tests.ports import free_port
 from tests.security.visitor import Visitor, drawn
 
 USER, PASSWORD = "somebody", "canary-password-5d1f"

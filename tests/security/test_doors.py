@@ -10,7 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.conftest import ROOT, RunningApp, base_environment, free_port
+from tests.conftest import ROOT, RunningApp, base_environment
+from tests.ports import free_port
 from tests.security.conftest import log_end, no_traceback, visitor
 from tests.security.visitor import API, Json, Visitor, drawn
 
