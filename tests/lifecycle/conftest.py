@@ -4,6 +4,7 @@ import os
 import socket
 import sys
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -47,9 +48,14 @@ QUICK = Limits(
 class History(list[Snapshot]):
     """Every snapshot that was published, in order."""
 
+    supervisor: Supervisor | None = None
+
     @property
     def states(self) -> list[EngineState]:
-        """The states one after the other, without repeats."""
+        """The states one after the other, without repeats, up to the one that can be seen now: it is told last."""
+        end = time.monotonic() + 5
+        while self.supervisor and self[-1].state is not self.supervisor.snapshot().state and time.monotonic() < end:
+            time.sleep(0.01)
         return [
             now.state
             for before, now in zip([None, *self], self, strict=False)
@@ -131,7 +137,7 @@ def make(settings: Settings, run_id: str) -> Iterator[Make]:
         history = History()
         limits = replace(QUICK, **changes.pop("limits", {}))  # type: ignore[arg-type]
         supervisor = Supervisor(own, on_change=history.append, limits=limits, **changes)  # type: ignore[arg-type]
-        supervisor.history = history  # type: ignore[attr-defined]
+        supervisor.history, history.supervisor = history, supervisor  # type: ignore[attr-defined]
         made.append((supervisor, history))
         return supervisor
 
