@@ -179,7 +179,16 @@ FAULTS = (
     Fault(
         "app gets SIGTERM; SIGINT twice",
         "child gone; the second forces",
-        (ADOPT + "sigterm_to_the_app_takes_the_engine_along", ADOPT + "a_second_ctrl_c_forces_the_end"),
+        (
+            ADOPT + "sigterm_to_the_app_takes_the_engine_along",
+            ADOPT + "a_second_ctrl_c_forces_the_end",
+            ADOPT + "a_second_ctrl_c_forces_an_engine_that_came_down_to_the_page",
+        ),
+    ),
+    Fault(
+        "the command that manages the page's engine is killed, or ends",
+        "the page manages the engine itself: adopted, or stopped and startable",
+        (ADOPT + "a_page_manages_the_engine_itself_when_the_command_that_did_is_gone",),
     ),
     Fault(
         "disk full / killed / corrupt during download",
@@ -192,17 +201,23 @@ FAULTS = (
         ),
     ),
     Fault(
-        "a model is to be deleted while the engine starts, serves or waits to restart",
+        "a model is to be deleted while an engine, also one beside the page's, starts, serves or waits to restart",
         "refused, the engine named; deleted once it is stopped",
         (
             "tests/lifecycle/test_model_in_use.py::test_a_served_model_is_kept_and_its_engine_named",
             "tests/lifecycle/test_model_in_use.py::test_a_model_that_waits_for_its_restart_is_kept",
+            "tests/lifecycle/test_model_in_use.py::test_a_model_that_the_lab_serves_beside_the_engine_is_kept",
         ),
     ),
     Fault(
         "crash loop",
         "waits grow, then FAILED",
         (SERVE + "a_crash_loop_waits_longer_each_time_and_then_fails",),
+    ),
+    Fault(
+        "a start is asked for while a crashed engine is swept",
+        "it follows the sweep, and no restart gets in between",
+        (SERVE + "a_start_asked_for_while_a_crashed_engine_is_swept_follows",),
     ),
     Fault(
         "kill −9 while a run is being stored",
