@@ -31,6 +31,9 @@ class Settings(BaseSettings):
 
     host: str = "127.0.0.1"
     port: int = Field(7860, ge=1, le=65535)
+    allowed_hosts: str = ""
+    """Names, separated by commas, that a request's Host may have beside the page's own address; `*.` before one
+    stands for any part. When empty: loopback names on loopback, any name elsewhere."""
     auth: SecretStr | None = None
     """`user:password` for the page; needed when `host` is not a loopback address and `public` is off."""
     public: bool = False

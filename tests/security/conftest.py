@@ -21,6 +21,8 @@ from tests.security.visitor import Visitor, drawn
 
 USER, PASSWORD = "somebody", "canary-password-5d1f"
 API_KEY, HUB_TOKEN = "canary-api-key-77ab", "canary-hub-token-90cd"
+NAMED = "vqa.example.org"
+"""The name under which a proxy passes requests on to the private app."""
 SECRETS = (PASSWORD, API_KEY, HUB_TOKEN)
 HOSTILE = "<script>window.pwned=1;alert(1)</script> <img src=x onerror='window.pwned=2;alert(2)'> <b>bold</b>"
 """Three words of HTML that would run or load something; the fake server answers with it."""
@@ -69,7 +71,7 @@ def apps(app: RunningApp, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     with FakeServer(answer=HOSTILE) as server:
         secrets = {"auth": f"{USER}:{PASSWORD}", "api_key": API_KEY, "hub_token": HUB_TOKEN}
         public = start(folder / "public", app.base_url, public="true", **secrets | {"auth": ""})
-        private = start(folder / "private", server.base_url, **secrets)
+        private = start(folder / "private", server.base_url, allowed_hosts=f"{NAMED}, *.inside.example", **secrets)
         try:
             yield Apps(public.wait(), private.wait(), server)
         finally:

@@ -12,7 +12,7 @@ import pytest
 
 from tests.conftest import ROOT, RunningApp, base_environment
 from tests.ports import free_port
-from tests.security.conftest import log_end, no_traceback, visitor
+from tests.security.conftest import NAMED, PASSWORD, USER, log_end, no_traceback, visitor
 from tests.security.visitor import API, Json, Visitor, drawn
 
 CLOSED = (
@@ -41,10 +41,25 @@ def test_another_address_needs_a_password_or_the_public_mode(host: str, tmp_path
     assert "Traceback" not in done.stderr
 
 
-def test_a_foreign_host_is_turned_away(app: RunningApp, public: RunningApp) -> None:
-    for place in (app, public):
-        for host in ("evil.example", "evil.example:7860", "127.0.0.1.evil.example", "169.254.169.254"):
+def test_a_foreign_host_is_turned_away(app: RunningApp, public: RunningApp, private: RunningApp) -> None:
+    for place in (app, public, private):
+        for host in (
+            "evil.example",
+            "evil.example:7860",
+            "127.0.0.1.evil.example",
+            "169.254.169.254",
+            "inside.example",
+        ):
             assert httpx.get(f"{place.url}/config", headers={"Host": host}).status_code == 400
+
+
+def test_a_name_that_the_operator_gave_is_welcome_and_so_is_a_page_under_it(private: RunningApp) -> None:
+    for host in (NAMED, "127.0.0.1", "lab.inside.example"):
+        assert httpx.get(f"{private.url}/", headers={"Host": host}).status_code == 200
+    headers = {"Host": NAMED, "Origin": f"http://{NAMED}"}
+    with httpx.Client(base_url=private.url, headers=headers, trust_env=False) as proxied:
+        assert proxied.post("/login", data={"username": USER, "password": PASSWORD}).status_code == 200
+        assert proxied.get("/config").json()["root"] == f"http://{NAMED}"
 
 
 @pytest.mark.parametrize(

@@ -78,9 +78,10 @@ def _middleware(settings: Settings) -> list[Middleware]:
         Middleware(PageHeaders, framed=settings.public),
         Middleware(FirstLanguage, configured=settings.language, head=theme.head() + tour.head()),
     ]
-    if is_loopback(settings.host):
+    names = [name.strip() for name in settings.allowed_hosts.split(",") if name.strip()]
+    if names or is_loopback(settings.host):
         # A page of another site that has rebound its name to 127.0.0.1 still sends its own name as Host.
-        hosts = ["localhost", "127.0.0.1", "[::1]", "::1", settings.host]
-        found.append(Middleware(TrustedHostMiddleware, allowed_hosts=hosts))
+        hosts = ["localhost", "127.0.0.1", "[::1]", "::1", settings.host, *names]
+        found.append(Middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False))
     # Last, so that what it refuses carries the headers too, and a foreign Host has been turned away before.
     return [*found, Middleware(Gate, settings=settings)]
