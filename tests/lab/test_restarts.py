@@ -137,7 +137,12 @@ def test_a_check_that_is_stopped_brings_the_former_profile_back(manager: RunMana
     manager.wait(run, after=3, timeout=30)
     assert engine.spec.profile == "serial"
     manager.stop(run)
-    assert manager.wait(run, timeout=30).status == "stopped"
+    status = manager.wait(run, timeout=30)
+    assert status.status == "stopped"
+    assert error_text(status.error, status.result, "en") == (
+        "It had not concluded. The engine is being started again under default, as before."
+    )
+    assert "default" in (error_text(status.error, status.result, "zh") or "")
     assert engine.started == ["default", "serial", "default"]
     assert engine.state is EngineState.READY
     engine.stop()

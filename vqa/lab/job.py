@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from vqa.answers import Json, Sample
 from vqa.client import Client
+from vqa.engine.state import Failure
 from vqa.errors import EngineError, VQAError
 from vqa.lab.arms import Plan, RunSpec
 from vqa.lab.facts import Facts, finished
@@ -47,6 +48,8 @@ class Job:
     engine: Engine | None = None
     headed: bool = False
     """Whether the full header has been stored."""
+    aftermath: Failure | None = None
+    """What becomes of the engine once the run has ended; told where a run is stopped."""
 
     @asynccontextmanager
     async def server(self) -> AsyncIterator[tuple[Client, ServerView]]:
@@ -159,6 +162,9 @@ class Job:
         """
         if self.engine is not None:
             ask = self.engine.stop if spec is None else partial(self.engine.restart, spec)
+            self.aftermath = (
+                Failure("lab.back_to_none") if spec is None else Failure("lab.back_under", {"former": spec.profile})
+            )
             await asyncio.shield(asyncio.to_thread(ask))
 
     def summaries(self, prefix: str = "") -> dict[str, RunSummary]:

@@ -129,6 +129,8 @@ class RunManager:
             status = "finished"
         except asyncio.CancelledError:
             status = "stopped"
+            if job.aftermath is not None:
+                error, failure = f"{job.aftermath.message()} {job.aftermath.hint()}", failure_record(job.aftermath)
         except VQAError as problem:
             error, failure = f"{problem.message()} {problem.hint()}", failure_record(problem)
         except Exception as problem:
