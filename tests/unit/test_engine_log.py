@@ -83,6 +83,7 @@ CAUSES = [
     ("safetensors_rust.SafetensorError: Error while deserializing header: MetadataIncompleteBuffer", "model_incomplete"),
     ("OSError: /m does not appear to have a file named preprocessor_config.json.", "model_incomplete"),
     ("RuntimeError: operator torchvision::nms does not exist", "no_torchvision"),
+    ("RuntimeError: cannot reshape tensor of 0 elements into shape [0, -1] because the unspecified dimension size -1", "vllm_old"),
     ("/usr/bin/python: Error while finding module specification for 'vllm.entrypoints.openai.api_server'", "not_installed"),
     ("RuntimeError: Engine core initialization failed. Failed core proc(s): {'EngineCore_DP0': -9}", "part_killed"),
     ("Worker proc VllmWorker-1 died unexpectedly (exit code: -9), shutting down executor.", "part_killed"),
@@ -130,6 +131,14 @@ def test_a_part_that_was_killed_for_memory_is_named_and_one_that_failed_of_itsel
     assert failure_of([line % 1], 1, was_ready=False).code == "exited"
     first = failure_of(["torch.OutOfMemoryError: CUDA out of memory.", line % -9], 1, was_ready=False)
     assert first.code == "out_of_memory"
+
+
+def test_an_unknown_cause_is_told_by_its_own_line_and_not_by_the_one_that_points_to_it() -> None:
+    own = f"{ERROR}RuntimeError: the vision tower broke"
+    pointing = "(APIServer pid=1) RuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s): {}"
+    failure = failure_of([own, "(APIServer pid=1)     raise e", pointing], 1, was_ready=False)
+    assert (failure.code, failure.log_line) == ("exited", own)
+    assert failure_of([pointing], 1, was_ready=False).log_line == pointing
 
 
 def test_the_last_fifty_lines_are_kept() -> None:

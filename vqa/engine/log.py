@@ -107,6 +107,8 @@ _CAUSES = (
         "no_torchvision",
         r"operator torchvision::nms does not exist|requires? the torchvision library|No module named 'torchvision'",
     ),
+    # Before 0.31 vLLM took an Idefics3 picture that is not split, as the demo model's, for one without any part.
+    _cause("vllm_old", r"cannot reshape tensor of 0 elements into shape \[0, -1\]"),
     _cause("not_installed", r"No module named '?vllm\b|Error while finding module specification for 'vllm"),
     _cause(
         "no_gpu",
@@ -146,10 +148,15 @@ _CAUSES = (
     ),
 )
 NEVER_RETRY = frozenset(
-    {"out_of_memory", "kv_cache_small", "kv_cache_none", "unknown_flag", "flag_value", "disk_full", "not_installed"}
-)
+    {
+        "out_of_memory", "kv_cache_small", "kv_cache_none", "unknown_flag", "flag_value", "disk_full", "not_installed",
+        "vllm_old",
+    }
+)  # fmt: skip
 """Causes that the same start would only meet again."""
 _ERROR = re.compile(r"(?:^|\s)(?:\w+\.)*\w*(?:Error|Exception)\b\s*[:(]|: error: |\bERROR\b .*\S|^Killed")
+_ELSEWHERE = re.compile(r"See root cause above|See stack trace \(above\)", re.I)
+"""What one process says of another's error."""
 _CALM = re.compile(r"\b(INFO|WARNING|DEBUG) \d\d-\d\d \d\d:\d\d")
 """A line of vLLM's own logger below the level of an error."""
 _KILLED = (-9, 137)
@@ -159,14 +166,16 @@ def failure_of(lines: Sequence[str], exit_code: int | None, *, was_ready: bool, 
     """Returns why an engine ended, judged by the end of its log; `exit_code` is negative for a signal.
 
     The first line of the log that shows a known cause counts, since what follows are its consequences; causes higher
-    in the table go first. Without one it is `killed`, `died` (had been ready) or `exited`.
+    in the table go first. Without one it is `killed`, `died` (had been ready) or `exited`, and the line shown is
+    the last that is an error of its own.
     """
     tail = tuple(lines[-shown:])
     for cause in _CAUSES:
         for line in lines:
             if (match := cause.pattern.search(line)) and not _CALM.search(line):
                 return Failure(cause.code, _values(match, exit_code), line.strip(), tail, exit_code)
-    line = next((line.strip() for line in reversed(lines) if _ERROR.search(line)), "")
+    errors = [line.strip() for line in reversed(lines) if _ERROR.search(line)]
+    line = next((line for line in errors if not _ELSEWHERE.search(line)), errors[0] if errors else "")
     code = "killed" if exit_code in _KILLED else "died" if was_ready else "exited"
     return Failure(code, {"code": _exit_text(exit_code)}, line, tail, exit_code)
 
