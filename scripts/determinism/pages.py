@@ -110,7 +110,9 @@ def _check_gpu_certificate() -> None:
         bear_out(gpu[f"{name}/repeat"].rung is Rung.BITWISE, f"{name} is identical in a row")
         bear_out(gpu[f"{name}/concurrent_8"].rung is Rung.NONE, f"{name} splits under load")
     bear_out(all(gpu[f"{CURE}/{arm}"].rung is Rung.BITWISE for arm in MEASURED), "the cure holds under every load")
-    bear_out(all(gpu[f"{name}"].rung is Rung.TOKENS for name in gpu if name.startswith("float32/")), "float32 holds")
+    bear_out(all(gpu[f"float32/{arm}"].rung is Rung.TOKENS for arm in MEASURED), "float32 holds its tokens")
+    controls = [gpu[f"{name}/positive_control"] for name in GPU_PROFILES]
+    bear_out(all(len(each.groups) == each.ok > 1 for each in controls), "every profile's control sees differences")
     serial = [len(arms(GPU)[f"serial/{arm}"].answers()) for arm in MEASURED]
     bear_out(serial == [2, 2, 2], "serial has the first answer and the usual one, and no other")
 
@@ -170,6 +172,7 @@ def values(lang: Language) -> dict[str, Any]:
         "cost": [(arm_title(name, lang), *cost(name)) for name in ("repeat", "concurrent_8", "concurrent_32")],
         "cpu": [(name, *certified(CPU, name, MEASURED[:2])) for name in CPU_PROFILES],
         "gpu": [(name, *certified(GPU, name)) for name in GPU_PROFILES],
+        "controls": min(arms(GPU)[f"{name}/positive_control"].distinct for name in GPU_PROFILES),
         "gpu_where": label(report(GPU).run, lang),
         "tensor": [(run, name, *certified(run, name)) for run in (ONE, TWO) for name in ("default", CURE)],
         "ids": (REPEAT, DEFAULT, TRITON, GPU, ONE, TWO, CPU),
