@@ -1,7 +1,7 @@
-"""A server that answers every question at once with the same tokens: what a client can do with no engine behind it.
+"""A server that answers every question with the same tokens, at once or at a pace: a client with no engine behind it.
 
-`python -m benchmarks.instant_server` prints its port and serves on loopback until it is ended. It is a process of its
-own and sends bytes made beforehand, so that a client is measured and not it.
+`python -m benchmarks.instant_server [SECONDS_PER_TOKEN]` prints its port and serves on loopback until it is ended. It
+is a process of its own and sends bytes made beforehand, so that a client is measured and not it.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ def events() -> list[bytes]:
     return [b"%x\r\n%s\r\n" % (len(line), line) for line in lines] + [b"0\r\n\r\n"]
 
 
-async def serve() -> None:
-    """Serves until it is cancelled."""
+async def serve(pace: float) -> None:
+    """Serves until it is cancelled, `pace` seconds to a token."""
     answer, listed = events(), {"object": "list", "data": [{"id": MODEL, "object": "model", "owned_by": "vllm"}]}
     pages = {b"/v1/models": json.dumps(listed).encode(), b"/version": b'{"version": "0"}'}
 
@@ -50,6 +50,8 @@ async def serve() -> None:
                     writer.write(b"transfer-encoding: chunked\r\n\r\n")
                     for event in answer:
                         writer.write(event)
+                        if pace:
+                            await asyncio.sleep(pace)
                 else:
                     body = pages.get(path, b"")
                     status = b"200 OK" if body else b"404 Not Found"
@@ -72,9 +74,9 @@ def _length(head: bytes) -> int:
 
 
 @contextmanager
-def instant_server() -> Iterator[str]:
-    """Yields the address (…/v1) of such a server in another process."""
-    command = [sys.executable, "-m", "benchmarks.instant_server"]
+def instant_server(pace: float = 0.0) -> Iterator[str]:
+    """Yields the address (…/v1) of such a server in another process; `pace` is in seconds per token."""
+    command = [sys.executable, "-m", "benchmarks.instant_server", str(pace)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
@@ -84,4 +86,4 @@ def instant_server() -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve())
+    asyncio.run(serve(float(sys.argv[1]) if len(sys.argv) > 1 else 0.0))
