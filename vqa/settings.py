@@ -106,6 +106,18 @@ class Settings(BaseSettings):
             raise ValueError("only printable ASCII characters fit into an HTTP header")
         return value
 
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _are_names(cls, value: str) -> str:
+        """Refuses what is no name, such as an address with its scheme, path or port."""
+        if value and not all(
+            re.fullmatch(r"\*|(\*\.)?[\w.-]+|\[[\da-fA-F:]+\]", name.strip()) for name in value.split(",")
+        ):
+            raise ValueError(
+                "names such as vqa.example.org or *.example.org, separated by commas, without port or path"
+            )
+        return value
+
     def for_visitors(self) -> "Settings":
         """Returns the settings that the page works under: in a public demo each limit is the tighter one."""
         if not self.public:

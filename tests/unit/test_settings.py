@@ -40,6 +40,15 @@ def test_a_setting_that_cannot_be_used_is_named(name: str, value: str, monkeypat
     assert value.lstrip("-") in refused.value.message("zh")
 
 
+@pytest.mark.parametrize(
+    "names", ["https://vqa.example.org", "vqa.example.org/lab", "a.org:443", "*vqa.org", "a.org,,b.org"]
+)
+def test_hosts_that_are_no_names_are_refused(names: str) -> None:
+    with pytest.raises(InputError, match="VQA_ALLOWED_HOSTS"):
+        load_settings(allowed_hosts=names)
+    assert load_settings(allowed_hosts="vqa.example.org, *.example.org,[::1]").allowed_hosts
+
+
 def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("VQA_AUTH", "VQA_API_KEY", "VQA_HUB_TOKEN"):
         monkeypatch.setenv(name, "hush-hush")
