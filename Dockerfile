@@ -19,6 +19,10 @@ WORKDIR /app
 COPY requirements-base.txt requirements-cpu.txt requirements.txt ./
 RUN if [ -n "$INDEX" ]; then pip install --no-cache-dir "$TORCH" torchvision torchaudio --index-url "$INDEX"; fi \
     && pip install --no-cache-dir ${INDEX:+--extra-index-url "$INDEX"} -r "$REQUIREMENTS"
+# What was built for another torch does not import, and vLLM is better off without it.
+RUN for name in torchvision torchaudio torchcodec; do \
+        python -c "import $name" 2> /dev/null || pip uninstall --yes "$name"; \
+    done
 
 COPY app.py LICENSE ./
 COPY assets ./assets
