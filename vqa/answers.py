@@ -52,6 +52,8 @@ class Question:
     """vLLM only: ask for the token ids of the prompt and of the answer."""
     text_first: bool = False
     """Put the text before the images, as the source article does."""
+    placed: bool = False
+    """Put each image where the text has its mark, `<image 1>` for the first; those without a mark come before."""
     cache_salt: str | None = None
     """vLLM only: requests with different salts never share the prefix cache. Hex digits."""
     image_uuids: tuple[str, ...] = ()

@@ -6,6 +6,7 @@ Nothing is cached and nothing is retried: a repeat is a real request.
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ IDLE_SECONDS = 2.0
 """After which a connection is not used again: vLLM closes one after five, and a request sent just then is lost."""
 MAX_CONNECTIONS = 512
 COUNT_SECONDS = 30.0
+IMAGE_MARK = re.compile(r"<image (\d+)>")
 
 
 @dataclass(frozen=True)
@@ -88,8 +90,27 @@ def messages(question: Question) -> list[Json]:
     for turn in question.history:
         out.append({"role": turn.role, "content": _content(turn, (), text_first=False)})
     last = Turn("user", question.text, question.images)
+    if question.placed and question.images:
+        out.append({"role": "user", "content": _placed(last, question.image_uuids)})
+        return out
     out.append({"role": "user", "content": _content(last, question.image_uuids, text_first=question.text_first)})
     return out
+
+
+def _placed(turn: Turn, uuids: tuple[str, ...]) -> list[Json]:
+    """Returns text and images in the order of the marks in the text."""
+    images = [_image_part(image, uuid) for image, uuid in _with_uuids(turn.images, uuids)]
+    parts: list[Json] = []
+    used: set[int] = set()
+    for place, piece in enumerate(IMAGE_MARK.split(turn.text)):
+        if place % 2 == 0:
+            parts += [{"type": "text", "text": piece.strip()}] if piece.strip() else []
+        elif 0 < (number := int(piece)) <= len(images):
+            parts.append(images[number - 1])
+            used.add(number - 1)
+        else:
+            parts.append({"type": "text", "text": f"<image {piece}>"})
+    return [*(image for number, image in enumerate(images) if number not in used), *parts]
 
 
 def request_body(question: Question, model: str, *, vllm: bool) -> dict[str, Json]:
