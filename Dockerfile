@@ -16,7 +16,9 @@ RUN apt-get update \
     && useradd --create-home --uid 1000 --shell /usr/sbin/nologin vqa
 
 WORKDIR /app
-COPY requirements-base.txt requirements-cpu.txt requirements.txt ./
+COPY pyproject.toml requirements-cpu.txt requirements.txt README.md LICENSE app.py ./
+COPY assets ./assets
+COPY vqa ./vqa
 RUN if [ -n "$INDEX" ]; then pip install --no-cache-dir "$TORCH" torchvision torchaudio --index-url "$INDEX"; fi \
     && pip install --no-cache-dir ${INDEX:+--extra-index-url "$INDEX"} -r "$REQUIREMENTS"
 # What was built for another torch does not import, and vLLM is better off without it.
@@ -24,9 +26,6 @@ RUN for name in torchvision torchaudio torchcodec; do \
         python -c "import $name" 2> /dev/null || pip uninstall --yes "$name"; \
     done
 
-COPY app.py LICENSE ./
-COPY assets ./assets
-COPY vqa ./vqa
 RUN python -m compileall -q app.py vqa && install -d -o vqa -g vqa /data
 
 USER vqa

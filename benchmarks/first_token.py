@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from statistics import median
 
-import httpx
+import httpx2 as httpx
 from PIL import Image, ImageDraw
 
 from benchmarks import Row

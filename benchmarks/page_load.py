@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from statistics import median
 
-import httpx
+import httpx2 as httpx
 from playwright.sync_api import Browser, sync_playwright
 
 from benchmarks import Row

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from statistics import median
 
-import httpx
+import httpx2 as httpx
 
 from benchmarks import Row
 from vqa.engine.spec import EngineSpec

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -72,8 +73,10 @@ def step(what: str) -> Iterator[None]:
 
 
 def run(*command: str | Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    """Runs a command to its end, its output kept."""
-    return subprocess.run([str(part) for part in command], text=True, capture_output=True, check=False, env=env)
+    """Runs a command to its end in the project's folder, its output kept."""
+    return subprocess.run(
+        [str(part) for part in command], text=True, capture_output=True, check=False, env=env, cwd=ROOT
+    )
 
 
 def pip(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -186,10 +189,11 @@ def _installed(name: str) -> bool:
 
 
 def _digest(name: str) -> str:
-    """Returns what tells one state of a requirements file, with the files it names, from another."""
+    """Returns what tells one state of a requirements file, with the project it names, from another."""
     text = (ROOT / name).read_text()
-    included = "".join((ROOT / line.split()[1]).read_text() for line in text.splitlines() if line.startswith("-r "))
-    return hashlib.sha256(f"{sys.version}\n{text}\n{included}".encode()).hexdigest()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    needed = [project["dependencies"], project["optional-dependencies"], project.get("scripts")]
+    return hashlib.sha256(f"{sys.version}\n{text}\n{json.dumps(needed)}".encode()).hexdigest()
 
 
 def _tail(done: subprocess.CompletedProcess[str]) -> str:

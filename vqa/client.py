@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit, urlunsplit
 
-import httpx2 as httpx  # the OpenAI client's own transport: its errors surface in mid-stream
+import httpx2 as httpx
 from openai import APIConnectionError, APIError, APIStatusError, APITimeoutError, AsyncOpenAI, DefaultAsyncHttpxClient
 
 from vqa.answers import Answer, Json, Question, Turn

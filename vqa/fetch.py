@@ -11,7 +11,7 @@ import ipaddress
 import socket
 from urllib.parse import unquote, urljoin, urlsplit
 
-import httpx
+import httpx2 as httpx
 
 from vqa import __version__
 from vqa.errors import InputError

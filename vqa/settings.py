@@ -14,8 +14,12 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from vqa.errors import InputError
 
-PROJECT = Path(__file__).resolve().parent.parent
-DEMO_MODEL = PROJECT / "assets" / "demo-model"
+PACKAGE = Path(__file__).resolve().parent
+PROJECT = PACKAGE.parent
+"""The checkout; the folder of the installed packages where the app was installed as one."""
+ASSETS = PACKAGE / "assets" if (PACKAGE / "assets").is_dir() else PROJECT / "assets"
+"""Demo model, examples, recorded runs, style and scripts of the page: a wheel holds them within the package."""
+DEMO_MODEL = ASSETS / "demo-model"
 TIGHTENED = (
     "max_repeats", "max_tokens", "max_seconds", "max_question_chars", "max_image_bytes", "max_image_pixels"
 )  # fmt: skip

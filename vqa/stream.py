@@ -12,7 +12,7 @@ import json
 import time
 from collections.abc import AsyncIterator
 
-import httpx2 as httpx  # the OpenAI client's own transport
+import httpx2 as httpx
 from openai import APIError
 
 from vqa.answers import Answer, Json, Token, ids_digest, placeholder_count

@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-import httpx
 import httpx2
+import httpx2 as httpx
 import pytest
 from openai import OpenAI
 from playwright.sync_api import Locator, Page, expect

@@ -9,6 +9,7 @@ import sys
 import time
 from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -16,12 +17,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
+from safetensors import deserialize
 
 from vqa.errors import ModelError
 from vqa.models.local import check_folder
 from vqa.models.probe import PROBE_QUESTION, ensure_probe, probe_image, write_probe
 from vqa.models.probe_text import VOCABULARY_SIZE, Architecture, vocabulary
-from vqa.models.probe_weights import _as_bytes
+from vqa.models.probe_weights import write_safetensors
 from vqa.settings import PROJECT
 
 SMALL = {"hidden_size": 128, "layers": 1}
@@ -88,7 +90,10 @@ def test_writing_needs_neither_torch_nor_transformers(tmp_path: Path) -> None:
 def test_bfloat16_is_rounded_as_torch_rounds_it(values: np.ndarray) -> None:
     torch = pytest.importorskip("torch")
     expected = torch.from_numpy(values).to(torch.bfloat16).view(torch.int16).numpy().tobytes()
-    assert _as_bytes(values, "bfloat16") == expected
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "one.safetensors"
+        write_safetensors(path, iter([("values", values)]), "bfloat16")
+        assert deserialize(path.read_bytes())[0][1]["data"] == expected
 
 
 def test_tokens_are_distinct_and_words_plain_ascii() -> None:

@@ -15,14 +15,19 @@ from tests.conftest import ROOT
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project whose requirements are empty, so that nothing is fetched."""
+    """A project that needs nothing, so that nothing is fetched."""
     folder = tmp_path_factory.mktemp("project")
     (folder / "scripts").mkdir()
     shutil.copy(ROOT / "scripts" / "setup.py", folder / "scripts")
-    (folder / "requirements-base.txt").write_text("# nothing\n")
+    needs(folder, "[]")
     for name in ("requirements.txt", "requirements-cpu.txt", "requirements-dev.txt"):
-        (folder / name).write_text("-r requirements-base.txt\n")
+        (folder / name).write_text("# nothing\n")
     return folder
+
+
+def needs(folder: Path, dependencies: str) -> None:
+    text = f'[project]\nname = "nothing"\ndependencies = {dependencies}\n[project.optional-dependencies]\n'
+    (folder / "pyproject.toml").write_text(text)
 
 
 def set_up(project: Path, goal: str = "run", device: str = "gpu") -> subprocess.CompletedProcess[str]:
@@ -42,7 +47,7 @@ def test_it_installs_once_and_again_what_changed(project: Path) -> None:
     assert "Creating" not in again
     more = set_up(project, "lint").stdout
     assert "Installing requirements-dev.txt …" in more
-    (project / "requirements-base.txt").write_text("# nothing at all\n")
+    needs(project, '["something-else"]')
     changed = set_up(project).stdout
     assert "Installing requirements.txt" in changed
 

@@ -9,6 +9,7 @@ import pytest
 from tests.lab.made import failed, samples
 from vqa.answers import Sample
 from vqa.lab.stats import summarize_run
+from vqa.settings import ASSETS
 from vqa.text import table
 from vqa.ui import tour
 
@@ -34,7 +35,7 @@ def test_a_run_is_summed_up_for_a_manager_as_it_ended(run: list[Sample], kind: s
 
 
 def test_every_word_that_the_script_says_exists() -> None:
-    script = (tour.theme.ASSETS / "tour.js").read_text(encoding="utf-8")
+    script = (ASSETS / "tour.js").read_text(encoding="utf-8")
     said = set(re.findall(r'say\([^)]*?"(\w+)"', script)) | set(re.findall(r'"(wait_\w+|report_\w+)"', script))
     steps = re.findall(r'\{ name: "(\w+)"', script)
     said |= {f"{step}_{part}" for step in steps for part in ("title", "see", "why")}

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import httpx
+import httpx2 as httpx
 import psutil
 from prometheus_client.parser import text_string_to_metric_families
 

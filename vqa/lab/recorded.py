@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 from vqa.errors import VQAError
 from vqa.lab.report_json import load_report
-from vqa.settings import PROJECT
+from vqa.settings import ASSETS
 from vqa.text import Language, t
 
 if TYPE_CHECKING:
     from vqa.store import Run, Store
 
-FOLDER = PROJECT / "assets" / "recorded"
+FOLDER = ASSETS / "recorded"
 ENDING = ".json.gz"
 log = logging.getLogger("vqa.lab")
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-import httpx
+import httpx2 as httpx
 
 from vqa.answers import Question
 from vqa.client import Client, server_root

@@ -1,14 +1,16 @@
 """Draws the sensitivity probe's weights and writes them as safetensors; knows no tokens' meaning and no server."""
 
-import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
+import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import save_file
 
 from vqa.models.probe_text import VOCABULARY_SIZE, Architecture, first_word_id
 
@@ -18,7 +20,6 @@ Weights = Iterator[tuple[str, NDArray[np.float32]]]
 IMAGE_SIDE = 224
 PATCH = 28
 HEAD_DIM = 64
-_SAFETENSORS_TYPES = {"bfloat16": "BF16", "float32": "F32"}
 
 
 @dataclass(frozen=True)
@@ -141,27 +142,14 @@ def _norm(at: str, width: int) -> Weights:
 
 
 def write_safetensors(path: Path, weights: Weights, dtype: DType) -> None:
-    """Writes one safetensors file: an eight-byte length, a JSON header, the values (huggingface/safetensors, README).
+    """Writes one safetensors file, the values rounded to the nearest of `dtype`, ties to even.
 
-    Done here because numpy has no bfloat16 and the library's low-level calls differ between its versions.
+    Raises:
+        OSError: it cannot be written there.
     """
-    tensors = {name: (values.shape, _as_bytes(values, dtype)) for name, values in weights}
-    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
-    end = 0
-    for name, (shape, content) in tensors.items():
-        offsets = [end, end := end + len(content)]
-        header[name] = {"dtype": _SAFETENSORS_TYPES[dtype], "shape": list(shape), "data_offsets": offsets}
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    with path.open("wb") as out:
-        out.write(len(text).to_bytes(8, "little") + text)
-        for _, content in tensors.values():
-            out.write(content)
-
-
-def _as_bytes(values: NDArray[np.float32], dtype: DType) -> bytes:
-    if dtype == "float32":
-        return values.astype("<f4").tobytes()
-    bits = values.astype("<f4").view("<u4")
-    # Round to the nearest, ties to even: add half of the lowest kept bit, plus one where that bit is set.
-    return bytes(((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype("<u2").tobytes())
+    kind = ml_dtypes.bfloat16 if dtype == "bfloat16" else np.float32
+    tensors = {name: values.astype(kind) for name, values in weights}
+    try:
+        save_file(tensors, path, metadata={"format": "pt"})
+    except SafetensorError as problem:  # its errors of the file system are not OSErrors
+        raise OSError(str(problem)) from problem

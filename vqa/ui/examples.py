@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vqa.answers import Json
-from vqa.settings import PROJECT
+from vqa.settings import ASSETS
 from vqa.text import LANGUAGES, Language
 
-FOLDER = PROJECT / "assets" / "examples"
+FOLDER = ASSETS / "examples"
 
 
 @dataclass(frozen=True)

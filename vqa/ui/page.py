@@ -9,8 +9,9 @@ from typing import Any
 
 import gradio as gr
 
+from vqa.settings import ASSETS
 from vqa.text import LANGUAGES, Language
-from vqa.ui import status, theme
+from vqa.ui import status
 from vqa.ui.blocks import root
 from vqa.ui.services import Services
 from vqa.ui.text import words
@@ -84,7 +85,7 @@ def build_page(services: Services, lang: Language) -> None:
 
 def _header(title: str, subtitle: str, lang: Language) -> str:
     tr = words(lang)
-    mark = (theme.ASSETS / "icon.svg").read_text(encoding="utf-8").replace("<svg ", '<svg aria-hidden="true" ', 1)
+    mark = (ASSETS / "icon.svg").read_text(encoding="utf-8").replace("<svg ", '<svg aria-hidden="true" ', 1)
     other = LANGUAGES[1 - LANGUAGES.index(lang)]
     return (
         f'<header class="vqa-header"><div class="mark">{mark}</div>'

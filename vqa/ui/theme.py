@@ -8,10 +8,9 @@ from pathlib import Path
 import gradio as gr
 from gradio.themes.utils import colors, fonts, sizes
 
-from vqa.settings import PROJECT
+from vqa.settings import ASSETS
 from vqa.text import LANGUAGES, table
 
-ASSETS = PROJECT / "assets"
 SANS = ("ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "Roboto", "PingFang SC", "Hiragino Sans GB")
 SANS_MORE = ("Microsoft YaHei", "Noto Sans CJK SC", "Noto Sans SC", "sans-serif")
 MONO = ("ui-monospace", "SF Mono", "Menlo", "Consolas", "Liberation Mono", "Noto Sans Mono CJK SC", "monospace")

@@ -17,8 +17,9 @@ from vqa.lab.ladder import Rung
 from vqa.lab.recorded import label, recorded
 from vqa.lab.summary import RunSummary
 from vqa.lab.verdict import manager_sentence
+from vqa.settings import ASSETS
 from vqa.text import LANGUAGES, Language, t, table
-from vqa.ui import exports, lab_form, theme
+from vqa.ui import exports, lab_form
 from vqa.ui.ask_flow import AskFlow
 from vqa.ui.ask_parts import AskParts
 from vqa.ui.conversation import Conversation
@@ -43,7 +44,7 @@ def head() -> str:
         lang: {key.removeprefix(prefix): text for key, text in table(lang).items() if key.startswith(prefix)}
         for lang in LANGUAGES
     }
-    rules, script = ((theme.ASSETS / name).read_text(encoding="utf-8") for name in ("tour.css", "tour.js"))
+    rules, script = ((ASSETS / name).read_text(encoding="utf-8") for name in ("tour.css", "tour.js"))
     listed = json.dumps(texts, ensure_ascii=False).replace("</", "<\\/")
     return f"<style>{rules}</style><script>window.vqaTour={listed};{script}</script>"
 
