@@ -17,8 +17,8 @@ from vqa.engine.state import Engine
 from vqa.engine.supervisor import open_engine
 from vqa.engine.vllm_args import learn_when_serving
 from vqa.errors import VQAError
-from vqa.lab.manager import RunManager
-from vqa.lab.recorded import add_recorded
+from vqa.lab.run.manager import RunManager
+from vqa.lab.run.recorded import add_recorded
 from vqa.models.serve import fetch_for, start_configured
 from vqa.settings import Settings, load_settings
 from vqa.store import Store

@@ -24,8 +24,8 @@ from benchmarks import Row
 from vqa.answers import Question, Sampling
 from vqa.client import request_body, server_root
 from vqa.evaluate import read_dataset
-from vqa.images import load_image
-from vqa.lab.arms import RunSpec
+from vqa.lab.plan.arms import RunSpec
+from vqa.media.images import load_image
 from vqa.settings import DEMO_MODEL, PROJECT, load_settings
 from vqa.store import Store
 

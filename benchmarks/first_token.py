@@ -16,14 +16,14 @@ from benchmarks import Row
 from vqa.answers import Answer, Question, Sampling
 from vqa.client import Client, request_body
 from vqa.engine.supervisor import open_engine
-from vqa.images import load_image
-from vqa.lab.manager import RunManager
+from vqa.lab.run.manager import RunManager
+from vqa.media.images import load_image
 from vqa.settings import load_settings
 from vqa.store import Store
-from vqa.ui.ask_flow import AskFlow
-from vqa.ui.ask_parts import AskParts, render
-from vqa.ui.conversation import Conversation
-from vqa.ui.keeping import Keeper
+from vqa.ui.ask.components import AskParts, render
+from vqa.ui.ask.conversation import Conversation
+from vqa.ui.ask.flow import AskFlow
+from vqa.ui.ask.keeping import Keeper
 from vqa.ui.services import Services
 
 PAIRS = 40

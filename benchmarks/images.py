@@ -12,7 +12,7 @@ from statistics import median
 from PIL import Image
 
 from benchmarks import Row
-from vqa.images import load_image
+from vqa.media.images import load_image
 
 SIZE = (4000, 3000)
 TURNS = 7

@@ -21,11 +21,11 @@ from benchmarks import Row
 from benchmarks.instant_server import TOKENS, instant_server
 from vqa.answers import Sampling
 from vqa.client import Client, request_body
-from vqa.images import ImagePayload, load_image
-from vqa.lab.arms import ArmPlan, RunSpec
-from vqa.lab.manager import RunManager
-from vqa.lab.plans import plan_repeat
-from vqa.lab.requests import question_for
+from vqa.lab.plan.arms import ArmPlan, RunSpec
+from vqa.lab.plan.plans import plan_repeat
+from vqa.lab.plan.requests import question_for
+from vqa.lab.run.manager import RunManager
+from vqa.media.images import ImagePayload, load_image
 from vqa.settings import load_settings
 from vqa.store import Store
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from vqa.answers import Answer, Sample, Token
-from vqa.lab.report import Report
+from vqa.lab.report.export import Report
 from vqa.store import Run
 
 LONG = 10_000

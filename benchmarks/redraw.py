@@ -11,9 +11,9 @@ from statistics import median
 from benchmarks import Row
 from benchmarks.long_run import LONG, report
 from vqa.engine.supervisor import Supervisor
-from vqa.lab.live import LiveRun, RunStatus
-from vqa.lab.manager import RunManager
-from vqa.lab.summary import RunSummary
+from vqa.lab.run.live import LiveRun, RunStatus
+from vqa.lab.run.manager import RunManager
+from vqa.lab.stats.summary import RunSummary
 from vqa.settings import Settings, load_settings
 from vqa.store import Store
 
@@ -46,7 +46,7 @@ def run() -> list[Row]:
 
 def _seconds(count: int) -> float:
     """Returns the median seconds of a tick after each of the last samples of a run of `count`."""
-    from vqa.ui.repeat import View
+    from vqa.ui.lab.repeat import View
     from vqa.ui.services import Services
 
     made = report(count)

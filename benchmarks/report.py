@@ -8,7 +8,7 @@ from statistics import median
 
 from benchmarks import Row
 from benchmarks.long_run import report
-from vqa.lab.report import dump, to_html
+from vqa.lab.report.export import dump, to_html
 
 TURNS = 3
 SECONDS = 3.0

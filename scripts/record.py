@@ -12,9 +12,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from vqa.lab.recorded import ENDING, FOLDER
-from vqa.lab.report_header import public
-from vqa.lab.report_json import Report, dump, load_report
+from vqa.lab.run.public_header import public
+from vqa.lab.run.recorded import ENDING, FOLDER
+from vqa.lab.run.run_json import Report, dump, load_report
 
 
 def main() -> int:

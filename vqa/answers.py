@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
-from vqa.images import ImagePayload
+from vqa.media.images import ImagePayload
 
 Json: TypeAlias = Any  # what json.loads returns
 

@@ -17,7 +17,7 @@ from openai import APIConnectionError, APIError, APIStatusError, APITimeoutError
 
 from vqa.answers import Answer, Json, Question, Turn
 from vqa.errors import InputError, ServerError
-from vqa.images import ImagePayload
+from vqa.media.images import ImagePayload
 from vqa.stream import Collector, events
 
 IDLE_SECONDS = 2.0

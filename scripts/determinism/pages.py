@@ -11,14 +11,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from scripts.determinism import figures
 from vqa.answers import Json, Sample
-from vqa.lab.charts import probability
-from vqa.lab.conclusions import arm_title
-from vqa.lab.fragments import cell_groups
-from vqa.lab.ladder import Rung
-from vqa.lab.recorded import label, recorded
-from vqa.lab.report import Report, load_report
-from vqa.lab.stats import summarize_run
-from vqa.lab.summary import Summary
+from vqa.lab.report.charts import probability
+from vqa.lab.report.conclusions import arm_title
+from vqa.lab.report.export import Report, load_report
+from vqa.lab.report.fragments import cell_groups
+from vqa.lab.run.recorded import label, recorded
+from vqa.lab.stats.agreement import Rung
+from vqa.lab.stats.summarize import summarize_run
+from vqa.lab.stats.summary import Summary
 from vqa.text import LANGUAGES, Language
 
 DOCS = Path(__file__).resolve().parent.parent.parent / "docs"

@@ -14,9 +14,9 @@ from tests.fakes.engine_stand_in import StandIn
 from tests.fakes.openai_server import Behaviour
 from tests.lab.made import picture
 from vqa.answers import Sampling
-from vqa.lab.arms import RunSpec
-from vqa.lab.diagnose_job import diagnose_work
-from vqa.lab.manager import RunManager
+from vqa.lab.plan.arms import RunSpec
+from vqa.lab.run.diagnose_job import diagnose_work
+from vqa.lab.run.manager import RunManager
 from vqa.models.serve import plan_start
 from vqa.settings import Settings, load_settings
 from vqa.store import Store

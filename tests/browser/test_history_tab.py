@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.lab_app import SECONDS, FaultyApp, faulty, open_tab
 from tests.lab.made import answer, picture, samples
-from vqa.lab.recorded import add_recorded, recorded
+from vqa.lab.run.recorded import add_recorded, recorded
 from vqa.store import Store
 
 __all__ = ["faulty"]

@@ -14,7 +14,7 @@ from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.browser.lab_app import SECONDS, FaultyApp
 from tests.browser.test_ask import ask, composer
-from tests.unit.test_video import COLOURS, colour, make_gif, make_video
+from tests.media.test_video import COLOURS, colour, make_gif, make_video
 
 pytestmark = pytest.mark.browser
 

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.lab_app import SECONDS, FaultyApp, faulty, fill, open_tab, start_and_wait
-from vqa.lab.report import load_report
+from vqa.lab.report.export import load_report
 
 __all__ = ["faulty"]
 pytestmark = pytest.mark.browser

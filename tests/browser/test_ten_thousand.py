@@ -20,7 +20,7 @@ from tests.browser.lab_app import SECONDS, fill, open_tab
 from tests.conftest import ROOT, base_environment, stop_app, wait_for_url
 from tests.fakes.openai_server import FakeServer
 from tests.ports import free_port
-from vqa.ui.repeat import TICK_SECONDS
+from vqa.ui.lab.repeat import TICK_SECONDS
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
 MANY = 10_000

@@ -1,4 +1,4 @@
-"""An engine whose profiles behave as told, for what the lab does with a managed one; a real one is in tests/engine."""
+"""An engine whose profiles behave as told, for what the lab does with a managed one; a real one is in tests/real."""
 
 from __future__ import annotations
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.lab.made import picture
-from vqa.images import ImagePayload
-from vqa.lab.manager import RunManager
+from vqa.lab.run.manager import RunManager
+from vqa.media.images import ImagePayload
 from vqa.settings import Settings, load_settings
 from vqa.store import Store
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from PIL import Image, ImageDraw
 
 from vqa.answers import Answer, Sample, SampleError, Token
-from vqa.images import ImagePayload, load_image
+from vqa.media.images import ImagePayload, load_image
 
 
 def picture() -> ImagePayload:

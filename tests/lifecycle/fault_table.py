@@ -47,8 +47,8 @@ START, STOP, SERVE, ADOPT, LOOK, APP = (
 )
 DOWNLOAD, STORE, RUNS = (
     "tests/models/test_download.py::test_",
-    "tests/unit/test_store.py::test_",
-    "tests/lab/test_runs.py::test_",
+    "tests/store/test_store.py::test_",
+    "tests/lab/run/test_runs.py::test_",
 )
 FAULTS = (
     Fault(

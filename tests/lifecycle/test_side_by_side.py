@@ -7,7 +7,7 @@ from vqa.engine.managed import BESIDE
 from vqa.engine.spec import EngineSpec
 from vqa.engine.state import EngineState
 from vqa.errors import EngineError
-from vqa.lab.side_by_side import KV_CACHE_BYTES, neighbours, settled, side_by_side
+from vqa.lab.certificate.side_by_side import KV_CACHE_BYTES, neighbours, settled, side_by_side
 from vqa.settings import Settings
 
 

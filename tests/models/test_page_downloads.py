@@ -12,16 +12,16 @@ from tests.models.conftest import BIG, ID, MakeSettings
 from tests.models.test_download import MIB, begun, half_way, hold, release, same
 from vqa.engine.attach import AttachedEngine
 from vqa.errors import EngineError, ModelError
-from vqa.lab.manager import RunManager
+from vqa.lab.run.manager import RunManager
 from vqa.models.download import Download, DownloadState
+from vqa.models.downloads import Downloads
 from vqa.models.listing import read_complete
 from vqa.models.local import LocalState, list_local
 from vqa.settings import Settings
 from vqa.store.passing import open_store
-from vqa.ui.downloads import Downloads
-from vqa.ui.models_view import jobs_html, resumable
 from vqa.ui.page import build_ui
 from vqa.ui.public import public_services
+from vqa.ui.server.models_view import jobs_html, resumable
 from vqa.ui.services import Services
 
 

@@ -17,11 +17,11 @@ import pytest
 from PIL import Image
 
 from tests.conftest import RunningApp
+from tests.media.test_video import make_video
 from tests.security.conftest import inside, log_end, memory, no_traceback, visitor
 from tests.security.visitor import API, Visitor, as_file, drawn
-from tests.unit.test_video import make_video
 from vqa.settings import Settings
-from vqa.ui.visitors import WINDOW_SECONDS, Window, network_of
+from vqa.ui.web.visitors import WINDOW_SECONDS, Window, network_of
 
 GROWTH = 200_000_000
 

@@ -16,8 +16,8 @@ from vqa.cli import cli_language, show_error
 from vqa.cli.target import target
 from vqa.client import Client, Delta
 from vqa.errors import InputError, ServerError
-from vqa.fetch import fetch_image, is_web_address
-from vqa.images import ImageLimits, ImagePayload, load_image
+from vqa.media.fetch import fetch_image, is_web_address
+from vqa.media.images import ImageLimits, ImagePayload, load_image
 from vqa.settings import Settings, load_settings
 from vqa.text import t
 

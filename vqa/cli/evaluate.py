@@ -18,12 +18,12 @@ from vqa.cli.ask import BaseUrl
 from vqa.cli.lab_output import Outputs, write_text
 from vqa.cli.target import target
 from vqa.evaluate import evaluate_work, read_dataset
-from vqa.images import ImageLimits
-from vqa.lab.arms import RunSpec
-from vqa.lab.failures import error_text
-from vqa.lab.live import RunStatus
-from vqa.lab.manager import RunManager
-from vqa.lab.verdict import percent
+from vqa.lab.diagnosis.verdict import percent
+from vqa.lab.plan.arms import RunSpec
+from vqa.lab.run.failures import error_text
+from vqa.lab.run.live import RunStatus
+from vqa.lab.run.manager import RunManager
+from vqa.media.images import ImageLimits
 from vqa.settings import Settings, load_settings
 from vqa.store import Store
 from vqa.text import Language, t

@@ -18,13 +18,13 @@ from vqa.cli.lab_output import Outputs, follow, print_runs, stored_report
 from vqa.cli.target import target
 from vqa.engine.profiles import PROFILES
 from vqa.errors import EngineError, InputError
-from vqa.fetch import is_web_address
-from vqa.images import ImagePayload
-from vqa.lab.arms import MAX_CONCURRENCY, CachePolicy, RunSpec, SeedPolicy
-from vqa.lab.failures import error_text
-from vqa.lab.ladder import LADDER, Rung
-from vqa.lab.manager import RunManager
-from vqa.lab.records import exit_code
+from vqa.lab.plan.arms import MAX_CONCURRENCY, CachePolicy, RunSpec, SeedPolicy
+from vqa.lab.run.documents import exit_code
+from vqa.lab.run.failures import error_text
+from vqa.lab.run.manager import RunManager
+from vqa.lab.stats.agreement import LADDER, Rung
+from vqa.media.fetch import is_web_address
+from vqa.media.images import ImagePayload
 from vqa.settings import Settings, load_settings
 from vqa.store import Store
 
@@ -132,7 +132,7 @@ def diagnose(
 
 def _checked_again(settings: Settings, spec: RunSpec, base_url: str | None, profile: str, outputs: Outputs) -> int:
     """Diagnoses, restarts the engine under the profile and diagnoses again; the engine stays under it."""
-    from vqa.lab.diagnose_job import diagnose_work
+    from vqa.lab.run.diagnose_job import diagnose_work
 
     if profile not in PROFILES:
         raise InputError("profile_unknown", name=profile, known=", ".join(PROFILES))
@@ -195,7 +195,7 @@ def certify(
 ) -> int:
     """Measure which engine profiles keep answers identical on this hardware: 0 all asked for do, 1 not, 2 unknown."""
     from vqa.engine.supervisor import open_engine
-    from vqa.lab.certificate import able_profiles, start_certificate
+    from vqa.lab.certificate.certify import able_profiles, start_certificate
 
     settings, outputs = load_settings(), Outputs(json_file, html_file, csv_file, junit_file)
     outputs.check(cli_language())

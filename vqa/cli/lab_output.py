@@ -16,13 +16,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from vqa.errors import InputError, StoreError
-from vqa.lab.ladder import Rung
-from vqa.lab.live import RunStatus
-from vqa.lab.manager import RunManager
-from vqa.lab.report_json import Report
-from vqa.lab.summary import RunSummary
-from vqa.lab.verdict import engineer_sentence, hidden_sentence, manager_sentence, refused_sentences
-from vqa.lab.void import void_sentence
+from vqa.lab.diagnosis.invalid import void_sentence
+from vqa.lab.diagnosis.verdict import engineer_sentence, hidden_sentence, manager_sentence, refused_sentences
+from vqa.lab.run.live import RunStatus
+from vqa.lab.run.manager import RunManager
+from vqa.lab.run.run_json import Report
+from vqa.lab.stats.agreement import Rung
+from vqa.lab.stats.summary import RunSummary
 from vqa.settings import Settings
 from vqa.store import Run, Store
 from vqa.text import Language, t, table
@@ -60,7 +60,7 @@ class Outputs:
     def write(self, store: Store, run_id: str, require: Rung, language: Language) -> None:
         """Writes the files of a stored run."""
         if self.any:
-            from vqa.lab.report import collect
+            from vqa.lab.report.export import collect
 
             self.write_report(collect(store, run_id), require, language)
 
@@ -70,7 +70,7 @@ class Outputs:
         Raises:
             InputError: one could not be written.
         """
-        from vqa.lab.report import dump, to_csv, to_html, to_junit
+        from vqa.lab.report.export import dump, to_csv, to_html, to_junit
 
         makers: list[tuple[str | None, Callable[[], str]]] = [
             (self.json, lambda: dump(report)),
@@ -173,7 +173,7 @@ def _until_ended(
 
 def arm_name(name: str, language: Language) -> str:
     """Returns an arm's name in the user's words, a profile before it kept as it is."""
-    from vqa.lab.conclusions import arm_title
+    from vqa.lab.report.conclusions import arm_title
 
     profile, slash, arm = name.rpartition("/")
     return f"{profile}{slash}{arm_title(arm, language)}" if arm else ""
@@ -194,7 +194,7 @@ def _verdict_lines(
             lines.append(hidden)
         lines += [engineer_sentence(found[0], language)] if technical else []
         return [*lines, *refused]
-    from vqa.lab.say import result_lines
+    from vqa.lab.report.say import result_lines
 
     return [*result_lines(status, language, technical=technical), *refused]
 
@@ -253,8 +253,8 @@ def stored_report(settings: Settings, run: str) -> Report:
     Raises:
         StoreError: neither a run nor a file of this name exists.
     """
-    from vqa.lab.recorded import recorded
-    from vqa.lab.report import collect, load_report
+    from vqa.lab.report.export import collect, load_report
+    from vqa.lab.run.recorded import recorded
 
     if Path(run).is_file():
         return load_report(Path(run))

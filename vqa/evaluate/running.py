@@ -14,14 +14,14 @@ from pathlib import Path
 from vqa.answers import Json, Sample, Sampling
 from vqa.client import Client
 from vqa.errors import InputError
-from vqa.images import ImageLimits, ImagePayload, load_image
-from vqa.lab.arms import Arm, ArmPlan, Plan, RunSpec
-from vqa.lab.job import Job, Work
-from vqa.lab.ladder import Rung, normalize_answer
-from vqa.lab.records import exit_code
-from vqa.lab.runner import LabRunner
-from vqa.lab.stats import RunSummarizer
-from vqa.lab.summary import RunSummary
+from vqa.lab.plan.arms import Arm, ArmPlan, Plan, RunSpec
+from vqa.lab.run.documents import exit_code
+from vqa.lab.run.job import Job, Work
+from vqa.lab.run.runner import LabRunner
+from vqa.lab.stats.agreement import Rung, normalize_answer
+from vqa.lab.stats.summarize import RunSummarizer
+from vqa.lab.stats.summary import RunSummary
+from vqa.media.images import ImageLimits, ImagePayload, load_image
 
 MAX_ROWS = 100_000
 IMAGE_COLUMNS = ("image", "image_path", "path", "file", "img")

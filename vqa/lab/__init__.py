@@ -6,9 +6,9 @@ print(found.sentence(), found.rung, found.holds("bitwise"))
 """
 
 from vqa.lab.api import Repeats, repeat, stream_samples
-from vqa.lab.arms import RunSpec
-from vqa.lab.ladder import Rung, normalize_answer
-from vqa.lab.stats import Summarizer, summarize, summarize_run
+from vqa.lab.plan.arms import RunSpec
+from vqa.lab.stats.agreement import Rung, normalize_answer
+from vqa.lab.stats.summarize import Summarizer, summarize, summarize_run
 
 __all__ = [
     "Repeats",

@@ -12,15 +12,15 @@ from uuid import uuid4
 
 from vqa.answers import Sample, Sampling
 from vqa.client import Client
-from vqa.images import ImagePayload, load_image
-from vqa.lab.arms import RunSpec
-from vqa.lab.ladder import Rung
-from vqa.lab.plans import plan_repeat
-from vqa.lab.runner import LabRunner
-from vqa.lab.server import ServerView
-from vqa.lab.stats import summarize_run
-from vqa.lab.summary import RunSummary
-from vqa.lab.verdict import engineer_sentence, manager_sentence
+from vqa.lab.diagnosis.verdict import engineer_sentence, manager_sentence
+from vqa.lab.plan.arms import RunSpec
+from vqa.lab.plan.plans import plan_repeat
+from vqa.lab.run.runner import LabRunner
+from vqa.lab.run.server import ServerView
+from vqa.lab.stats.agreement import Rung
+from vqa.lab.stats.summarize import summarize_run
+from vqa.lab.stats.summary import RunSummary
+from vqa.media.images import ImagePayload, load_image
 from vqa.text import Language
 
 ImageSource = str | Path | bytes | ImagePayload

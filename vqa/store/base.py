@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from vqa.answers import Json
 from vqa.errors import StoreError
-from vqa.images import ImagePayload
+from vqa.media.images import ImagePayload
 from vqa.store.tables import chat_messages, images, metadata, runs
 
 

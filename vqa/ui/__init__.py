@@ -20,11 +20,11 @@ def show(services: Services) -> Iterator[str]:
     Raises:
         InputError: the binding is not allowed, or the port is taken.
     """
-    from vqa.ui.folder import page_folder
-    from vqa.ui.guard import check_port, launch_options
     from vqa.ui.page import build_ui
     from vqa.ui.public import forgetting, public_services
-    from vqa.ui.quiet import keep_events_out_of_the_log
+    from vqa.ui.web.folder import page_folder
+    from vqa.ui.web.guard import check_port, launch_options
+    from vqa.ui.web.quiet import keep_events_out_of_the_log
 
     options = launch_options(services.settings)
     check_port(services.settings)

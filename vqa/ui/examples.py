@@ -1,14 +1,19 @@
-"""The example pictures that come with the app and a question to each, in both languages; knows no page."""
+"""The example pictures that come with the app and a question to each, in both languages."""
 
 from __future__ import annotations
 
 import json
+import tempfile
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
 
 from vqa.answers import Json
 from vqa.settings import ASSETS
 from vqa.text import LANGUAGES, Language
+from vqa.ui.text import words
 
 FOLDER = ASSETS / "examples"
 
@@ -34,3 +39,44 @@ def load_examples(folder: Path = FOLDER) -> tuple[Example, ...]:
 def _example(folder: Path, row: Json) -> Example:
     picture = folder / str(row["file"])
     return Example(picture, picture, {lang: str(row[f"question_{lang}"]) for lang in LANGUAGES})
+
+
+def example(lang: Language) -> tuple[str, str]:
+    """Returns the path of a picture that the demo model knows, where the page may show it, and a question."""
+    found = load_examples()
+    question = found[0].question[lang] if found else words(lang)("repeat.example_question")
+    return str(_example_copy(found[0].picture if found else None)), question
+
+
+def unsure_example(lang: Language) -> tuple[str, str]:
+    """Returns the path of a picture with more digits than the demo model can read, and a question.
+
+    Being unsure of nearly every one, it answers differently at temperature 1: what a diagnosis must be able to see.
+    """
+    return str(_digits()), words(lang)("diagnose.example_question")
+
+
+@cache
+def _digits() -> Path:
+    path = Path(tempfile.mkdtemp(prefix="vqa-example-")) / "digits.png"
+    drawn = Image.new("RGB", (448, 320), "#f7f4ea")
+    for row, digits in enumerate(("2914 73900", "718 0377960", "9 2714 6038")):
+        ImageDraw.Draw(drawn).text((24, 16 + 96 * row), digits, font=ImageFont.load_default(60), fill="#333333")
+    drawn.save(path)
+    return path
+
+
+@cache
+def _example_copy(picture: Path | None) -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="vqa-example-"))
+    path = folder / (picture.name if picture else "scene.png")
+    if picture is not None:
+        path.write_bytes(picture.read_bytes())
+        return path
+    drawn = Image.new("RGB", (448, 320), "#f7f4ea")
+    draw = ImageDraw.Draw(drawn)
+    draw.ellipse((50, 90, 170, 210), fill="#d62828")
+    draw.rectangle((240, 60, 330, 150), fill="#1d4ed8")
+    draw.polygon([(360, 280), (420, 180), (300, 180)], fill="#2e7d32")
+    drawn.save(path)
+    return path

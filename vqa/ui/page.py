@@ -11,10 +11,10 @@ import gradio as gr
 
 from vqa.settings import ASSETS
 from vqa.text import LANGUAGES, Language
-from vqa.ui import status
-from vqa.ui.blocks import root
 from vqa.ui.services import Services
 from vqa.ui.text import words
+from vqa.ui.widgets import status
+from vqa.ui.widgets.blocks import root
 
 PATHS: dict[Language, str] = {"en": "", "zh": "zh"}
 
@@ -32,11 +32,11 @@ class TabPlace:
 
 
 TABS = (
-    TabPlace("ask", "vqa.ui.ask"),
-    TabPlace("repeat", "vqa.ui.repeat"),
-    TabPlace("diagnose", "vqa.ui.diagnose", in_public=False),  # it takes the engine for minutes
-    TabPlace("history", "vqa.ui.history", in_public=False),
-    TabPlace("server", "vqa.ui.server", in_public=False),
+    TabPlace("ask", "vqa.ui.ask.tab"),
+    TabPlace("repeat", "vqa.ui.lab.repeat"),
+    TabPlace("diagnose", "vqa.ui.lab.diagnose", in_public=False),  # it takes the engine for minutes
+    TabPlace("history", "vqa.ui.history.tab", in_public=False),
+    TabPlace("server", "vqa.ui.server.tab", in_public=False),
 )
 
 

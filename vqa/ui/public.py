@@ -17,19 +17,19 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from vqa.answers import Sample
 from vqa.engine.state import Engine, Snapshot
 from vqa.errors import EngineError, InputError, StoreError, VQAError
-from vqa.images import ImagePayload
-from vqa.lab.live import RunStatus
-from vqa.lab.manager import RunManager
-from vqa.lab.recorded import is_recorded
+from vqa.lab.run.live import RunStatus
+from vqa.lab.run.manager import RunManager
+from vqa.lab.run.recorded import is_recorded
+from vqa.media.images import ImagePayload
+from vqa.models.downloads import Downloads
 from vqa.store import Run, Store
-from vqa.ui.downloads import Downloads
-from vqa.ui.folder import sweep
 from vqa.ui.services import Services
-from vqa.ui.visitors import Visitors, current_visitor
+from vqa.ui.web.folder import sweep
+from vqa.ui.web.visitors import Visitors, current_visitor
 
 if TYPE_CHECKING:
-    from vqa.lab.arms import RunSpec
-    from vqa.lab.summary import RunSummary
+    from vqa.lab.plan.arms import RunSpec
+    from vqa.lab.stats.summary import RunSummary
 
 SOME_ADDRESS = "http://127.0.0.1:8000/v1"
 """Stands in a visitor's report for the server's own."""

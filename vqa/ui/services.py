@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 from vqa.client import Client
 from vqa.engine.state import Engine
 from vqa.errors import EngineError
-from vqa.images import ImageLimits
+from vqa.media.images import ImageLimits
+from vqa.models.downloads import Downloads
 from vqa.settings import Settings
 from vqa.store import Store
-from vqa.ui.downloads import Downloads
-from vqa.ui.visitors import Visitors
+from vqa.ui.web.visitors import Visitors
 
 if TYPE_CHECKING:
-    from vqa.lab.manager import RunManager
+    from vqa.lab.run.manager import RunManager
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,159 @@
+"""What a certificate claims and shows: latency, throughput, and nothing that its positive control did not bear out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import unescape
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from tests.fakes.engine_stand_in import SPEC, StandIn
+from tests.fakes.openai_server import Behaviour
+from vqa.answers import Json
+from vqa.lab.certificate.certify import CONTROLS, Certified, certificate_plan, certificate_spec, certify_work
+from vqa.lab.certificate.rows import certificate_result
+from vqa.lab.report import outcomes
+from vqa.lab.report.export import collect, load_report, to_html, to_junit
+from vqa.lab.report.say import certificate_lines
+from vqa.lab.run.manager import RunManager
+from vqa.lab.run.recorded import recorded
+from vqa.lab.stats.agreement import Rung
+from vqa.store import Run, Store
+from vqa.text import LANGUAGES, Language
+
+CLEAN, BLIND = Behaviour(), Behaviour(ignores_temperature=True)
+BLIND_AND_SPLIT = Behaviour(ignores_temperature=True, splits_under_load=True)
+
+
+def certified(manager: RunManager, store: Store, behaviours: Mapping[str, Behaviour]) -> Run:
+    engine = StandIn(dict(behaviours))
+    engine.restart(SPEC.with_profile(next(iter(behaviours))))
+    wanted = [Certified(name, SPEC.with_profile(name)) for name in behaviours]
+    spec = certificate_spec()
+    work = certify_work(certificate_plan(spec, (1, 8)), wanted, None)
+    run = manager.start_work(work, spec, engine.server.base_url, kind="certify", engine=engine)  # type: ignore[arg-type]
+    status = manager.wait(run, timeout=60)
+    engine.stop()
+    assert status.status == "finished", status.error
+    return store.run(run)
+
+
+@pytest.mark.parametrize(
+    ("behaviours", "holds"),
+    [
+        ({"default": CLEAN, "float32": CLEAN}, True),
+        ({"default": CLEAN, "float32": BLIND}, None),
+        ({"default": CLEAN, "float32": BLIND_AND_SPLIT}, False),
+    ],
+)
+def test_equal_answers_count_only_where_the_positive_control_differed(
+    behaviours: dict[str, Behaviour], holds: bool | None, manager: RunManager, store: Store
+) -> None:
+    result = certified(manager, store, behaviours).result
+    assert result is not None
+    rows = {row["name"]: row for row in result["profiles"]}
+    assert rows["default"]["control"] == {"n": CONTROLS, "ok": CONTROLS, "distinct": CONTROLS, "detects": True}
+    assert rows["float32"]["control"]["detects"] is (behaviours["float32"] is CLEAN)
+    assert [load["load"] for load in rows["float32"]["loads"]] == [1, 8]
+    assert (result["holds"], result["exit_code"]) == (holds, {True: 0, False: 1, None: 2}[holds])
+
+
+def test_a_profile_that_shows_no_difference_is_marked_on_the_page_in_the_terminal_and_in_junit(
+    manager: RunManager, store: Store
+) -> None:
+    run = certified(manager, store, {"default": CLEAN, "float32": BLIND_AND_SPLIT})
+    default, blind = rows_of(outcomes.of_run(run, "en"))
+    assert (default.count("cannot be detected"), default.count("Bit for bit")) == (0, 2)
+    assert f"positive control: {CONTROLS} distinct in {CONTROLS}" in default
+    # In a row nothing differed, which proves nothing; 8 at a time did differ, which does.
+    assert (blind.count("cannot be detected"), blind.count("Bit for bit")) == (1, 0)
+    assert f"positive control: 1 distinct in {CONTROLS}" in blind
+    lines = certificate_lines(run.result)
+    assert any(line.startswith("float32, positive control:") and "could not be seen" in line for line in lines)
+    assert any(line.startswith("default, positive control:") and "can be seen" in line for line in lines)
+    cases = ElementTree.fromstring(to_junit(collect(store, run.id))).iter("testcase")
+    outcome = {case.get("classname"): [child.tag for child in case if child.tag != "system-out"] for case in cases}
+    assert outcome["vqa.default/positive_control"] == []
+    assert outcome["vqa.float32/positive_control"] == ["error"]
+
+
+def rows_of(page: str) -> list[str]:
+    return page.partition("<tbody>")[2].partition("</tbody>")[0].removesuffix("</tr>").split("</tr>")
+
+
+def load(number: int, seconds: float, rate: float, *, distinct: int = 1) -> dict[str, Json]:
+    holds = dict.fromkeys(("bitwise", "tokens", "text", "answer"), distinct == 1)
+    rung = "bitwise" if distinct == 1 else "none"
+    counts = {"n": 20, "ok": 20, "failed": 0, "distinct": distinct, "logprob_variants": distinct}
+    cost = {"median_seconds": seconds, "throughput": rate}
+    return {"load": number, "rung": rung, "holds": holds, "leading": 0, "epsilon": 0.0, **counts, **cost}
+
+
+def profile(name: str, *loads: dict[str, Json], **more: Json) -> dict[str, Json]:
+    return {"name": name, "command": "vllm serve", "reason": None, "loads": list(loads), "changed": False, **more}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_throughput_stands_beside_latency_and_both_against_the_default_profile(language: Language) -> None:
+    usual = profile("default", load(1, 0.5, 2.0), load(8, 1.0, 7.5))
+    serial = profile("serial", load(1, 0.6, 1.5), load(8, 4.0, 1.8))
+    result = certificate_result([usual, serial], Rung.TOKENS)
+    first, second = (unescape(row) for row in rows_of(outcomes.certificate(result, language)))
+    unit = {"en": "requests/s", "zh": "请求/秒"}[language]
+    assert f"7.5 {unit}</small>" in first
+    assert f"1.8 {unit} (-76%)" in second
+    assert "(+300%)" in second
+    lines = certificate_lines(result, language)
+    assert [f"1.8 {unit}" in line and "4 " in line for line in lines] == [False, False, False, True]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_failed_requests_are_told_in_the_terminal(language: Language) -> None:
+    result = certificate_result([profile("default", load(1, 0.5, 2.0) | {"ok": 18, "failed": 2})], Rung.TOKENS)
+    (line,) = certificate_lines(result, language)
+    assert line.endswith({"en": " · 2 requests failed", "zh": " · 2 次请求失败"}[language])
+
+
+def test_a_server_that_changed_under_a_profile_is_told(manager: RunManager, store: Store) -> None:
+    run = certified(manager, store, {"default": CLEAN, "float32": Behaviour(model_changes_after=10)})
+    assert run.result is not None
+    assert run.result["exit_code"] == 2
+    said = "the server changed while it was being asked under float32"
+    assert said in certificate_lines(run.result)[0]
+    assert said in outcomes.of_run(run, "en")
+    assert said in to_html(collect(store, run.id))
+    cases = list(ElementTree.fromstring(to_junit(collect(store, run.id))).iter("testcase"))
+    assert len(cases) == 6
+    assert all(said in str(error.get("message")) for case in cases for error in [case[0]])
+
+
+def certificates() -> list[str]:
+    return [name for name, path in recorded().items() if load_report(path).run.kind == "certify"]
+
+
+@pytest.mark.parametrize("run_id", certificates())
+def test_recorded_certificates_keep_their_meaning_with_and_without_a_control(run_id: str) -> None:
+    stored: Any = load_report(recorded()[run_id]).run.result
+    found = certificate_result(stored["profiles"], Rung(stored["require"]))
+    assert {name: found[name] for name in ("holds", "exit_code")} == {
+        name: stored[name] for name in ("holds", "exit_code")
+    }
+    page = outcomes.certificate(stored, "en")
+    controls = [row["control"] for row in stored["profiles"] if row.get("control")]
+    assert len(controls) == (len(stored["profiles"]) if run_id == "h100-certificate" else 0)
+    assert page.count("positive control: 4 distinct in 4") == len(controls)
+    assert page.count("requests/s") == sum(len(row["loads"]) for row in stored["profiles"])
+
+
+def test_equal_answers_without_a_control_are_said_to_be_without_one() -> None:
+    said = "Made without a positive control"
+    same, split = load(1, 0.5, 2.0), load(8, 1.0, 7.5, distinct=3)
+    control = {"n": 4, "ok": 4, "distinct": 4, "detects": True}
+    for rows, expected in (
+        ([profile("default", same)], True),
+        ([profile("default", same, split)], False),
+        ([profile("default", same, control=control)], False),
+    ):
+        assert (said in outcomes.certificate(certificate_result(rows, Rung.TOKENS), "en")) is expected

@@ -1,0 +1,89 @@
+"""Sentences: never more than what was seen, in both languages, for every verdict and cause."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.lab.made import answer, failed, samples
+from vqa.lab.diagnosis.findings import Cause, Confidence, Diagnosis, Finding, Verdict
+from vqa.lab.diagnosis.verdict import engineer_sentence, manager_sentence
+from vqa.lab.report.say import diagnosis_lines, diagnosis_sentence
+from vqa.lab.stats.summarize import summarize, summarize_run
+from vqa.text import LANGUAGES, Language, t, table
+
+DRIFTED = [answer("red circle", second=-0.11), answer("red circle", second=-0.11, logprobs=[-0.1, -0.112])]
+
+
+def test_identical_says_how_often_and_under_which_load() -> None:
+    summary = summarize(samples(*["red"] * 20))
+    assert manager_sentence(summary) == "All 20 answers were identical, here and under this load."
+    assert engineer_sentence(summary) == (
+        "Identical in tokens, text and logprobs, 20 of 20; flip rate at most 14.6% "
+        "(one-sided 95%, under this load, on this server process)."
+    )
+
+
+def test_drift_names_its_size_and_the_fragile_position() -> None:
+    said = engineer_sentence(summarize(samples(*DRIFTED * 10)))
+    assert said.startswith(
+        "Identical in tokens and text, 20 of 20; logprobs moved by up to 0.012 nat; holds now, fragile at token 0"
+    )
+
+
+def test_a_split_names_groups_divergence_and_margin() -> None:
+    said = engineer_sentence(summarize(samples("red circle", *["red square"] * 9)))
+    assert "2 distinct token sequences in 10 (modal share 90.0%)" in said
+    assert "earliest divergence at token 1 where the margin is 1.9 nat" in said
+    assert "Clopper–Pearson" in said
+
+
+def test_the_first_that_differs_is_said_so() -> None:
+    assert manager_sentence(summarize(samples("a", *["b"] * 19))) == (
+        "The first of 20 answers differs; the other 19 are identical."
+    )
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_nothing_is_claimed_where_requests_failed_or_nothing_was_compared(language: Language) -> None:
+    for run in ([], samples("red"), [*samples("red", "red"), failed(2)], [failed(0), failed(1)]):
+        for sentence in (manager_sentence, engineer_sentence):
+            said = sentence(summarize(run), language)
+            assert said.startswith({"en": "No verdict", "zh": ("没有结论", "尚无结论")}[language])
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_kind_of_summary_has_both_sentences(language: Language) -> None:
+    hidden = answer("red", ids=False, shown=False)
+    runs = [
+        samples(*["red"] * 3),
+        samples("Red.", "red", "red"),
+        samples("red", "blue", "green"),
+        samples("a", *["b"] * 5),
+        samples(*DRIFTED),
+        samples(hidden, hidden),
+        [*samples("red", "blue"), failed(2)],
+        samples(*[answer("red", finish_reason="length")] * 2),
+        [*samples("red", "red"), *samples("x", "y", question=1), failed(2)],
+    ]
+    for run in runs:
+        for summary in (summarize_run(run), *summarize_run(run).questions):
+            for sentence in (manager_sentence, engineer_sentence):
+                said = sentence(summary, language)
+                assert said
+                assert "{" not in said
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("verdict", Verdict)
+def test_every_verdict_and_cause_can_be_said(verdict: Verdict, language: Language) -> None:
+    numbers = dict.fromkeys(("n", "ok", "failed", "arms", "questions", "distinct"), 3)
+    values = numbers | {"bound": "1%", "epsilon": "0.1", "rung": "text"}
+    about = {
+        "k": 1, "arms": "needle", "others": 0, "preemptions": 0, "prompts": 2, "temperature": 0, "epsilon": "0.1",
+        "position": 3, "fragile": 1, "token": 4, "what": "x",
+    }  # fmt: skip
+    findings = tuple(Finding(cause, confidence, about) for cause in Cause for confidence in Confidence)
+    found = Diagnosis(verdict, findings, (), values)
+    assert "{" not in "".join(diagnosis_lines(found, language)) + diagnosis_sentence(found, language)
+    assert all(f"lab.confidence_{confidence}" in table(language) for confidence in Confidence)
+    assert t(f"lab.verdict_{verdict}", language, **values)

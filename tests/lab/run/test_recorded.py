@@ -1,0 +1,112 @@
+"""The recorded runs: what they say follows from their own samples, and they open like anybody's run."""
+
+import gzip
+import json
+import re
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vqa.answers import Sample
+from vqa.errors import InputError, StoreError
+from vqa.lab.diagnosis.facts import Facts
+from vqa.lab.report.export import collect, load_report, required, to_html
+from vqa.lab.run.diagnose_job import diagnose_result
+from vqa.lab.run.documents import run_result
+from vqa.lab.run.recorded import ENDING, add_recorded, label, recorded
+from vqa.lab.run.run_json import GZIP, dump
+from vqa.lab.stats.summarize import summarize_run
+from vqa.store import Store
+
+RUNS = recorded()
+
+
+def by_arm(samples: tuple[Sample, ...]) -> dict[str, list[Sample]]:
+    arms: dict[str, list[Sample]] = {}
+    for sample in samples:
+        arms.setdefault(sample.arm, []).append(sample)
+    return arms
+
+
+def rounded(value: Any) -> Any:
+    """As plain values, numbers to five digits: a file keeps the moments of samples to the microsecond."""
+    return json.loads(json.dumps(value), parse_float=lambda digits: float(f"{float(digits):.5g}"))
+
+
+def test_there_are_some() -> None:
+    assert {"h200-repeat", "h200-diagnose-default", "h200-diagnose-triton"} <= set(RUNS)
+
+
+@pytest.mark.parametrize("run_id", RUNS)
+def test_the_stored_verdict_follows_from_the_samples(run_id: str) -> None:
+    report = load_report(RUNS[run_id])
+    stored = dict(report.run.result or {})
+    assert report.run.id == run_id
+    assert stored
+    if report.run.kind == "repeat":
+        found = run_result(summarize_run(report.samples), required(report.run))
+        assert rounded(found) == rounded(stored) | {"facts": None}
+    elif report.run.kind == "diagnose":
+        facts = Facts.from_record(stored["facts"])
+        found = diagnose_result(by_arm(report.samples), facts, required(report.run))
+        assert rounded(found["diagnosis"]) == rounded(stored["diagnosis"])
+        assert (found["verdict"], found["holds"]) == (stored["verdict"], stored["holds"])
+    else:
+        arms = by_arm(report.samples)
+        for row in stored["profiles"]:
+            for load in row["loads"]:
+                arm = f"{row['name']}/" + ("repeat" if load["load"] == 1 else f"concurrent_{load['load']}")
+                summary = summarize_run(arms[arm]).questions[0]
+                assert summary.rungs[summary.display_rung].distinct == load["distinct"]
+                assert (summary.ok, str(summary.rung)) == (load["ok"], load["rung"])
+
+
+@pytest.mark.parametrize("run_id", RUNS)
+def test_no_path_of_the_machine_it_was_made_on_is_told(run_id: str) -> None:
+    text = gzip.decompress(RUNS[run_id].read_bytes()).decode()
+    assert not re.search(r"/(tmp|root|home|work|opt|Users)/", text)
+
+
+def test_they_open_from_the_store_like_any_run(store: Store) -> None:
+    add_recorded(store)
+    add_recorded(store)
+    for run_id, path in RUNS.items():
+        report = collect(store, run_id)
+        assert dump(report) == dump(load_report(path))
+        assert label(report.run, "en").startswith("Recorded on ")
+        assert label(report.run, "zh").startswith("录制于")
+    with pytest.raises(StoreError):
+        store.import_run(report.run, report.samples)
+
+
+def test_others_write_while_thousands_of_samples_are_put_into_the_store(store: Store) -> None:
+    chat, waits, began = store.create_chat(), [], time.monotonic()
+    adding = threading.Thread(target=add_recorded, args=(store,))
+    adding.start()
+    while adding.is_alive():
+        asked = time.monotonic()
+        store.rename_chat(chat, f"name {len(waits)}")
+        waits.append(time.monotonic() - asked)
+        time.sleep(0.02)
+    assert len(waits) > 10
+    assert max(waits) < 0.3 * (time.monotonic() - began), "a write waited for most of the import"
+
+
+def test_the_report_says_where_it_was_recorded() -> None:
+    page = to_html(load_report(RUNS["h200-repeat"]))
+    assert "Recorded on NVIDIA H200, vLLM 0.24.0, 2026-11-24" in page
+    assert "录制于 NVIDIA H200" in page
+
+
+def test_a_damaged_file_is_left_out_and_the_others_are_there(store: Store, tmp_path: Path) -> None:
+    good = RUNS["h200-repeat"].read_bytes()
+    assert good.startswith(GZIP)
+    (tmp_path / f"broken{ENDING}").write_bytes(good[: len(good) // 2])
+    (tmp_path / f"h200-repeat{ENDING}").write_bytes(good)
+    add_recorded(store, tmp_path)
+    assert [run.id for run in store.runs()] == ["h200-repeat"]
+    with pytest.raises(InputError):
+        load_report(good[: len(good) // 2])

@@ -1,0 +1,227 @@
+"""Jobs that restart the engine: process-cold starts, another profile with before and after, the certificate's round.
+
+The engine here is a stand-in that serves the fault-injecting server: a real one is restarted in tests/real.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.fakes.engine_stand_in import SPEC, StandIn
+from tests.fakes.openai_server import Behaviour, FakeServer
+from vqa.answers import Sampling
+from vqa.engine.state import EngineState, Failure
+from vqa.errors import EngineError, InputError
+from vqa.lab.certificate.certify import Certified, certificate_plan, certificate_spec, certify_work, start_certificate
+from vqa.lab.diagnosis.diagnose import Cause, Confidence
+from vqa.lab.plan.arms import RunSpec
+from vqa.lab.report import charts, outcomes
+from vqa.lab.report.say import result_lines
+from vqa.lab.run.diagnose_job import diagnose_work
+from vqa.lab.run.documents import diagnosis_from_record
+from vqa.lab.run.failures import error_text
+from vqa.lab.run.manager import RunManager
+from vqa.media.images import ImagePayload
+from vqa.settings import Settings, load_settings
+from vqa.store import Store
+
+
+@pytest.fixture
+def spec(image: ImagePayload) -> RunSpec:
+    return RunSpec(("What is shown?",), (image,), sampling=Sampling(max_tokens=32))
+
+
+def finished(manager: RunManager, work: Any, spec: RunSpec, engine: StandIn, kind: str) -> dict[str, Any]:
+    run = manager.start_work(work, spec, engine.server.base_url, kind=kind, engine=engine)  # type: ignore[arg-type]
+    status = manager.wait(run, timeout=60)
+    assert status.status == "finished", status.error
+    assert status.result is not None
+    return {**status.result, "run": run}
+
+
+def test_three_restarts_show_the_odd_beginning_of_each(manager: RunManager, store: Store, spec: RunSpec) -> None:
+    engine = StandIn({"default": Behaviour(start_up=1)})
+    engine.restart()
+    result = finished(manager, diagnose_work(spec, restarts=True, loads=(2,), size=6), spec, engine, "diagnose")
+    engine.stop()
+    assert engine.started == ["default"] * 4
+    assert {name for name in result["arms"] if name.startswith("process")} == {f"process_cold_{n}" for n in (1, 2, 3)}
+    found = diagnosis_from_record(result["diagnosis"])
+    assert (Cause.START_UP, Confidence.CONFIRMED) in {(each.cause, each.confidence) for each in found.findings}
+    assert all(each.cause is not Cause.COLD_PREFIX_CACHE for each in found.findings)
+    assert engine.silenced > 0
+    rows = result["restarts"]
+    assert [row["pid"] for row in rows] == [engine.pid - 2, engine.pid - 1, engine.pid]
+    assert [[each["answer"] for each in row["questions"][0]] for row in rows] == [[1, 0, 0, 0, 0]] * 3
+    assert all((each["cached"], each["seconds"] > 0) == (0, True) for row in rows for each in row["questions"][0])
+    page = outcomes.of_run(store.run(result["run"]), "en")
+    assert page.count(f'{charts.colour(1)}">B</i>') == 3
+    assert page.count(f'{charts.colour(0)}">A</i>') == 12
+    lines = result_lines(manager.status(result["run"]), technical=True)
+    assert [line for line in lines if "restart 2, question 1: B A A A A" in line]
+
+
+def test_a_restart_that_leaves_the_process_is_void_and_singles_nothing_out(
+    manager: RunManager, store: Store, spec: RunSpec
+) -> None:
+    engine = StandIn({"default": Behaviour(start_up=1)}, same_process=True)
+    engine.restart()
+    result = finished(manager, diagnose_work(spec, restarts=True, loads=(2,), size=6), spec, engine, "diagnose")
+    engine.stop()
+    found = diagnosis_from_record(result["diagnosis"])
+    assert {f"process_cold_{n}" for n in (1, 2, 3)} == set(found.void_arms)
+    assert all(each.confidence is not Confidence.CONFIRMED for each in found.findings)
+    assert [row["void"] for row in result["restarts"]] == ["lab.void_not_restarted"] * 3
+    assert "not seen to be another process" in outcomes.of_run(store.run(result["run"]), "en")
+
+
+def test_another_profile_is_checked_and_stands_beside_the_former_result(manager: RunManager, spec: RunSpec) -> None:
+    engine = StandIn({"default": Behaviour(splits_under_load=True), "serial": Behaviour()})
+    engine.restart()
+    before = finished(manager, diagnose_work(spec, loads=(2, 8), size=6), spec, engine, "diagnose")
+    again = diagnose_work(spec, profile="serial", before=before["run"], loads=(2, 8), size=6)
+    after = finished(manager, again, spec, engine, "diagnose")
+    engine.stop()
+    assert (before["verdict"], before["profile"], before["holds"]) == ("differs", "default", False)
+    assert (after["verdict"], after["profile"], after["holds"]) == ("identical", "serial", True)
+    assert after["before"]["result"]["verdict"] == "differs"
+    assert after["arms"]["repeat"]["questions"][0]["latency"]["median"] > 0
+
+
+def test_a_profile_under_which_the_engine_does_not_start_fails_the_run_and_brings_the_former_one_back(
+    manager: RunManager, spec: RunSpec
+) -> None:
+    engine = StandIn({"default": Behaviour()}, broken=("serial",))
+    engine.restart()
+    work = diagnose_work(spec, profile="serial", loads=(2,), size=6)
+    run = manager.start_work(work, spec, engine.server.base_url, kind="diagnose", engine=engine)  # type: ignore[arg-type]
+    status = manager.wait(run, timeout=30)
+    engine.stop()
+    assert status.status == "failed"
+    assert "did not start under serial" in (status.error or "")
+    assert "under default, as before" in (status.error or "")
+    assert engine.started == ["default", "serial", "default"]
+    said = error_text(status.error, status.result, "zh") or ""
+    reason = Failure("out_of_memory")
+    assert said.startswith(
+        f"引擎无法以 serial 启动：引擎无法启动：{reason.message('zh')} 正在以原来的 default 重新启动。"
+    )
+    assert said.endswith(reason.hint("zh"))
+
+
+def checked_under_serial(manager: RunManager, spec: RunSpec, engine: StandIn) -> str:
+    engine.restart()
+    work = diagnose_work(spec, profile="serial", loads=(2,), size=6)
+    return manager.start_work(work, spec, engine.server.base_url, kind="diagnose", engine=engine)  # type: ignore[arg-type]
+
+
+def test_a_check_that_breaks_off_brings_the_former_profile_back_and_says_so(manager: RunManager, spec: RunSpec) -> None:
+    engine = StandIn({"default": Behaviour(), "serial": Behaviour(fails_every=1)})
+    run = checked_under_serial(manager, spec, engine)
+    status = manager.wait(run, timeout=30)
+    assert status.status == "failed"
+    assert engine.started == ["default", "serial", "default"]
+    assert engine.state is EngineState.READY
+    engine.stop()
+    assert "The check under serial broke off: " in (status.error or "")
+    assert "illegal memory access" in (status.error or "")
+    assert "started again under default, as before" in (status.error or "")
+    assert (error_text(status.error, status.result, "zh") or "").startswith("在 serial 下的检查中断：服务器")
+
+
+def test_a_check_that_is_stopped_brings_the_former_profile_back(manager: RunManager, spec: RunSpec) -> None:
+    engine = StandIn({"default": Behaviour(), "serial": Behaviour(prefill_seconds=0.05)})
+    run = checked_under_serial(manager, spec, engine)
+    manager.wait(run, after=3, timeout=30)
+    assert engine.spec.profile == "serial"
+    manager.stop(run)
+    status = manager.wait(run, timeout=30)
+    assert status.status == "stopped"
+    assert error_text(status.error, status.result, "en") == (
+        "It had not concluded. The engine is being started again under default, as before."
+    )
+    assert "default" in (error_text(status.error, status.result, "zh") or "")
+    assert engine.started == ["default", "serial", "default"]
+    assert engine.state is EngineState.READY
+    engine.stop()
+
+
+def test_a_check_that_ends_well_leaves_the_engine_under_the_profile(manager: RunManager, spec: RunSpec) -> None:
+    engine = StandIn({"default": Behaviour(), "serial": Behaviour()})
+    run = checked_under_serial(manager, spec, engine)
+    assert manager.wait(run, timeout=30).status == "finished"
+    engine.stop()
+    assert engine.started == ["default", "serial"]
+
+
+def test_a_restart_needs_a_managed_engine(manager: RunManager, spec: RunSpec) -> None:
+    with FakeServer() as server:
+        run = manager.start_work(diagnose_work(spec, profile="serial"), spec, server.base_url, kind="diagnose")
+        status = manager.wait(run, timeout=30)
+    assert status.status == "failed"
+    assert "not managed" in (status.error or "")
+
+
+def test_the_certificate_measures_each_profile_and_starts_what_ran_before(manager: RunManager) -> None:
+    engine = StandIn(
+        {"default": Behaviour(splits_under_load=True), "float32": Behaviour(drift=0.001)}, broken=("serial",)
+    )
+    engine.restart()
+    wanted = [
+        Certified("default", SPEC),
+        Certified("float32", SPEC.with_profile("float32")),
+        Certified("serial", SPEC.with_profile("serial")),
+        Certified("batch-invariant", SPEC.with_profile("batch-invariant"), "engine.profile_needs_gpu"),
+    ]
+    spec = certificate_spec()
+    result = finished(manager, certify_work(certificate_plan(spec, (1, 8)), wanted, SPEC), spec, engine, "certify")
+    assert engine.started == ["default", "default", "float32", "serial", "default"]
+    assert engine.state is EngineState.READY
+    engine.stop()
+    rows = {row["name"]: row for row in result["profiles"]}
+    shown = {(name, load["load"]): load for name, row in rows.items() for load in row["loads"]}
+    assert shown["default", 1]["rung"] == "bitwise"
+    assert shown["default", 8]["distinct"] > 1
+    assert shown["float32", 8]["rung"] == "tokens"
+    assert shown["float32", 8]["logprob_variants"] > 1
+    assert rows["serial"]["reason"]
+    assert rows["batch-invariant"]["reason"] == "engine.profile_needs_gpu"
+    assert (result["holds"], result["exit_code"]) == (False, 1)
+    assert set(manager.summaries(result["run"])) == {
+        f"{name}/{arm}" for name in ("default", "float32") for arm in ("repeat", "concurrent_8", "positive_control")
+    }
+
+
+def test_stopping_a_certificate_keeps_its_samples_and_brings_back_the_engine(manager: RunManager, store: Store) -> None:
+    engine = StandIn({"default": Behaviour(prefill_seconds=0.05), "float32": Behaviour()})
+    engine.restart()
+    spec = certificate_spec()
+    wanted = [Certified("float32", SPEC.with_profile("float32")), Certified("default", SPEC)]
+    work = certify_work(certificate_plan(spec, (1,)), wanted, SPEC.with_profile("float32"))
+    run = manager.start_work(work, spec, engine.server.base_url, kind="certify", engine=engine)  # type: ignore[arg-type]
+    manager.wait(run, after=26, timeout=30)
+    manager.stop(run)
+    assert manager.wait(run, timeout=30).status == "stopped"
+    engine.stop()
+    assert engine.started == ["default", "float32", "default", "float32"]
+    assert len(store.samples(run)) >= 27
+
+
+@pytest.mark.parametrize("profiles", [[], ["fast"]])
+def test_a_certificate_over_unknown_profiles_is_refused(
+    profiles: list[str], manager: RunManager, settings: Settings
+) -> None:
+    with pytest.raises(InputError):
+        start_certificate(manager, StandIn({}), settings, profiles)  # type: ignore[arg-type]
+
+
+def test_a_certificate_needs_an_engine_of_our_own(manager: RunManager) -> None:
+    with pytest.raises(EngineError):
+        start_certificate(
+            manager,
+            StandIn({}),  # type: ignore[arg-type]
+            load_settings(base_url="http://127.0.0.1:9/v1"),
+            ["default"],
+        )

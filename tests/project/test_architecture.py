@@ -1,0 +1,116 @@
+"""Imports point one way, gradio stays in its room, and what is slow to import is not imported at start."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+RANKS = {
+    "text": 0,
+    "__init__": 0,
+    "errors": 1,
+    "settings": 2,
+    "media": 3,
+    "answers": 4,
+    "store": 5,
+    "stream": 5,
+    "client": 6,
+    "engine": 7,
+    "models": 8,
+    "lab": 9,
+    "evaluate": 10,
+    "ui": 11,
+    "cli": 12,
+    "__main__": 13,
+}
+"""A module may import rooms of lower rank, and its own."""
+INSIDE = {
+    "lab": {"stats": 0, "plan": 1, "diagnosis": 2, "run": 3, "certificate": 4, "report": 5, "api": 6, "__init__": 7},
+    "ui": {
+        "text": 0,
+        "theme": 0,
+        "examples": 1,
+        "tour": 1,
+        "web": 2,
+        "services": 3,
+        "public": 4,
+        "widgets": 4,
+        "pictures": 5,
+        "ask": 6,
+        "server": 6,
+        "lab": 7,
+        "history": 8,
+        "evaluate": 9,
+        "page": 10,
+        "__init__": 11,
+    },
+}
+"""The same among the rooms of a large room."""
+HEAVY = ("torch", "transformers", "vllm", "modelscope", "scipy", "plotly")
+
+
+def room(path: Path) -> str:
+    return path.relative_to(ROOT / "vqa").parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> set[str]:
+    """All modules that a file imports anywhere, also within functions, but not for type checkers only."""
+    found: set[str] = set()
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            node.body = []
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            if not (ROOT / node.module.replace(".", "/")).is_dir():
+                found.add(node.module)
+            if (ROOT / node.module.replace(".", "/")).is_dir():  # from a folder come modules
+                found.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return found
+
+
+def wrong_ways(top: Path, ranks: dict[str, int]) -> list[str]:
+    """The imports of a folder's files that do not point to a room of lower rank in the same folder."""
+    prefix = ".".join(top.relative_to(ROOT).parts) + "."
+    wrong = []
+    for path in top.rglob("*.py"):
+        own = path.relative_to(top).parts[0].removesuffix(".py")
+        for name in imports(path):
+            other = name.removeprefix(prefix).split(".")[0]
+            if not name.startswith(prefix) or other.startswith("__") or other == own:
+                continue
+            if ranks[other] >= ranks[own]:
+                wrong.append(f"{path.relative_to(ROOT)} imports {name}")
+    return wrong
+
+
+def test_imports_point_one_way() -> None:
+    assert len(list((ROOT / "vqa").rglob("*.py"))) > 20
+    assert not wrong_ways(ROOT / "vqa", RANKS)
+
+
+@pytest.mark.parametrize("large", INSIDE)
+def test_imports_point_one_way_inside_the_large_rooms(large: str) -> None:
+    assert not wrong_ways(ROOT / "vqa" / large, INSIDE[large])
+
+
+def test_only_the_page_knows_gradio() -> None:
+    knowing = {
+        room(path) for path in (ROOT / "vqa").rglob("*.py") if any(n.split(".")[0] == "gradio" for n in imports(path))
+    }
+    assert knowing == {"ui"}
+
+
+def test_nothing_heavy_is_imported_at_start() -> None:
+    program = f"import sys, vqa.ui.page; print([name for name in {HEAVY!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_every_module_says_what_it_is_for() -> None:
+    silent = [str(path) for path in (ROOT / "vqa").rglob("*.py") if not ast.get_docstring(ast.parse(path.read_text()))]
+    assert [path for path in silent if not path.endswith("__init__.py")] == []

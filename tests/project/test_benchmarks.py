@@ -1,0 +1,65 @@
+"""The benchmarks that need neither engine nor browser run and save their table; the loopback server speaks as vLLM."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.evaluation import ROWS, write_requests, write_rows
+from benchmarks.instant_server import TOKENS, instant_server
+from tests.conftest import ROOT, base_environment
+from vqa.answers import Question
+from vqa.client import Client
+from vqa.evaluate import read_dataset
+from vqa.media.images import load_image
+
+
+@pytest.mark.slow
+def test_a_table_is_printed_and_saved_with_its_machine(tmp_path: Path) -> None:
+    path = tmp_path / "table.json"
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "images", "report", "redraw", "--json", str(path)],
+        check=False,
+        cwd=ROOT,
+        env=base_environment(data_dir=tmp_path) | {"COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+    )
+    # 1 says that a bound did not hold, which is up to the machine.
+    assert done.returncode in {0, 1}, done.stderr
+    saved = json.loads(path.read_text())
+    whats = [row["what"] for row in saved["rows"]]
+    assert len(whats) == 6
+    assert all(what in done.stdout for what in whats)
+    assert all(
+        row["ours"] > 0 and row["bare"] > 0 and row["ratio"] == row["ours"] / row["bare"] for row in saved["rows"]
+    )
+    assert done.returncode == (0 if all(row["held"] for row in saved["rows"]) else 1)
+    assert saved["cores"] >= 1 and saved["memory_bytes"] > 0 and saved["date"]
+
+
+async def test_the_server_that_answers_at_once_answers_in_full() -> None:
+    with instant_server() as base_url:
+        async with Client(base_url) as client:
+            assert (await client.info()).is_vllm
+            for _ in range(3):  # on one connection
+                answer = await client.ask(Question("What?"))
+    assert answer.finish_reason == "length"
+    assert answer.completion_tokens == TOKENS == len(answer.token_ids or ()) == len(answer.tokens or ())
+
+
+def test_both_clients_are_handed_the_same_pictures_and_questions(tmp_path: Path) -> None:
+    dataset = write_rows(tmp_path)
+    rows, lines = read_dataset(dataset), write_requests(dataset, "m").read_text().splitlines()
+    assert len(rows) == len(lines) == ROWS
+    for row, line in zip(rows, lines, strict=True):
+        picture, text = json.loads(line)["content"]
+        assert row.image is not None
+        assert picture["image_url"]["url"] == load_image(row.image).data_url
+        assert text["text"] == row.question
+    fields = json.loads((tmp_path / "fields.json").read_text())
+    assert fields["logprobs"] is True and fields["return_token_ids"] is True and fields["temperature"] == 0.0

@@ -1,0 +1,185 @@
+"""The lab against a real vLLM: repeats of the demo model, cold against warm, a diagnosis, the probe certificate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.ports import free_port
+from vqa.answers import Answer, Sampling
+from vqa.engine.supervisor import open_engine
+from vqa.lab import repeat
+from vqa.lab.certificate import certify
+from vqa.lab.certificate.certify import start_certificate
+from vqa.lab.diagnosis.diagnose import Verdict
+from vqa.lab.plan.arms import RunSpec
+from vqa.lab.run.diagnose_job import diagnose_work
+from vqa.lab.run.manager import RunManager
+from vqa.lab.stats.agreement import Rung, normalize_answer
+from vqa.media.images import ImagePayload, load_image
+from vqa.settings import Settings, load_settings
+from vqa.store import Store
+from vqa.ui.examples import unsure_example
+
+TOKENS = 64
+pytestmark = pytest.mark.engine
+
+QUESTION = "What shape is it?"
+CPU_BLOCK = 128
+"""Tokens in a block of the prefix cache on a CPU: a shorter prompt never hits."""
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return load_settings(data_dir=tmp_path / "lab", engine_port=free_port())
+
+
+@pytest.fixture
+def store(settings: Settings) -> Iterator[Store]:
+    opened = Store(settings.database)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def manager(store: Store, settings: Settings) -> Iterator[RunManager]:
+    made = RunManager(store, settings)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def circle(red_circle: Path) -> ImagePayload:
+    return load_image(red_circle)
+
+
+def test_twenty_repeats_through_the_library_are_identical(engine_url: str, red_circle: Path) -> None:
+    found = repeat(red_circle, QUESTION, n=20, base_url=engine_url, sampling=Sampling(max_tokens=32))
+    assert found.holds("text")
+    assert found.summary.ok == 20
+    assert Rung.BITWISE in found.summary.visible
+    assert found.sentence().startswith("All 20 answers were identical")
+    assert all(sample.answer and sample.answer.token_ids for sample in found.samples)
+
+
+def test_cold_requests_never_hit_the_cache_and_warm_ones_do_once_the_prompt_exceeds_a_block(
+    engine_url: str, circle: ImagePayload
+) -> None:
+    long = "Look at the picture with care. " * 30 + QUESTION
+    seen = {}
+    for policy in ("cold", "warm"):
+        found = repeat(
+            circle, long, n=5, base_url=engine_url, cache=policy, sampling=Sampling(max_tokens=16)
+        )  # fmt: skip
+        assert found.summary.failed == 0
+        seen[policy] = found.summary.questions[0].cached_tokens
+        assert found.samples[0].answer is not None
+        assert (found.samples[0].answer.prompt_tokens or 0) > CPU_BLOCK
+    assert seen["cold"] == (0,) * 5
+    assert all(hit is not None and hit >= CPU_BLOCK and hit % CPU_BLOCK == 0 for hit in seen["warm"])
+
+
+def test_a_run_under_load_is_stored_with_what_the_server_counted(
+    manager: RunManager, store: Store, engine_url: str, circle: ImagePayload
+) -> None:
+    spec = RunSpec((QUESTION,), (circle,), n=24, concurrency=8, sampling=Sampling(max_tokens=32))
+    run = manager.start(spec, engine_url)
+    status = manager.wait(run, timeout=120)
+    assert (status.status, status.failed, len(store.samples(run))) == ("finished", 0, 24)
+    assert status.result is not None
+    (block,) = status.result["facts"]["blocks"]
+    assert block["ours"] == 24
+    assert block["counters"]["finished"] >= 24
+    assert status.result["rung"] in {"bitwise", "tokens", "text", "answer", "none"}
+
+
+@pytest.mark.slow
+def test_a_diagnosis_of_the_demo_model_runs_every_arm_and_claims_no_more_than_it_saw(
+    manager: RunManager, engine_url: str
+) -> None:
+    path, question = unsure_example("en")
+    spec = RunSpec((question,), (load_image(Path(path)),), sampling=Sampling(max_tokens=24))
+    run = manager.start_work(diagnose_work(spec, loads=(2, 8), size=6), spec, engine_url, kind="diagnose")
+    status = manager.wait(run, timeout=280)
+    assert status.status == "finished", status.error
+    assert status.result is not None
+    arms = status.result["arms"]
+    assert set(arms) >= {"positive_control", "repeat", "cold", "fully_cold", "concurrent_8", "needle", "seeds"}
+    assert all(arm["failed"] == 0 for arm in arms.values())
+    evidence = {row["arm"]: row for row in status.result["diagnosis"]["evidence"]}
+    assert evidence["needle"]["void"] is None
+    assert evidence["cold"]["void"] is None
+    # The example that the page offers must be one on which a difference could show.
+    verdict = Verdict(status.result["verdict"])
+    assert verdict in {Verdict.IDENTICAL, Verdict.DRIFT, Verdict.DIFFERS}
+    if verdict is Verdict.DIFFERS:
+        assert status.result["diagnosis"]["findings"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_certificate_tells_the_profiles_of_a_cpu_apart(
+    manager: RunManager, store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # 16 instead of 64 requests at 8 at a time, and half as long: on two cores the full size takes ten minutes.
+    monkeypatch.setattr(certify, "PROBE_MAX_TOKENS", TOKENS)
+    monkeypatch.setattr(certify, "IN_A_ROW", 4)
+    monkeypatch.setattr(certify, "AT_LEAST", 16)
+    monkeypatch.setattr(certify, "WAVES", 2)
+    names = ["default", "no-prefix-cache", "serial", "float32", "batch-invariant"]
+    engine = open_engine(settings)
+    try:
+        run = start_certificate(manager, engine, settings, names, [1, 8])
+        status = manager.wait(run, timeout=850)
+        assert status.status == "finished", status.error
+        assert status.result is not None
+        rows = {row["name"]: row for row in status.result["profiles"]}
+        shown = {(name, load["load"]): load for name, row in rows.items() for load in row["loads"]}
+        assert rows["batch-invariant"]["reason"] == "engine.profile_needs_gpu"
+        assert all(load["failed"] == 0 for load in shown.values())
+        # One at a time every profile repeats, the first request after a start included, cold cache or none.
+        assert {shown[name, 1]["rung"] for name in names[:4]} == {"bitwise"}
+        assert {shown[name, 1]["leading"] for name in names[:4]} == {0}
+        # Whether a batch of 8 changes the numbers is the CPU's own: the certificate must say what the answers show.
+        seen: dict[tuple[str, int], list[Answer]] = {}
+        for sample in store.samples(run):
+            assert sample.answer is not None
+            name, _, arm = sample.arm.partition("/")
+            if arm == "positive_control":
+                continue
+            seen.setdefault((name, 1 if arm == "repeat" else 8), []).append(sample.answer)
+        assert set(seen) == set(shown)
+        # Random weights at temperature 1 never say the same tokens twice.
+        assert all(rows[name]["control"]["distinct"] == certify.CONTROLS for name in names[:4])
+        for place, answers in seen.items():
+            tokens = {each.token_ids for each in answers}
+            logprobs = {
+                (each.token_ids, *((token.logprob, *(value for _, value in token.top)) for token in each.tokens or ()))
+                for each in answers
+            }
+            assert all(len(each.token_ids or ()) == TOKENS for each in answers)
+            assert shown[place]["ok"] == len(answers) == (4 if place[1] == 1 else 16)
+            assert (shown[place]["distinct"], shown[place]["logprob_variants"]) == (len(tokens), len(logprobs)), place
+            assert shown[place]["holds"] == {
+                "bitwise": len(logprobs) == 1,
+                "tokens": len(tokens) == 1,
+                "text": len({each.text for each in answers}) == 1,
+                "answer": len({normalize_answer(each.text) for each in answers}) == 1,
+            }
+        # One profile cannot run here: that leaves it open, unless another shows that tokens do not hold.
+        split = any(len({each.token_ids for each in answers}) > 1 for answers in seen.values())
+        assert status.result["holds"] is (False if split else None)
+        # An engine that takes requests one by one has no batch that could change anything; float32 flips no token.
+        assert shown["serial", 8]["rung"] == "bitwise"
+        assert shown["float32", 8]["distinct"] == 1
+        assert shown["serial", 8]["throughput"] < shown["default", 8]["throughput"]
+        assert store.run(run).header["engine"]["profile"] == "default"
+        arms = manager.summaries(run)
+        assert set(arms["no-prefix-cache/repeat"].questions[0].cached_tokens) == {0}
+        assert max(hit or 0 for hit in arms["default/repeat"].questions[0].cached_tokens) >= CPU_BLOCK
+    finally:
+        engine.stop()
+        engine.wait(timeout=60)
+        engine.close()

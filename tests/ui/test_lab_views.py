@@ -1,0 +1,40 @@
+"""What the lab's tabs say of a run's pictures."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from vqa.media.images import ImageLimits, load_image
+from vqa.store import Store
+from vqa.text import t
+from vqa.ui.lab import lab_views
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_what_was_done_to_a_picture_before_it_was_sent_is_said(tmp_path: Path, lang: str) -> None:
+    out = io.BytesIO()
+    Image.new("RGB", (600, 200), "red").save(out, "BMP")
+    image = load_image(out.getvalue(), ImageLimits(max_side=300), name="wide.bmp")
+    store = Store(f"sqlite:///{tmp_path / 'runs.db'}")
+    store.put_image(image)
+    spec = {"images": [image.sha256], "questions": ["What?"], "n": 2, "concurrency": 1}
+    run = store.run(store.create_run("repeat", header={"model": "m"}, plan={"spec": spec}))
+    html = lab_views.asked(run, lab_views.pictures_of(store, run), lang)  # type: ignore[arg-type]
+    assert f"{t('images.scaled', lang)} 600×200 → 300×100" in html  # type: ignore[arg-type]
+    assert t("images.converted", lang) in html  # type: ignore[arg-type]
+    store.close()
+
+
+def test_a_picture_sent_as_it_was_given_has_no_note(tmp_path: Path, red_circle: Path) -> None:
+    image = load_image(red_circle)
+    store = Store(f"sqlite:///{tmp_path / 'runs.db'}")
+    store.put_image(image)
+    run = store.run(store.create_run("repeat", header={}, plan={"spec": {"images": [image.sha256]}}))
+    (shown,) = lab_views.pictures_of(store, run)
+    assert (shown.notes, shown.sizes) == ((), "")
+    assert "vl-chip" not in lab_views.asked(run, (shown,), "en")
+    store.close()

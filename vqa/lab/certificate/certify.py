@@ -1,0 +1,213 @@
+"""The engine certificate: which profiles keep the sensitivity probe's answers identical under which load, at what cost.
+
+It measures the engine and this hardware, not anybody's model: the probe's next-token margins are so small that any
+change in the numbers flips tokens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from vqa.answers import Json, Sampling
+from vqa.engine.machine import Machine
+from vqa.engine.profiles import PROFILES
+from vqa.errors import EngineError, InputError
+from vqa.lab.certificate.rows import certificate_result, control_row, load_row
+from vqa.lab.certificate.side_by_side import Started, neighbours, settled, side_by_side
+from vqa.lab.plan.arms import MAX_CONCURRENCY, Arm, ArmPlan, Plan, RunSpec
+from vqa.lab.plan.plans import CONTROL_TEMPERATURE
+from vqa.lab.run.header import plan_record
+from vqa.lab.run.job import RESTART_SECONDS, Job, Work, wait_serving
+from vqa.lab.run.manager import RunManager
+from vqa.lab.stats.agreement import Rung
+from vqa.media.images import load_image
+from vqa.models.probe import PROBE_ID, PROBE_MAX_TOKENS, PROBE_QUESTION, ensure_probe, probe_image
+from vqa.models.serve import plan_start
+from vqa.settings import Settings
+
+if TYPE_CHECKING:
+    from vqa.engine.spec import EngineSpec
+    from vqa.engine.state import Engine
+
+LOADS = (1, 8)
+IN_A_ROW = 20
+AT_LEAST = 32
+WAVES = 8
+SECONDS_PER_REQUEST = 1.5
+CONTROLS = 4
+"""Requests of the positive control under each profile."""
+SPREAD_SECONDS = 0.8
+"""Measured on two cores with 48 requests 8 at a time: begun together the probe split in 3 of 4 rounds, spread over 0.6
+or 1.6 s in 8 of 8."""
+
+
+@dataclass(frozen=True)
+class Certified:
+    """One profile that is to be measured, or why it cannot be."""
+
+    name: str
+    spec: EngineSpec
+    reason: str | None = None
+
+
+def certificate_spec(*, require: Rung = Rung.TOKENS, name: str = "") -> RunSpec:
+    """Returns the one question that the probe is asked: a picture of coloured squares, 128 greedy tokens."""
+    sampling = Sampling(temperature=0.0, max_tokens=PROBE_MAX_TOKENS, ignore_eos=True)
+    image = load_image(probe_image(), name="probe.png")
+    return RunSpec((PROBE_QUESTION,), (image,), n=IN_A_ROW, sampling=sampling, require=require, name=name)
+
+
+def able_profiles(settings: Settings) -> list[str]:
+    """Returns the profiles that can run on this machine."""
+    machine = Machine.load(settings)
+    return [name for name, profile in PROFILES.items() if profile.available(machine) is None]
+
+
+def certificate_plan(spec: RunSpec, loads: Sequence[int]) -> Plan:
+    """Returns the arms under one profile: 20 in a row, and 8 waves (at least 32 requests) of every other load.
+
+    Every arm starts with a cold prefix cache, as the first user after a start meets it, and the first requests of a
+    load come one after the other, as those of several users do. The positive control comes last, so that it warms
+    nothing up for the others; it has no seeds, for the reason told in `vqa.lab.plan.plans.plan_diagnose`.
+
+    Raises:
+        InputError: there is no load, or one cannot be.
+    """
+    if not loads:
+        raise InputError("certificate_empty")
+    arms = []
+    for load in loads:
+        if not 1 <= load <= MAX_CONCURRENCY:
+            raise InputError("number_invalid", name="load", value=load, least=1, most=MAX_CONCURRENCY)
+        count = IN_A_ROW if load == 1 else max(AT_LEAST, min(WAVES * load, 2 * MAX_CONCURRENCY))
+        arm = Arm.REPEAT if load == 1 else Arm.CONCURRENT
+        arms.append(ArmPlan(arm, count, load, salting="own", whole=True, spread_seconds=SPREAD_SECONDS))
+    arms.append(ArmPlan(Arm.POSITIVE_CONTROL, CONTROLS, salting="fresh", temperature=CONTROL_TEMPERATURE, whole=True))
+    return Plan(spec, tuple(arms), seconds_per_request=SECONDS_PER_REQUEST)
+
+
+def start_certificate(
+    runs: RunManager,
+    engine: Engine,
+    settings: Settings,
+    profiles: Sequence[str],
+    loads: Sequence[int] = LOADS,
+    *,
+    require: Rung = Rung.TOKENS,
+    name: str = "",
+    together: bool = False,
+) -> str:
+    """Starts a certificate over a managed engine and returns the run's id; what ran before is started again after it.
+
+    `together` starts the engines of all profiles side by side, each on a port and with a share of the memory of its
+    own, and still measures one after the other: it takes more memory and less time.
+
+    Raises:
+        InputError: there is no such profile or load, or another run is using the engine.
+        ModelError: the probe cannot be written.
+        EngineError: the engine is not managed from here.
+    """
+    if settings.base_url is not None:
+        raise EngineError("engine_not_managed")
+    unknown = [profile for profile in profiles if profile not in PROFILES]
+    if unknown or not profiles:
+        raise InputError("profile_unknown", name=", ".join(unknown) or "–", known=", ".join(PROFILES))
+    spec = certificate_spec(require=require, name=name)
+    plan = certificate_plan(spec, tuple(dict.fromkeys(loads)))
+    before = engine.snapshot()
+    machine = Machine.load(settings)
+    probe, _ = plan_start(settings, PROBE_ID)
+    if machine.device == "cuda":
+        probe = replace(probe, model=str(ensure_probe(settings.models_path, "llava")))
+    if before.spec is not None:
+        probe = replace(probe, port=before.spec.port)
+    wanted = [
+        Certified(profile, probe.with_profile(profile), PROFILES[profile].available(machine))
+        for profile in dict.fromkeys(profiles)
+    ]
+    if together:
+        able = [each for each in wanted if each.reason is None]
+        specs = neighbours({each.name: each.spec for each in able}, cuda=machine.device == "cuda")
+        wanted = [replace(each, spec=specs.get(each.name, each.spec)) for each in wanted]
+    work = certify_work(plan, wanted, before.spec if before.serving else None, together=together)
+    return runs.start_work(work, spec, before.base_url or probe.base_url, kind="certify", engine=engine)
+
+
+def certify_work(plan: Plan, wanted: Sequence[Certified], before: EngineSpec | None, *, together: bool = False) -> Work:
+    """Returns the job: each profile's engine with the probe, and the plan's arms on it; then `before` starts again."""
+
+    async def work(job: Job) -> Json:
+        able = [each for each in wanted if each.reason is None]
+        for each in able:
+            job.live.expect(plan, f"{each.name}/")
+        try:
+            if not together:
+                rows = await _rows(job, plan, wanted)
+            else:
+                job.live.tell(step="step_together", count=len(able))
+                await _clear(job)
+                async with side_by_side(job.settings, {each.name: each.spec for each in able}) as started:
+                    await settled(started)
+                    rows = await _rows(job, plan, wanted, started)
+        finally:
+            await job.go_back(before)
+        return certificate_result(rows, plan.spec.require)
+
+    return work
+
+
+async def _rows(
+    job: Job, plan: Plan, wanted: Sequence[Certified], started: Started | None = None
+) -> list[dict[str, Json]]:
+    return [await _measure(job, plan, each, (place, len(wanted)), started) for place, each in enumerate(wanted, 1)]
+
+
+async def _clear(job: Job) -> None:
+    """Stops the engine that runs, so that its memory is free for the others."""
+    if job.engine is not None:
+        await asyncio.to_thread(job.engine.stop)
+        await asyncio.to_thread(job.engine.wait, None, RESTART_SECONDS)
+
+
+async def _measure(
+    job: Job, plan: Plan, wanted: Certified, place: tuple[int, int], started: Started | None
+) -> dict[str, Json]:
+    """Returns one profile's row; a profile whose engine does not come up gets the reason and the others go on."""
+    row: dict[str, Json] = {"name": wanted.name, "command": wanted.spec.command(), "reason": wanted.reason, "loads": []}
+    if wanted.reason is not None:
+        return row
+    job.live.tell(step="step_profile_of", profile=wanted.name, round=place[0], rounds=place[1])
+    try:
+        on = await _serving(job, wanted, started)
+    except EngineError as problem:
+        return row | {"reason": problem.message()}
+    job.live.tell()
+    prefix = f"{wanted.name}/"
+    async with on.server() as (client, view):
+        if not job.headed:
+            await on.write_header(plan, view, record=plan_record(plan))
+            job.headed = True
+        facts = await on.run(plan, client, view, prefix=prefix)
+    shown = {name: run for name, run in job.summaries(prefix).items() if run.questions}
+    control = control_row(shown.pop(str(Arm.POSITIVE_CONTROL)))
+    loads = [load_row(plan.arm(name).concurrency, run) for name, run in shown.items()]
+    return row | {"loads": loads, "control": control, "changed": facts.changed, "others": facts.others}
+
+
+async def _serving(job: Job, wanted: Certified, started: Started | None) -> Job:
+    """Returns the job on the engine of a profile, once that serves.
+
+    Raises:
+        EngineError: it did not come up.
+    """
+    if started is None:
+        await job.restart(wanted.spec)
+        return job
+    beside = started[wanted.name]
+    if isinstance(beside, EngineError):
+        raise beside
+    snapshot = await wait_serving(*beside)
+    return replace(job, engine=beside[0], base_url=snapshot.base_url or job.base_url)

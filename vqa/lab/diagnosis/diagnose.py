@@ -1,0 +1,111 @@
+"""From the samples of several arms to a verdict, its causes, how sure they are, and what helps. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from vqa.answers import Json, Sample
+from vqa.lab.diagnosis.cases import CaseView
+from vqa.lab.diagnosis.causes import find_causes
+from vqa.lab.diagnosis.evidence import evidence_rows
+from vqa.lab.diagnosis.facts import Facts
+from vqa.lab.diagnosis.findings import Cause, Confidence, Diagnosis, Evidence, Finding, Verdict
+from vqa.lab.diagnosis.premises import arm_kind
+from vqa.lab.plan.arms import Arm
+from vqa.lab.stats.agreement import Rung
+from vqa.lab.stats.summarize import summarize_run
+from vqa.lab.stats.summary import RunSummary, Summary
+
+__all__ = ["Cause", "Confidence", "Diagnosis", "Evidence", "Finding", "Verdict", "diagnose", "together"]
+
+
+def diagnose(samples: Mapping[str, Sequence[Sample]], facts: Facts) -> Diagnosis:
+    """Returns what the samples of all arms, keyed by arm name, and the facts beside them allow to say."""
+    arms = {name: summarize_run(taken) for name, taken in samples.items()}
+    everything = together(samples)
+    cases = case_views(arms, facts)
+    evidence = evidence_rows(arms, facts, cases)
+    if facts.changed or everything.changed:
+        what = facts.what_changed(everything.servers) or "/metrics"
+        finding = Finding(Cause.SERVER_CHANGED, Confidence.CONFIRMED, {"what": what})
+        return Diagnosis(Verdict.VOID, (finding,), evidence, _values(everything, arms))
+    findings = find_causes(cases)
+    verdict = _verdict(arms, everything, cases)
+    if verdict is Verdict.DIFFERS and not findings:
+        findings = (Finding(Cause.UNKNOWN, Confidence.UNKNOWN, {}),)
+    if verdict is Verdict.DRIFT:
+        findings = (_drift_finding(everything),)
+    if verdict not in {Verdict.DIFFERS, Verdict.DRIFT}:
+        findings = ()
+    return Diagnosis(verdict, findings, evidence, _values(everything, arms))
+
+
+def together(samples: Mapping[str, Sequence[Sample]]) -> RunSummary:
+    """Returns one summary over all arms that are meant to agree: all but the positive control."""
+    return summarize_run(
+        sample for name, taken in samples.items() if arm_kind(name) is not Arm.POSITIVE_CONTROL for sample in taken
+    )
+
+
+def case_views(arms: Mapping[str, RunSummary], facts: Facts) -> tuple[CaseView, ...]:
+    """Returns for each question its summaries by arm; an arm without that question is left out."""
+    count = max((len(run.questions) for run in arms.values()), default=0)
+    return tuple(
+        CaseView(case, {name: run.questions[case] for name, run in arms.items() if case < len(run.questions)}, facts)
+        for case in range(count)
+    )
+
+
+def _verdict(arms: Mapping[str, RunSummary], everything: RunSummary, cases: Sequence[CaseView]) -> Verdict:
+    if any(case.differs for case in cases):
+        return Verdict.DIFFERS
+    repeats = [run for name, run in arms.items() if arm_kind(name) is Arm.REPEAT]
+    compared = any(each.compared for run in repeats for each in run.questions)
+    if not compared or everything.failed:
+        return Verdict.CANNOT_TELL
+    if any(each.drift is not None and each.drift.epsilon > 0 for each in everything.questions):
+        return Verdict.DRIFT  # whatever the control says: this difference was seen
+    controls = [run for name, run in arms.items() if arm_kind(name) is Arm.POSITIVE_CONTROL]
+    if controls:
+        told = [_display(each).holds for run in controls for each in run.questions]
+        if all(holds is None for holds in told):
+            return Verdict.CANNOT_TELL
+        if not any(holds is False for holds in told):
+            return Verdict.CANNOT_DETECT
+    return Verdict.IDENTICAL
+
+
+def _display(summary: Summary) -> Json:
+    return summary.rungs[summary.display_rung]
+
+
+def _drift_finding(everything: RunSummary) -> Finding:
+    worst = max(
+        (each for each in everything.questions if each.drift is not None),
+        key=lambda each: each.drift.epsilon if each.drift else 0.0,
+    )
+    fragile = [position for each in everything.questions for position in each.fragile]
+    values = {
+        "epsilon": f"{worst.drift.epsilon:.2g}" if worst.drift else "0",
+        "position": worst.drift.position if worst.drift else 0,
+        "fragile": len(fragile),
+        "token": min(fragile) if fragile else "–",
+    }
+    return Finding(Cause.DRIFT, Confidence.CONFIRMED, values, ("batch-invariant-triton", "serial"))
+
+
+def _values(everything: RunSummary, arms: Mapping[str, RunSummary]) -> dict[str, Json]:
+    rung = Rung.TOKENS if Rung.TOKENS in everything.visible else Rung.TEXT
+    interval = everything.interval(rung)
+    moved = [each.drift.epsilon for each in everything.questions if each.drift is not None]
+    return {
+        "n": everything.n,
+        "ok": everything.ok,
+        "failed": everything.failed,
+        "arms": sum(arm_kind(name) is not Arm.POSITIVE_CONTROL for name in arms),
+        "questions": len(everything.questions),
+        "distinct": max((_display(each).distinct for each in everything.questions), default=0),
+        "bound": f"{100 * interval.high:.1f}%",
+        "epsilon": f"{max(moved, default=0.0):.2g}",
+        "rung": str(everything.rung),
+    }

@@ -1,0 +1,43 @@
+"""The evidence table: from the summaries of a run's arms to one `Evidence` row for each arm, in their order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from vqa.lab.diagnosis.cases import CaseView
+from vqa.lab.diagnosis.facts import Facts
+from vqa.lab.diagnosis.findings import Evidence
+from vqa.lab.diagnosis.premises import arm_kind, void_reason
+from vqa.lab.plan.arms import Arm
+from vqa.lab.stats.agreement import Rung
+from vqa.lab.stats.summary import RunSummary
+
+INCOMPARABLE = frozenset({Arm.POSITIVE_CONTROL, Arm.REPEAT})
+
+
+def evidence_rows(arms: Mapping[str, RunSummary], facts: Facts, cases: Sequence[CaseView]) -> tuple[Evidence, ...]:
+    """Returns the rows in the order of the arms."""
+    return tuple(_row(name, run, facts, cases) for name, run in arms.items())
+
+
+def _row(name: str, run: RunSummary, facts: Facts, cases: Sequence[CaseView]) -> Evidence:
+    rung = Rung.TOKENS if Rung.TOKENS in run.visible and run.ok else Rung.TEXT
+    cached = [count for each in run.questions for count in each.cached_tokens if count is not None]
+    medians = [each.latency.median for each in run.questions if each.latency.median is not None]
+    rates = [each.latency.throughput for each in run.questions if each.latency.throughput is not None]
+    equal = [same for same in (case.equals_repeat(name) for case in cases) if same is not None]
+    return Evidence(
+        arm=name,
+        n=run.n,
+        ok=run.ok,
+        failed=run.failed,
+        distinct=max((each.rungs[rung].distinct for each in run.questions), default=0),
+        rung=rung,
+        holds=run.rung,
+        equals_repeat=None if arm_kind(name) in INCOMPARABLE or not equal else all(equal),
+        cached_low=min(cached, default=None),
+        cached_high=max(cached, default=None),
+        median_seconds=sum(medians) / len(medians) if medians else None,
+        throughput=sum(rates) / len(rates) if rates else None,
+        void=void_reason(name, run, facts),
+    )

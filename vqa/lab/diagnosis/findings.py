@@ -1,0 +1,121 @@
+"""The values that a diagnosis is made of: verdict, causes with their confidence, evidence. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from vqa.answers import Json
+from vqa.lab.stats.agreement import Rung
+
+
+class Verdict(StrEnum):
+    """What was seen, before any cause."""
+
+    IDENTICAL = "identical"
+    """Every arm that counts gave the same tokens (or texts), and logprobs did not move."""
+    DRIFT = "drift"
+    """The same tokens everywhere, but logprobs moved."""
+    DIFFERS = "differs"
+    """Some arm gave different answers."""
+    CANNOT_DETECT = "cannot_detect"
+    """Even temperature 1 gave one answer: this set-up shows no difference if there were one."""
+    CANNOT_TELL = "cannot_tell"
+    """Too little was answered: failed requests, or no arm with two answers."""
+    VOID = "void"
+    """The server changed in mid-run."""
+
+
+class Cause(StrEnum):
+    """Rows of lab.md's diagnosis table."""
+
+    NONE = "none"
+    COLD_PREFIX_CACHE = "cold_prefix_cache"
+    START_UP = "start_up"
+    BATCH_COMPOSITION = "batch_composition"
+    OTHER_TRAFFIC = "other_traffic"
+    PREPROCESSING = "preprocessing"
+    NOT_GREEDY = "not_greedy"
+    DRIFT = "drift_below_margin"
+    SERVER_CHANGED = "server_changed"
+    UNKNOWN = "unknown"
+
+
+class Confidence(StrEnum):
+    """How sure a cause is."""
+
+    CONFIRMED = "confirmed"
+    """The experiment that singles it out was run and agrees."""
+    CONSISTENT = "consistent"
+    """What was seen fits, but the experiment was not run, or not possible here."""
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One arm's row in the evidence table."""
+
+    arm: str
+    n: int
+    ok: int
+    failed: int
+    distinct: int
+    """Distinct answers on the rung `rung`, over all questions of the run the largest number."""
+    rung: Rung
+    """On which answers were told apart: tokens, or text where no token ids are shown."""
+    holds: Rung
+    """The strongest rung that holds within the arm."""
+    equals_repeat: bool | None
+    """Whether its modal answers are those of the repeat arm; None for arms where that means nothing."""
+    cached_low: int | None
+    cached_high: int | None
+    """Least and most prefix-cache hits in tokens; None when not reported."""
+    median_seconds: float | None
+    throughput: float | None
+    void: str | None = None
+    """Why the arm's premise did not hold: a text key below `lab.`; None when it counts."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One cause with what speaks for it; a server can have several at once."""
+
+    cause: Cause
+    confidence: Confidence
+    values: dict[str, Json]
+    """Fills the placeholders of the texts `lab.cause_<cause>_why` and `lab.cause_<cause>_remedy`."""
+    profiles: tuple[str, ...] = ()
+    """Engine profiles that should cure it, the likeliest first."""
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What Diagnose ends in."""
+
+    verdict: Verdict
+    findings: tuple[Finding, ...]
+    """Strongest first; empty when nothing differed."""
+    evidence: tuple[Evidence, ...]
+    values: dict[str, Json]
+    """Fills the verdict's text `lab.verdict_<verdict>`: n, arms, bound, epsilon, position …"""
+
+    @property
+    def cause(self) -> Cause:
+        """The first finding's cause, or NONE."""
+        return self.findings[0].cause if self.findings else Cause.NONE
+
+    @property
+    def confidence(self) -> Confidence:
+        """The first finding's confidence; UNKNOWN without a finding."""
+        return self.findings[0].confidence if self.findings else Confidence.UNKNOWN
+
+    @property
+    def profiles(self) -> tuple[str, ...]:
+        """Profiles to offer, without repeats: those that cure the most findings first, then the likeliest."""
+        offered = [name for finding in self.findings for name in finding.profiles]
+        return tuple(sorted(dict.fromkeys(offered), key=lambda name: -offered.count(name)))
+
+    @property
+    def void_arms(self) -> tuple[str, ...]:
+        """Arms whose premise did not hold."""
+        return tuple(row.arm for row in self.evidence if row.void)

@@ -1,0 +1,63 @@
+"""Whether what an arm promises came about: a cold or a warm cache, a background load, a restart; else why not."""
+
+from __future__ import annotations
+
+from vqa.lab.diagnosis.facts import Facts
+from vqa.lab.plan.arms import Arm
+from vqa.lab.stats.summary import RunSummary
+
+
+def arm_kind(name: str) -> Arm | None:
+    """Returns the kind of an arm from its name, a profile before it left out; None for one that is not known here."""
+    name = name.rpartition("/")[2]
+    base, _, number = name.rpartition("_")
+    plain = base if number.isdigit() else name
+    return Arm(plain) if plain in set(Arm) else None
+
+
+def void_reason(name: str, run: RunSummary, facts: Facts) -> str | None:
+    """Returns the text key of why an arm's premise did not hold, or None when it held.
+
+    Whether a request met a warm cache is read from `cached_tokens`, and where the server does not report it from the
+    differences of its counters, as long as nobody else was asking.
+    """
+    if any(not each.compared for each in run.questions) or not run.questions:
+        return "lab.void_too_few"
+    if arm_kind(name) is Arm.NEEDLE and not any(block.background_answered for block in facts.of(name)):
+        return "lab.void_no_background"
+    start = facts.start_of(name)
+    if start is not None and not start.fresh:
+        return "lab.void_not_restarted"
+    return cache_reason(name, run, facts)
+
+
+def cache_reason(name: str, run: RunSummary, facts: Facts) -> str | None:
+    """Returns the text key of why an arm's requests did not meet the cache that its name promises; None if they did.
+
+    One request that met another cache is enough. Arms that promise nothing, and those without an answer, give None.
+    """
+    kind = arm_kind(name)
+    if kind not in {Arm.COLD, Arm.FULLY_COLD, Arm.PROCESS_COLD, Arm.WARM} or not run.ok:
+        return None
+    cached = [count for each in run.questions for count in each.cached_tokens if count is not None]
+    least, most = min(cached, default=0), max(cached, default=0)
+    if kind is Arm.WARM and cached and least == 0:
+        return "lab.void_not_warm"
+    if kind is not Arm.WARM and most > 0:
+        return "lab.void_not_cold"
+    if len(cached) < run.ok:
+        hits = 0 if facts.capabilities.prefix_cache is False else _hits(facts, name)
+        if hits is None:
+            return "lab.void_cache_unknown"
+        least = most = hits
+    if kind is Arm.WARM:
+        return "lab.void_not_warm" if least == 0 else None
+    return "lab.void_not_cold" if most > 0 else None
+
+
+def _hits(facts: Facts, name: str) -> int | None:
+    """Returns the prefix-cache hits of an arm by the server's counters; None where they cannot be told apart."""
+    blocks = facts.of(name)
+    if not blocks or any(block.counters is None or block.others for block in blocks):
+        return None
+    return sum(block.counters.prefix_cache_hits for block in blocks if block.counters is not None)

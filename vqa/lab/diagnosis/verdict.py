@@ -1,0 +1,182 @@
+"""A summary in one sentence: one that a manager understands, one that an engineer can use. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from vqa.answers import Json
+from vqa.lab.diagnosis.invalid import changed_sentence
+from vqa.lab.stats.agreement import Rung
+from vqa.lab.stats.intervals import Interval
+from vqa.lab.stats.summary import RunSummary, Summary
+from vqa.text import Language, t
+
+
+def manager_sentence(summary: Summary | RunSummary, language: Language = "en") -> str:
+    """Returns the verdict without a technical term; never more than what was seen."""
+    if isinstance(summary, RunSummary):
+        if len(summary.questions) != 1:
+            return _manager_run(summary, language)
+        summary = summary.questions[0]
+    if open_verdict := _open(summary, language):
+        return open_verdict
+    texts = summary.rungs[Rung.TEXT]
+    counts = {"n": summary.ok, "distinct": texts.distinct, "most": texts.groups[0].count}
+    if texts.holds:
+        return _cut(t("lab.manager_identical", language, **counts), summary.cut, language)
+    if summary.rungs[Rung.ANSWER].holds:
+        return t("lab.manager_same_meaning", language, **counts)
+    if summary.first_differs:
+        return t("lab.manager_first_differs", language, n=summary.ok, rest=summary.ok - 1)
+    return t("lab.manager_differs", language, **counts)
+
+
+def engineer_sentence(summary: Summary | RunSummary, language: Language = "en") -> str:
+    """Returns the verdict with rungs, drift, fragile position and the bound of the flip rate."""
+    if isinstance(summary, RunSummary):
+        if len(summary.questions) != 1:
+            return _engineer_run(summary, language)
+        summary = summary.questions[0]
+    if open_verdict := _open(summary, language, technical=True):
+        return open_verdict
+    display = summary.display_rung
+    view = summary.rungs[display]
+    parts = [_identity(summary, language) if view.holds else _split(summary, language), _logprobs(summary, language)]
+    if view.holds and summary.fragile:
+        parts.append(_fragile(summary, language))
+    if summary.cut:
+        parts.append(t("lab.part_cut", language, cut=summary.cut))
+    if summary.failed:
+        parts.append(t("lab.part_failed", language, failed=summary.failed))
+    parts.append(bound(view.interval, language))
+    return t("lab.part_join", language).join(part for part in parts if part) + t("lab.part_end", language)
+
+
+def refused_sentences(result: Mapping[str, Json] | None, language: Language = "en") -> list[str]:
+    """Returns for each thing that a stored result's server refused to be asked for what cannot be seen without it."""
+    names = ((result or {}).get("facts") or {}).get("refused") or ()
+    return [t(f"lab.refused_{name}", language) for name in names]
+
+
+def hidden_sentence(summary: Summary | RunSummary, require: Rung, language: Language = "en") -> str | None:
+    """Returns that the required rung cannot be told since the server does not show it; None when it can be told."""
+    if summary.holds(require) is not None or summary.failed or not summary.ok or require in summary.visible:
+        return None
+    return t("lab.open_hidden", language, rung=t(f"lab.rung_{require}", language))
+
+
+def bound(interval: Interval, language: Language = "en") -> str:
+    """Returns the interval for the flip rate in words, with what it holds for."""
+    values = {
+        "low": percent(interval.low),
+        "high": percent(interval.high),
+        "rate": percent(interval.flips / interval.comparisons) if interval.comparisons else "–",
+    }
+    return t(f"lab.bound_{interval.method}", language, **values)
+
+
+def percent(share: float) -> str:
+    """Returns a share as a percentage with three significant digits at most."""
+    return f"{100 * share:.1f}%" if 0.0005 <= share < 0.9995 else f"{100 * share:.2g}%" if share < 0.5 else "100%"
+
+
+def nats(value: float) -> str:
+    """Returns a logprob difference with two significant digits."""
+    return f"{value:.2g}"
+
+
+def _open(summary: Summary, language: Language, *, technical: bool = False) -> str | None:
+    """Returns why there is no verdict, or None when there is one."""
+    values = {"n": summary.n, "ok": summary.ok, "failed": summary.failed}
+    if summary.changed:
+        return changed_sentence(" / ".join(summary.servers), language)
+    if summary.n == 0:
+        return t("lab.open_nothing", language)
+    reason = f" ({summary.error_example})" if technical and summary.error_example else ""
+    if not summary.compared:
+        key = "lab.open_failed" if summary.failed else "lab.open_one"
+        return t(key, language, **values) + reason
+    if summary.failed and summary.rungs[Rung.TEXT].holds:
+        return t("lab.open_some_failed", language, **values) + reason
+    return None
+
+
+def _identity(summary: Summary, language: Language) -> str:
+    rung = summary.rung if summary.rung.height >= Rung.TEXT.height else Rung.TEXT
+    return t(f"lab.identical_{rung}", language, n=summary.ok)
+
+
+def _split(summary: Summary, language: Language) -> str:
+    view = summary.rungs[summary.display_rung]
+    values = {
+        "n": summary.ok,
+        "distinct": view.distinct,
+        "unit": t(f"lab.unit_{summary.display_rung}", language),
+        "share": percent(view.modal_share or 0.0),
+    }
+    said = [t("lab.split", language, **values)]
+    if summary.leading:
+        said.append(t("lab.split_first", language, k=summary.leading))
+    if summary.divergences:
+        first = min(summary.divergences, key=lambda each: each.index)
+        margin = "" if first.margin is None else t("lab.split_margin", language, margin=nats(first.margin))
+        said.append(t(f"lab.split_at_{first.unit}", language, index=first.index, margin=margin))
+    if summary.display_rung is Rung.TOKENS and summary.rungs[Rung.TEXT].holds:
+        said.append(t("lab.split_text_holds", language))
+    elif summary.rungs[Rung.ANSWER].holds:
+        said.append(t("lab.split_answer_holds", language))
+    return t("lab.part_join", language).join(said)
+
+
+def _logprobs(summary: Summary, language: Language) -> str:
+    if summary.drift is None:
+        return t("lab.logprobs_unseen", language)
+    if summary.drift.epsilon == 0.0:
+        return "" if summary.rung is Rung.BITWISE else t("lab.logprobs_still", language)
+    return t("lab.logprobs_moved", language, epsilon=nats(summary.drift.epsilon))
+
+
+def _fragile(summary: Summary, language: Language) -> str:
+    more = len(summary.fragile) - 1
+    key = "lab.fragile_more" if more else "lab.fragile_one"
+    return t(key, language, index=summary.fragile[0], more=more)
+
+
+def _cut(sentence: str, cut: int, language: Language) -> str:
+    return sentence if not cut else sentence + " " + t("lab.manager_cut", language, cut=cut)
+
+
+def _manager_run(summary: RunSummary, language: Language) -> str:
+    if summary.changed:
+        return changed_sentence(" / ".join(summary.servers), language)
+    told = [each for each in summary.questions if each.holds(Rung.TEXT) is not None]
+    if not told:
+        return t("lab.open_failed", language, n=summary.n, ok=summary.ok, failed=summary.failed)
+    same = sum(each.holds(Rung.TEXT) is True for each in told)
+    key = "lab.manager_all_questions" if same == len(summary.questions) else "lab.manager_questions"
+    values = {"same": same, "told": len(told), "questions": len(summary.questions), "n": summary.n}
+    sentence = t(key, language, **values)
+    if summary.failed:
+        sentence += " " + t("lab.manager_failed", language, failed=summary.failed)
+    return _cut(sentence, summary.cut, language)
+
+
+def _engineer_run(summary: RunSummary, language: Language) -> str:
+    if summary.changed or not summary.ok:
+        return _manager_run(summary, language)
+    display = Rung.TOKENS if Rung.TOKENS in summary.visible else Rung.TEXT
+    raw, answers = summary.tar(Rung.TEXT), summary.tar(Rung.ANSWER)
+    moved = [each.drift.epsilon for each in summary.questions if each.drift is not None]
+    n = max(each.n for each in summary.questions)
+    parts = [
+        t("lab.run_rung", language, rung=t(f"lab.rung_{summary.rung}", language)),
+        t("lab.run_tar", language, n=n, raw=_share(raw), answers=_share(answers)),
+        t("lab.logprobs_moved", language, epsilon=nats(max(moved))) if moved and max(moved) > 0 else "",
+        t("lab.part_failed", language, failed=summary.failed) if summary.failed else "",
+        bound(summary.interval(display), language),
+    ]
+    return t("lab.part_join", language).join(part for part in parts if part) + t("lab.part_end", language)
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else percent(value)

@@ -1,0 +1,341 @@
+"""Plots of a run as HTML and SVG fragments that need no script: numbers in, markup out. Knows no store and no page.
+
+The page and the report show the same fragments. Geometry is in percent and text in pixels, so that a plot stays
+legible on a phone; a long run is drawn as a bitmap or in buckets, so that ten thousand samples stay a few kilobytes.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from statistics import median
+
+from PIL import Image
+
+from vqa.text import Language, t
+
+ERROR = -1
+"""The group number of a request that gave no answer."""
+PENDING = -2
+"""The group number of a request that has not come back yet."""
+
+PALETTE = ("#1f7a6d", "#b8500a", "#a83268", "#4a7729", "#6a4fc0", "#856900", "#8b4a2b", "#3b5bdb")
+"""Colours of groups, most frequent first; white letters on them have a contrast of at least 4.5."""
+OTHER_COLOUR = "#5f6570"
+ERROR_COLOUR = "#c92a2a"
+
+LETTERED_CELLS = 240
+"""Up to this many requests each has a cell with its letter; more are drawn as a bitmap."""
+POINTS = 400
+"""Up to this many requests or tokens each has a mark of its own; more are drawn in buckets."""
+LOG_SPREAD = 4.0
+
+
+def letter(group: int) -> str:
+    """Returns a group's name: A to Z, then AA and on; `!` for an error and `·` for what is pending."""
+    if group == ERROR:
+        return "!"
+    if group < 0:
+        return "·"
+    head, tail = divmod(group, 26)
+    return (letter(head - 1) if head else "") + chr(ord("A") + tail)
+
+
+def colour(group: int) -> str:
+    """Returns a group's colour as #rrggbb."""
+    if group == ERROR:
+        return ERROR_COLOUR
+    return PALETTE[group] if 0 <= group < len(PALETTE) else OTHER_COLOUR
+
+
+def strip(groups: Sequence[int], planned: int, language: Language) -> str:
+    """Returns a strip of one cell for each planned request, coloured by group, the first set apart.
+
+    `groups` holds the group number of each request in order of sending, `ERROR` or `PENDING`; those that are missing
+    up to `planned` are pending.
+    """
+    cells = [*groups, *(PENDING,) * (planned - len(groups))]
+    if not cells:
+        return ""
+    draw = _lettered if len(cells) <= LETTERED_CELLS else _bitmap
+    first = f'<span class="vl-first"><b>{t("report.first_request", language)}</b>{_cell(0, cells[0], language)}</span>'
+    label = escape(_strip_label(cells, language))
+    return f'<div class="vl-strip" role="img" aria-label="{label}">{first}{draw(cells[1:], language)}</div>'
+
+
+def _strip_label(cells: Sequence[int], language: Language) -> str:
+    rest = [cell for cell in cells[1:] if cell != PENDING]
+    if not rest:
+        return t("report.strip_label_start", language, first=letter(cells[0]), n=len(cells))
+    same = sum(cell == cells[0] for cell in rest)
+    return t("report.strip_label", language, first=letter(cells[0]), same=same, rest=len(rest), n=len(cells))
+
+
+def _cell(index: int, group: int, language: Language) -> str:
+    if group == PENDING:
+        return '<i class="vl-cell vl-pending"></i>'
+    title = t("report.cell_title", language, index=index + 1, group=letter(group))
+    name = "vl-cell vl-error" if group == ERROR else "vl-cell"
+    return f'<i class="{name}" style="background:{colour(group)}" title="{escape(title)}">{letter(group)}</i>'
+
+
+def _lettered(cells: Sequence[int], language: Language) -> str:
+    inside = "".join(_cell(index + 1, group, language) for index, group in enumerate(cells))
+    return f'<span class="vl-cells">{inside}</span>'
+
+
+def _bitmap(cells: Sequence[int], _: Language) -> str:
+    """Draws one pixel for each request, row by row, scaled up by the browser without smoothing."""
+    columns = next(size for size in (50, 100, 200) if len(cells) / size <= size / 4 or size == 200)
+    rows = math.ceil(len(cells) / columns)
+    pending = len(PALETTE) + 2
+    codes = {PENDING: pending, ERROR: len(PALETTE) + 1}
+    pixels = bytes(codes.get(group, min(group, len(PALETTE))) for group in cells)
+    picture = Image.frombytes("P", (columns, rows), pixels.ljust(columns * rows, bytes([pending])))
+    flat = [
+        int(value[place : place + 2], 16) for value in (*PALETTE, OTHER_COLOUR, ERROR_COLOUR) for place in (1, 3, 5)
+    ]
+    picture.putpalette([*flat, 128, 128, 128])
+    out = io.BytesIO()
+    # The most frequent answer is drawn pale, so that one differing request among thousands stands out.
+    alpha = bytes([90, *(255,) * (pending - 1), 30])
+    picture.save(out, "PNG", transparency=alpha, optimize=True)
+    data = base64.b64encode(out.getvalue()).decode()
+    size = f"aspect-ratio:{columns}/{rows}"
+    return f'<img class="vl-bitmap" alt="" style="{size}" src="data:image/png;base64,{data}">'
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """Where a value stands between bottom (0) and top (100), in percent."""
+
+    low: float
+    high: float
+    log: bool
+
+    @classmethod
+    def over(cls, values: Sequence[float]) -> _Scale:
+        """Returns a linear scale from 0, or a logarithmic one where the largest dwarfs the typical value."""
+        high = max(values)
+        positive = [value for value in values if value > 0]
+        if positive and high > LOG_SPREAD * median(positive):
+            return cls(min(positive) / 1.5, high * 1.3, log=True)
+        return cls(0.0, high * 1.12 or 1.0, log=False)
+
+    def percent(self, value: float) -> float:
+        """Returns the height of a value in percent of the plot."""
+        if self.log:
+            span = math.log(self.high / self.low)
+            return 100 * math.log(max(value, self.low) / self.low) / span
+        return 100 * (value - self.low) / (self.high - self.low)
+
+    def ticks(self) -> list[float]:
+        """Returns two to six round values within the scale."""
+        if self.log:
+            low, high = math.floor(math.log10(self.low)), math.ceil(math.log10(self.high))
+            marks = [digit * 10.0**power for power in range(low, high + 1) for digit in (1, 2, 5)]
+            inside = [mark for mark in marks if self.low <= mark <= self.high]
+            return inside if len(inside) <= 6 else inside[:: math.ceil(len(inside) / 5)]
+        step = 10 ** math.floor(math.log10(self.high))
+        step = next(part * step for part in (1, 0.5, 0.2, 0.1) if self.high / (part * step) >= 3)
+        return [step * count for count in range(int(self.high / step) + 1)]
+
+
+def latency(seconds: Sequence[float | None], groups: Sequence[int], language: Language) -> str:
+    """Returns a plot of the seconds of each request in order of sending; the first has a panel of its own."""
+    known = [value for value in seconds if value is not None]
+    if not known:
+        return ""
+    scale = _Scale.over(known)
+    rest = [value for value in seconds[1:] if value is not None]
+    middle = median(rest) if rest else None
+    first = "" if seconds[0] is None else _dot(50, scale.percent(seconds[0]), groups[0], _seconds(seconds[0]))
+    body = _latency_rest(seconds[1:], groups[1:], scale, language) if rest else ""
+    if middle is not None:
+        body = f"{rule(scale.percent(middle), 'vl-median')}{body}"
+    label = t(
+        "report.latency_label",
+        language,
+        first="–" if seconds[0] is None else _seconds(seconds[0]),
+        median="–" if middle is None else _seconds(middle),
+        most="–" if not rest else _seconds(max(rest)),
+    )
+    panels = (
+        f'<div class="vl-panel vl-panel-first"><svg aria-hidden="true">{_grid(scale)}{first}</svg>'
+        f"<span>{t('report.first_request', language)}</span></div>"
+        f'<div class="vl-panel"><svg aria-hidden="true">{_grid(scale)}{body}</svg>'
+        f"{axis_ends('2', str(max(len(seconds), 2)), t('report.order_of_sending', language))}</div>"
+    )
+    caption = t("report.latency_caption_log" if scale.log else "report.latency_caption", language)
+    return figure(panels, _axis(scale, _seconds), label, f"{caption} {label}")
+
+
+def _latency_rest(seconds: Sequence[float | None], groups: Sequence[int], scale: _Scale, language: Language) -> str:
+    count = len(seconds)
+    if count <= POINTS:
+        marks = []
+        for index, value in enumerate(seconds):
+            if value is not None:
+                title = t("report.cell_title", language, index=index + 2, group=letter(groups[index]))
+                place = 100 * (index + 0.5) / count
+                marks.append(_dot(place, scale.percent(value), groups[index], f"{title} · {_seconds(value)}"))
+        return "".join(marks)
+    return _buckets(seconds, scale)
+
+
+def _buckets(seconds: Sequence[float | None], scale: _Scale) -> str:
+    """Draws, for each stretch of requests, a bar from the quickest to the slowest and a mark at the median."""
+    width = math.ceil(len(seconds) / 200)
+    bars = []
+    for start in range(0, len(seconds), width):
+        values = [value for value in seconds[start : start + width] if value is not None]
+        if not values:
+            continue
+        left, wide = 100 * start / len(seconds), 100 * width / len(seconds)
+        top, bottom, middle = (100 - scale.percent(value) for value in (max(values), min(values), median(values)))
+        bars.append(
+            f'<rect class="vl-range" x="{left:.2f}%" width="{wide * 0.8:.2f}%" y="{top:.2f}%"'
+            f' height="{max(bottom - top, 0.5):.2f}%"/>'
+            f'<rect class="vl-middle" x="{left:.2f}%" width="{wide:.2f}%" y="{middle:.2f}%" height="2"/>'
+        )
+    return "".join(bars)
+
+
+def _dot(left: float, bottom: float, group: int, title: str) -> str:
+    return (
+        f'<circle cx="{left:.2f}%" cy="{100 - bottom:.2f}%" r="4" fill="{colour(group)}">'
+        f"<title>{escape(title)}</title></circle>"
+    )
+
+
+def rule(bottom: float, name: str) -> str:
+    """Returns a line across a plot at a height in percent; `name` is its class."""
+    height = f"{100 - bottom:.2f}%"
+    return f'<line class="{name}" x1="0" x2="100%" y1="{height}" y2="{height}"/>'
+
+
+def _grid(scale: _Scale) -> str:
+    return "".join(rule(scale.percent(tick), "vl-grid") for tick in scale.ticks())
+
+
+def _axis(scale: _Scale, unit: object) -> str:
+    write = unit if callable(unit) else str
+    return "".join(f'<i style="bottom:{scale.percent(tick):.1f}%">{write(tick)}</i>' for tick in scale.ticks())
+
+
+def axis_ends(first: str, last: str, title: str) -> str:
+    """Returns the words under a plot: both ends of its axis and what it counts."""
+    return f'<span class="vl-x"><i>{first}</i><i>{escape(title)}</i><i>{last}</i></span>'
+
+
+def figure(panels: str, axis: str, label: str, caption: str) -> str:
+    """Returns a plot of panels beside an axis; `label` says to a screen reader what is to be seen."""
+    return (
+        f'<figure class="vl-figure"><div class="vl-plot" role="img" aria-label="{escape(label)}">'
+        f'<div class="vl-y" aria-hidden="true">{axis}</div>{panels}</div>'
+        f"<figcaption>{escape(caption)}</figcaption></figure>"
+    )
+
+
+def _seconds(value: float) -> str:
+    if value == 0:
+        return "0"
+    if value < 0.9995:
+        return f"{value * 1000:.3g} ms"
+    return f"{value:.3g} s" if value < 1000 else f"{value:.0f} s"
+
+
+def probability(logprob: float) -> float:
+    """Returns exp(logprob), at most 1 whatever rounding did."""
+    return min(math.exp(logprob), 1.0)
+
+
+def margins(
+    values: Sequence[float | None],
+    tokens: Sequence[str],
+    language: Language,
+    *,
+    threshold: float | None = None,
+    fragile: Sequence[int] = (),
+    splits: Sequence[int] = (),
+) -> str:
+    """Returns a plot of the margin between the two best candidates at each token, in nats, on a bent scale.
+
+    Args:
+        values: one margin for each position of the modal answer; None where there is no second candidate.
+        tokens: the texts of the tokens.
+        language: of the words around it.
+        threshold: margins up to this could flip under the drift that was seen.
+        fragile: positions at or below the threshold.
+        splits: positions where other answers left this one.
+    """
+    known = [value for value in values if value is not None]
+    if not known:
+        return ""
+    top = max(1.0, *known)
+    weak, split = set(fragile), set(splits)
+    marks = _margin_marks(values, tokens, weak, split, top) if len(values) <= POINTS else ""
+    if not marks:
+        marks = _margin_buckets(values, weak, split, top)
+    line = "" if threshold is None else rule(_bend(threshold, top), "vl-threshold")
+    lowest = min(range(len(values)), key=lambda place: math.inf if values[place] is None else values[place] or 0.0)
+    text = repr(tokens[lowest])[1:-1] if lowest < len(tokens) else ""
+    label = t("report.margin_label", language, n=len(values), least=_nats(min(known)), at=lowest, token=text)
+    ticks = [value for value in (0.0, 0.01, 0.1, 1.0, 5.0, 20.0) if value <= top]
+    axis = "".join(f'<i style="bottom:{_bend(tick, top):.1f}%">{tick:g}</i>' for tick in ticks)
+    rules = "".join(rule(_bend(tick, top), "vl-grid") for tick in ticks)
+    panel = (
+        f'<div class="vl-panel"><svg aria-hidden="true">{rules}{line}{marks}</svg>'
+        f"{axis_ends('0', str(len(values) - 1), t('report.token_position', language))}</div>"
+    )
+    return figure(panel, axis, label, f"{t('report.margin_caption', language)} {label}")
+
+
+def _bend(value: float, top: float) -> float:
+    """Returns a height in percent: near-zero margins are the ones that matter, so the scale is log(1 + 100 m)."""
+    return 96 * math.log1p(100 * value) / math.log1p(100 * top)
+
+
+def _margin_marks(
+    values: Sequence[float | None], tokens: Sequence[str], weak: set[int], split: set[int], top: float
+) -> str:
+    marks = []
+    for place, value in enumerate(values):
+        if value is None:
+            continue
+        name = "vl-split" if place in split else "vl-fragile" if place in weak else "vl-margin"
+        height = max(_bend(value, top), 0.8)
+        word = escape(tokens[place].strip() or repr(tokens[place])[1:-1]) if place < len(tokens) else ""
+        wide = 100 / len(values)
+        marks.append(
+            f'<rect class="{name}" x="{place * wide:.2f}%" width="{wide * 0.78:.2f}%" y="{100 - height:.2f}%"'
+            f' height="{height:.2f}%"><title>{place} {word}: {_nats(value)}</title></rect>'
+        )
+        if name != "vl-margin":
+            marks.append(f'<circle class="{name}" cx="{(place + 0.39) * wide:.2f}%" cy="{100 - height:.2f}%" r="4"/>')
+    return "".join(marks)
+
+
+def _margin_buckets(values: Sequence[float | None], weak: set[int], split: set[int], top: float) -> str:
+    width = math.ceil(len(values) / POINTS)
+    marks = []
+    for start in range(0, len(values), width):
+        stretch = range(start, min(start + width, len(values)))
+        known = [value for value in (values[place] for place in stretch) if value is not None]
+        if known:
+            height = max(_bend(min(known), top), 0.8)
+            name = "vl-split" if split & set(stretch) else "vl-fragile" if weak & set(stretch) else "vl-margin"
+            left, wide = 100 * start / len(values), 100 * width / len(values)
+            marks.append(
+                f'<rect class="{name}" x="{left:.2f}%" width="{wide * 0.8:.2f}%" y="{100 - height:.2f}%"'
+                f' height="{height:.2f}%"/>'
+            )
+    return "".join(marks)
+
+
+def _nats(value: float) -> str:
+    return f"{value:.3g}"

@@ -1,0 +1,164 @@
+"""What a run concluded, as pieces of HTML that the page and the report share: sentences, causes, evidence. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from html import escape
+
+from vqa.answers import Json
+from vqa.lab.diagnosis.findings import Confidence, Diagnosis, Evidence, Finding, Verdict
+from vqa.lab.diagnosis.verdict import engineer_sentence, manager_sentence, refused_sentences
+from vqa.lab.stats.agreement import Rung
+from vqa.lab.stats.summary import RunSummary, Summary
+from vqa.text import Language, t, table
+
+TONES = {
+    Verdict.IDENTICAL: "vl-good",
+    Verdict.DRIFT: "vl-good",
+    Verdict.DIFFERS: "vl-bad",
+}
+CONFIDENCE_TONES = {Confidence.CONFIRMED: "vl-good", Confidence.CONSISTENT: "vl-warn", Confidence.UNKNOWN: "vl-soft"}
+
+
+def tone(summary: Summary | RunSummary) -> str:
+    """Returns the class that colours a verdict: good when the text holds, bad when it differs, else warn."""
+    holds = summary.holds(Rung.TEXT)
+    return "vl-good" if holds else "vl-warn" if holds is None else "vl-bad"
+
+
+def sentences(summary: Summary | RunSummary, language: Language, *, void: str | None = None) -> str:
+    """Returns the verdict box: one sentence for a manager, one for an engineer; `void` says why none of it counts."""
+    if void is not None:
+        seen = "" if summary.changed else t("lab.seen_anyway", language, seen=engineer_sentence(summary, language))
+        more = f"<p>{escape(seen)}</p>" if seen else ""
+        return f'<div class="vl-verdict vl-warn" role="status"><strong>{escape(void)}</strong>{more}</div>'
+    return (
+        f'<div class="vl-verdict {tone(summary)}" role="status"><strong>{escape(manager_sentence(summary, language))}'
+        f"</strong><p>{escape(engineer_sentence(summary, language))}</p></div>"
+    )
+
+
+def failures(summary: Summary, language: Language) -> str:
+    """Returns what became of requests without an answer that counts, and of answers cut at max_tokens."""
+    notes = []
+    if summary.failed:
+        codes = ", ".join(f"{code} × {count}" for code, count in summary.errors.items())
+        notes.append(t("report.failed", language, failed=summary.failed, n=summary.n, codes=codes))
+        if summary.error_example:
+            notes.append(summary.error_example)
+    if summary.cut:
+        notes.append(t("report.cut_note", language, cut=summary.cut, n=summary.ok))
+    return "".join(f'<p class="vl-note-box">{escape(note)}</p>' for note in notes)
+
+
+def refused(result: Mapping[str, Json] | None, language: Language) -> str:
+    """Returns what the server refused to be asked for, so that it cannot be judged; empty when it refused nothing."""
+    return "".join(f'<p class="vl-note-box">{escape(words)}</p>' for words in refused_sentences(result, language))
+
+
+def arm_title(name: str, language: Language) -> str:
+    """Returns an arm's name as people say it; `concurrent_8` is named with its number, `serial/repeat` with both."""
+    profile, slash, name = name.rpartition("/")
+    if slash:
+        return f"{profile} · {arm_title(name, language)}"
+    base, _, load = name.rpartition("_")
+    if base == "concurrent" and load.isdigit():
+        return t("report.arm_concurrent", language, n=load)
+    if base == "process_cold":
+        return t("report.arm_process_cold_n", language, n=load)
+    key = f"report.arm_{name}"
+    return t(key, language) if key in table(language) else name
+
+
+def arm_about(name: str, language: Language) -> str:
+    """Returns what an arm is for, in a sentence; empty for an unknown one."""
+    name = name.rpartition("/")[2]
+    base, _, load = name.rpartition("_")
+    key = f"report.arm_{base if base in {'concurrent', 'process_cold'} and load.isdigit() else name}_about"
+    return t(key, language) if key in table(language) else ""
+
+
+def titled(language: Language) -> Callable[..., str]:
+    """Returns a function from a part's name and its fragments to the part below its heading; empty parts vanish."""
+
+    def say(name: str, *parts: str) -> str:
+        inside = "".join(parts)
+        return f"<section><h3>{escape(t(f'report.title_{name}', language))}</h3>{inside}</section>" if inside else ""
+
+    return say
+
+
+def diagnosis(found: Diagnosis, language: Language) -> str:
+    """Returns the whole diagnosis: verdict, causes with their confidence and remedy, and the evidence table."""
+    words = t(f"lab.verdict_{found.verdict}", language, **found.values)
+    parts = [
+        f'<div class="vl-verdict {TONES.get(found.verdict, "vl-warn")}" role="status"><strong>{escape(words)}</strong>'
+        f"<p>{escape(t('report.under_load', language))}</p></div>"
+    ]
+    parts += [finding(each, language) for each in found.findings]
+    return "".join(parts) + titled(language)("evidence", evidence(found.evidence, language))
+
+
+def finding(each: Finding, language: Language) -> str:
+    """Returns one cause: its name, how sure it is, why, and what helps."""
+    chip = (
+        f'<span class="vl-chip {CONFIDENCE_TONES[each.confidence]}">'
+        f"{escape(t(f'report.confidence_{each.confidence}', language))}</span>"
+    )
+    why = t(f"lab.cause_{each.cause}_why", language, **each.values)
+    remedy = t(f"lab.cause_{each.cause}_remedy", language, **each.values)
+    name = t(f"lab.cause_{each.cause}", language, **each.values)
+    return (
+        f'<section class="vl-finding"><h3>{escape(name[:1].upper() + name[1:])} {chip}</h3><p>{escape(why)}</p>'
+        f"<p><b>{escape(t('report.remedy', language))}</b> {escape(remedy)}</p></section>"
+    )
+
+
+def evidence(rows: tuple[Evidence, ...], language: Language) -> str:
+    """Returns the table of arms: how many answers, variants, the rung that holds, cache hits, seconds, cost."""
+    if not rows:
+        return ""
+    names = ("arm", "answers", "distinct", "holds", "equals", "cached", "seconds", "throughput")
+    plain = {"arm", "holds", "equals"}
+    heads = ((name, t(f"report.column_{name}", language)) for name in names)
+    head = "".join(
+        f'<th scope="col" class="{"" if name in plain else "vl-num"}">{escape(words)}</th>' for name, words in heads
+    )
+    body = "".join(_evidence_row(row, language) for row in rows)
+    table_html = f'<table class="vl-arms"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+    return f'<div class="vl-scroll" tabindex="0">{table_html}</div>'
+
+
+def _evidence_row(row: Evidence, language: Language) -> str:
+    equals = "–" if row.equals_repeat is None else t(f"report.{'yes' if row.equals_repeat else 'no'}", language)
+    cached = "–" if row.cached_low is None else str(row.cached_low)
+    if row.cached_high is not None and row.cached_high != row.cached_low:
+        cached = f"{cached}–{row.cached_high}"
+    about = arm_about(row.arm, language)
+    void = ""
+    if row.void:
+        reason = t(row.void, language) if row.void in table(language) else row.void
+        void = f'<br><span class="vl-chip vl-warn">{escape(t("report.void", language))}</span> {escape(reason)}'
+    holds = rung_chip(row.holds, language) if row.ok > 1 else "–"
+    return (
+        f"<tr><td><b>{escape(arm_title(row.arm, language))}</b><br><small>{escape(about)}</small>{void}</td>"
+        f'<td class="vl-num">{row.ok}/{row.n}</td><td class="vl-num">{row.distinct}</td><td>{holds}</td>'
+        f'<td>{escape(equals)}</td><td class="vl-num">{cached}</td><td class="vl-num">{number(row.median_seconds)}</td>'
+        f'<td class="vl-num">{number(row.throughput)}</td></tr>'
+    )
+
+
+def rung_chip(rung: Rung, language: Language) -> str:
+    """Returns a rung's name in a pill, coloured by how much holds."""
+    hue = {Rung.NONE: "vl-bad", Rung.ANSWER: "vl-warn"}.get(rung, "vl-good")
+    return f'<span class="vl-chip {hue}">{escape(t(f"report.rung_{rung}", language))}</span>'
+
+
+def number(value: float | None) -> str:
+    """Returns a number in three digits, or a dash."""
+    return "–" if value is None else f"{value:.3g}"
+
+
+def main_arm(arms: Mapping[str, RunSummary]) -> RunSummary | None:
+    """Returns the arm that stands for a run where only one can be shown: its repeats in a row, else its first."""
+    return arms.get("repeat") or next(iter(arms.values()), None)

@@ -1,0 +1,104 @@
+"""Two answers side by side as HTML: where they part, and which tokens stood to choose there. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from itertools import takewhile
+
+from vqa.answers import Answer, Token
+from vqa.lab.report import charts
+from vqa.text import Language, t
+
+TEXT_SHOWN = 3000
+"""Characters of an answer that are shown; the exports have all of it."""
+
+
+def diff(first: Answer, second: Answer, names: tuple[int, int], language: Language) -> str:
+    """Returns two answers side by side, split at the first token that differs, with the candidates there.
+
+    `names` are the group numbers of the two.
+    """
+    one, other = _pieces(first, second)
+    at = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
+    if at == len(one) == len(other):
+        words = t("report.diff_none", language)
+        return f'<p class="vl-note-box">{escape(words)}</p>'
+    unit = "report.split_at_token" if first.tokens and second.tokens else "report.split_at_character"
+    columns = "".join(
+        f'<div><span class="vl-head">{_badge(name)} {t("report.answer_name", language, name=charts.letter(name))}'
+        f"</span>{_split(pieces, at, language)}</div>"
+        for name, pieces in zip(names, (_texts(first, one), _texts(second, other)), strict=True)
+    )
+    head = f"<p><b>{escape(t(unit, language, at=at))}</b></p>"
+    return f'{head}<div class="vl-diff">{columns}</div>{_candidates(first, second, at, names, language)}'
+
+
+def _pieces(first: Answer, second: Answer) -> tuple[Sequence[object], Sequence[object]]:
+    """Returns what is compared: token ids where both show them, else the tokens' texts, else characters."""
+    if first.tokens and second.tokens:
+        if first.token_ids and second.token_ids:
+            return first.token_ids, second.token_ids
+        return [token.text for token in first.tokens], [token.text for token in second.tokens]
+    return first.text, second.text
+
+
+def _texts(answer: Answer, pieces: Sequence[object]) -> list[str]:
+    if answer.tokens and not isinstance(pieces, str):
+        return [token.text for token in answer.tokens]
+    return list(answer.text)
+
+
+def _split(pieces: Sequence[str], at: int, language: Language) -> str:
+    same, here, rest = "".join(pieces[:at]), "".join(pieces[at : at + 1]), "".join(pieces[at + 1 :])
+    if len(same) > TEXT_SHOWN:
+        same = f"… {same[-TEXT_SHOWN:]}"
+    shown = here if here.strip() else repr(here)[1:-1] if here else t("report.ends_here", language)
+    return f'<span class="vl-same">{escape(same)}</span><mark>{escape(shown)}</mark>{shorten(rest)}'
+
+
+def _candidates(first: Answer, second: Answer, at: int, names: tuple[int, int], language: Language) -> str:
+    """Returns the candidates at the split in both answers with probability and logprob, and the margin."""
+    columns = [_token(first, at), _token(second, at)]
+    if not any(columns):
+        return ""
+    head = "".join(
+        f'<th scope="col">{escape(t(f"report.candidate_{name}", language))}</th>'
+        for name in ("answer", "token", "probability", "logprob", "margin")
+    )
+    rows = "".join(_candidate_rows(token, name, language) for token, name in zip(columns, names, strict=True) if token)
+    note = escape(t("report.candidates_note", language))
+    return (
+        f"<h4>{escape(t('report.candidates', language))}</h4><div class='vl-scroll' tabindex='0'>"
+        f"<table class='vl-candidates'><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+        f"<p class='vl-soft'>{note}</p>"
+    )
+
+
+def _token(answer: Answer, at: int) -> Token | None:
+    return answer.tokens[at] if answer.tokens and at < len(answer.tokens) else None
+
+
+def _candidate_rows(token: Token, name: int, language: Language) -> str:
+    # The server lists a sampled token first, whatever its rank.
+    top = sorted(token.top or ((token.text, token.logprob),), key=lambda candidate: -candidate[1])
+    margin = f"{top[0][1] - top[1][1]:.4f}" if len(top) > 1 else "–"
+    rows = []
+    for place, (text, logprob) in enumerate(top[:2]):
+        percent = 100 * charts.probability(logprob)
+        chosen = " ✓" if text == token.text else ""
+        rows.append(
+            f"<tr><td>{_badge(name) if not place else ''}</td><td class='vl-mono'>{escape(repr(text)[1:-1])}"
+            f"{chosen}</td><td><span class='vl-bar' style='width:{percent * 0.8:.1f}px'></span>{percent:.2f}%</td>"
+            f"<td class='vl-num'>{logprob:.4f}</td><td class='vl-num'>{margin if not place else ''}</td></tr>"
+        )
+    return "".join(rows)
+
+
+def _badge(place: int) -> str:
+    return f'<i class="vl-cell" style="background:{charts.colour(place)}">{charts.letter(place)}</i>'
+
+
+def shorten(text: str) -> str:
+    """Returns a text as HTML, cut where it is too long to be read."""
+    return escape(text) if len(text) <= TEXT_SHOWN else f"{escape(text[:TEXT_SHOWN])} …"

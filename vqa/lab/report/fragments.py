@@ -1,0 +1,239 @@
+"""What a run shows, as pieces of HTML that the page and the report share: ladder, strips, groups, diff, plots. Pure.
+
+Everything a model, a user or a server wrote is escaped here, and nowhere later. Styled by `templates/lab.css`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from html import escape
+from importlib.resources import files
+from itertools import takewhile
+
+from vqa.lab.report import charts
+from vqa.lab.report.diffs import TEXT_SHOWN, diff, shorten
+from vqa.lab.stats.agreement import LADDER, Rung
+from vqa.lab.stats.summary import Group, Summary
+from vqa.text import Language, t
+
+__all__ = [
+    "cache_note",
+    "cell_groups",
+    "diff",
+    "group_text",
+    "groups",
+    "ladder",
+    "latency",
+    "margins",
+    "places",
+    "section",
+    "strips",
+    "stylesheet",
+    "unseen",
+    "wrap",
+]
+
+GROUPS_SHOWN = 20
+
+
+@cache
+def stylesheet() -> str:
+    """Returns the CSS of all fragments; everything is below the class `vl`."""
+    return (files("vqa.lab.report") / "templates" / "lab.css").read_text(encoding="utf-8")
+
+
+def wrap(*parts: str) -> str:
+    """Returns fragments inside the element that the stylesheet is scoped to; nothing when all are empty."""
+    inside = "".join(parts)
+    return f'<div class="vl">{inside}</div>' if inside else ""
+
+
+def section(title: str, *parts: str, note: str = "") -> str:
+    """Returns parts below a heading, or nothing when there are none; `title` and `note` are text."""
+    inside = "".join(parts)
+    if not inside:
+        return ""
+    small = f'<p class="vl-soft">{escape(note)}</p>' if note else ""
+    return f"<section><h3>{escape(title)}</h3>{small}{inside}</section>"
+
+
+def ladder(summary: Summary, language: Language) -> str:
+    """Returns the identity ladder: for each rung whether it holds, with its number of variants, or is not shown."""
+    items = []
+    for rung in LADDER:
+        view = summary.rungs[rung]
+        name, mark, words = "vl-unseen", "?", t("report.rung_unseen", language)
+        if summary.ok < 2 and (view.visible or not summary.ok):
+            name, mark, words = "vl-waiting", "·", t("report.rung_waiting", language)
+        elif view.holds:
+            name, mark, words = "vl-holds", "✓", t("report.rung_holds", language, n=summary.ok)
+        elif view.holds is False:
+            name, mark = "vl-broken", "✗"
+            share = f"{100 * (view.modal_share or 0):.3g}"
+            words = t("report.rung_broken", language, distinct=view.distinct, share=share)
+        if summary.compared and rung is summary.rung:
+            name += " vl-strongest"
+            words = f"{words} · {t('report.rung_strongest', language)}"
+        title = t(f"report.rung_{rung}", language)
+        explained = t(f"report.rung_{rung}_about", language)
+        items.append(
+            f'<li class="{name}"><b><i aria-hidden="true">{mark}</i>{escape(title)}</b>'
+            f"<span>{escape(words)}</span><span>{escape(explained)}</span></li>"
+        )
+    return f'<ol class="vl-ladder">{"".join(items)}</ol>'
+
+
+def unseen(summary: Summary, language: Language) -> str:
+    """Returns a note on the rungs that this server does not show; empty when it shows all or nothing has landed."""
+    hidden = [rung for rung in LADDER if not summary.rungs[rung].visible]
+    if not hidden or not summary.ok:
+        return ""
+    names = t("report.comma", language).join(t(f"report.rung_{rung}", language) for rung in hidden)
+    return f'<p class="vl-note-box">{escape(t("report.unseen", language, rungs=names))}</p>'
+
+
+def cell_groups(summary: Summary, rung: Rung | None = None, *, running: bool = False) -> list[int]:
+    """Returns the group number of each request as `charts.strip` takes it; a hole in a running run is pending."""
+    hole = charts.PENDING if running else charts.ERROR
+    return [hole if group is None else group for group in summary.cells(rung)]
+
+
+def strips(summary: Summary, planned: int, language: Language, *, running: bool = False) -> str:
+    """Returns the strip of requests; where tokens agree and logprobs do not, a second one by logprobs."""
+    if not planned:
+        return ""
+    shown = charts.strip(cell_groups(summary, running=running), planned, language)
+    bitwise = summary.rungs[Rung.BITWISE]
+    if not (summary.rungs[summary.display_rung].holds and bitwise.holds is False):
+        return shown
+    by_logprobs = charts.strip(cell_groups(summary, Rung.BITWISE, running=running), planned, language)
+    head = t("report.strip_by_logprobs", language, distinct=bitwise.distinct)
+    return f"{shown}<h4>{escape(head)}</h4>{by_logprobs}"
+
+
+def latency(summary: Summary, language: Language) -> str:
+    """Returns the latency plot with the first request set apart."""
+    return charts.latency(summary.seconds, cell_groups(summary), language) if summary.seconds else ""
+
+
+def margins(summary: Summary, language: Language) -> str:
+    """Returns the margin along the modal answer with fragile positions and splits marked, and a legend."""
+    epsilon = summary.drift.epsilon if summary.drift else None
+    splits = [split.index for split in summary.divergences if split.unit == "token"]
+    plot = charts.margins(
+        summary.margins,
+        summary.modal_tokens,
+        language,
+        threshold=2 * epsilon if epsilon else None,
+        fragile=summary.fragile,
+        splits=splits,
+    )
+    if not plot:
+        return ""
+    entries = [("var(--vl-accent)", t("report.legend_margin", language))]
+    if summary.fragile:
+        entries.append(("#d98200", t("report.legend_fragile", language, n=len(summary.fragile))))
+    if splits:
+        entries.append(("#c92a2a", t("report.legend_split", language)))
+    keys = "".join(f'<span><i style="background:{hue}"></i>{escape(words)}</span>' for hue, words in entries)
+    return f'{plot}<div class="vl-legend">{keys}</div>'
+
+
+def cache_note(summary: Summary, language: Language) -> str:
+    """Returns what the first request and the others read from the prefix cache; empty when it is not reported."""
+    known = [hits for hits in summary.cached_tokens[1:] if hits is not None]
+    if not summary.cached_tokens or summary.cached_tokens[0] is None or not known:
+        return ""
+    low, high = min(known), max(known)
+    rest = str(low) if low == high else f"{low}–{high}"
+    words = t("report.cache_note", language, first=summary.cached_tokens[0], rest=rest)
+    return f'<p class="vl-soft">{escape(words)}</p>'
+
+
+def groups(summary: Summary, language: Language, *, pressed: Sequence[int] = (), buttons: bool = False) -> str:
+    """Returns the distinct answers, most frequent first, each with count, share and its first difference marked.
+
+    With `buttons` each is a toggle button that carries `Group.key` in `data-group`; `pressed` are the chosen keys.
+    """
+    shown = summary.groups[:GROUPS_SHOWN]
+    cards = [_group(summary, place, language, pressed if buttons else None) for place in range(len(shown))]
+    rest = summary.groups[GROUPS_SHOWN:]
+    if rest:
+        words = t("report.more_groups", language, groups=len(rest), answers=sum(group.count for group in rest))
+        cards.append(f'<p class="vl-soft">{escape(words)}</p>')
+    return f'<div class="vl-groups">{"".join(cards)}</div>' if cards else ""
+
+
+def _group(summary: Summary, place: int, language: Language, pressed: Sequence[int] | None) -> str:
+    group = summary.groups[place]
+    name = charts.letter(place)
+    count = t("report.group_count", language, count=group.count, n=summary.ok)
+    body = group_text(group.text, summary.groups[0].text if place else None, language)
+    share = 100 * group.count / max(summary.ok, 1)
+    inside = (
+        f'<i class="vl-cell" style="background:{charts.colour(place)}" aria-hidden="true">{name}</i>'
+        f'<span class="vl-answer">{body}</span><span class="vl-count"><b>{escape(count)}</b></span>'
+        f'<span class="vl-share" aria-hidden="true"><i style="width:{share:.2f}%;background:{charts.colour(place)}">'
+        f'</i></span><small class="vl-note">{escape(_group_note(summary, place, language))}</small>'
+    )
+    if pressed is None:
+        return f'<div class="vl-group">{inside}</div>'
+    state = str(group.key in pressed).lower()
+    spoken = escape(t("report.group_spoken", language, name=name, count=count))
+    return (
+        f'<button type="button" class="vl-group" data-group="{group.key}" aria-pressed="{state}" '
+        f'aria-label="{spoken}">{inside}</button>'
+    )
+
+
+def _group_note(summary: Summary, place: int, language: Language) -> str:
+    group = summary.groups[place]
+    notes = [places(group, language)]
+    split = next((each for each in summary.divergences if each.group == group.key), None) if place else None
+    if split is not None:
+        key = "report.split_at_token" if split.unit == "token" else "report.split_at_character"
+        notes.append(t(key, language, at=split.index))
+        if split.margin is not None:
+            notes.append(t("report.split_margin", language, margin=f"{split.margin:.3g}"))
+        if group.text == summary.groups[0].text:
+            notes.append(t("report.same_text", language))
+    if group.finish_reason == "length":
+        notes.append(t("report.cut", language))
+    return " · ".join(notes)
+
+
+def places(group: Group, language: Language) -> str:
+    """Returns which requests gave this answer, in runs: '1, 5–20', shortened after a few."""
+    numbers = sorted(index + 1 for index in group.indexes)
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    words = [str(low) if low == high else f"{low}–{high}" for low, high in runs]
+    listed = ", ".join(words[:8]) + (" …" if len(words) > 8 else "")
+    return t("report.places", language, places=listed)
+
+
+def group_text(text: str, against: str | None, language: Language) -> str:
+    """Returns an answer as HTML; where it first leaves `against`, the rest of that word is marked."""
+    if not text:
+        return f'<em class="vl-soft">{escape(t("report.empty_answer", language))}</em>'
+    if against is None or text == against:
+        return shorten(text)
+    start = _common(text, against)
+    if start >= len(text):
+        mark = escape(t("report.ends_here", language))
+        return f"{shorten(text)}<mark>{mark}</mark>"
+    stop = start + 1
+    while stop < len(text) and text[stop].isalnum() and text[start].isascii() and stop - start < 40:
+        stop += 1
+    before = text[:start] if start < TEXT_SHOWN else f"… {text[start - 200 : start]}"
+    after = text[stop : stop + TEXT_SHOWN]
+    return f"{escape(before)}<mark>{escape(text[start:stop])}</mark>{escape(after)}"
+
+
+def _common(one: str, other: str) -> int:
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))

@@ -1,0 +1,202 @@
+"""The HTML report: puts the fragments of a run into one page for each language, in one file. Knows no store."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from functools import cache
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
+
+from vqa.answers import Answer, Sample
+from vqa.lab.diagnosis.invalid import void_sentence
+from vqa.lab.report import charts, conclusions, fragments, outcomes
+from vqa.lab.report.reproduce import case_texts, commands
+from vqa.lab.run import public_header, recorded
+from vqa.lab.run.failures import error_text
+from vqa.lab.run.run_json import Report
+from vqa.lab.stats.summary import RunSummary, Summary
+from vqa.media.images import ImagePayload
+from vqa.store import Run
+from vqa.text import LANGUAGES, Language, t
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+INLINE_BYTES = 1_000_000
+"""A picture up to this size goes into the report as it was sent; a larger one as a smaller copy."""
+COPY_SIDE = 1200
+DIFFS = 6
+"""How many of the other answers are set beside the most frequent one."""
+LANGUAGE_NAMES: Mapping[Language, str] = {"en": "English", "zh": "中文"}
+
+
+def render(report: Report, arms: Mapping[str, RunSummary], language: Language) -> str:
+    """Returns the report as one HTML file: both languages, opening in `language`, no script, nothing to fetch."""
+    pages = [_page(report, arms, each) for each in LANGUAGES]
+    opened = next(page for page in pages if page["language"] == language)
+    return _template().render(
+        report=report,
+        language=language,
+        languages=[(code, LANGUAGE_NAMES[code]) for code in LANGUAGES],
+        theme_label=t("ui.theme_label", language),
+        title=f"{opened['title']} · VQA Lab",
+        stylesheet=_stylesheet(report.images),
+        pages=pages,
+    )
+
+
+@cache
+def _template() -> Template:
+    from jinja2 import Environment, PackageLoader
+
+    environment = Environment(loader=PackageLoader("vqa.lab.report"), autoescape=True)
+    return environment.get_template("report.html")
+
+
+def _stylesheet(images: Sequence[ImagePayload]) -> str:
+    """Returns the CSS; it holds the pictures, so that both languages share one copy."""
+    from importlib.resources import files
+
+    own = (files("vqa.lab.report") / "templates" / "report.css").read_text(encoding="utf-8")
+    rules = []
+    for place, image in enumerate(images):
+        data, mime, width, height = _small(image)
+        shown = min(width, 360 if len(images) == 1 else 220, int(340 * width / height) or 1)
+        address = f"data:{mime};base64,{base64.b64encode(data).decode()}"
+        rules.append(
+            f".vr-image-{place} {{ width: {max(shown, 64)}px; aspect-ratio: {width} / {height};"
+            f' background-image: url("{address}"); }}'
+        )
+    return "\n".join([fragments.stylesheet(), own, *rules])
+
+
+def _small(image: ImagePayload) -> tuple[bytes, str, int, int]:
+    if len(image.data) <= INLINE_BYTES:
+        return image.data, image.mime, image.width, image.height
+    copy: Image.Image = image.picture().convert("RGB")
+    copy.thumbnail((COPY_SIDE, COPY_SIDE))
+    out = io.BytesIO()
+    copy.save(out, "JPEG", quality=85)
+    return out.getvalue(), "image/jpeg", copy.width, copy.height
+
+
+def _page(report: Report, arms: Mapping[str, RunSummary], language: Language) -> dict[str, Any]:
+    run = report.run
+    kind = t(f"report.kind_{run.kind}", language)
+    questions = case_texts(run.plan)
+    moment = recorded.label(run, language) or run.created_at.strftime("%Y-%m-%d %H:%M UTC")
+    status = t(f"report.status_{run.status}", language)
+    model = public_header.public_text(str(run.header.get("model") or "")) or "–"
+    counts = t("report.counts", language, n=len(report.samples))
+    return {
+        "language": language,
+        "kind": kind,
+        "title": run.name or (questions[0] if questions else run.id),
+        "subtitle": " · ".join((model, moment, status, counts, run.id)),
+        "verdict": _verdict(run, arms, language),
+        "images": [{"label": _image_label(image)} for image in report.images],
+        "questions": questions,
+        "diagnosis": outcomes.of_run(run, language),
+        "parts": _parts(report, arms, questions, language),
+        "commands": commands(run, language),
+        "header": public_header.rows(run.header),
+        "glossary": [t(f"report.glossary_{number}", language) for number in (1, 2, 3, 4)],
+        "words": {
+            name: t(f"report.{name}", language, version=report.app_version)
+            for name in ("reproduce", "reproduce_note", "header", "header_note", "glossary", "footer")
+        },
+    }
+
+
+def _verdict(run: Run, arms: Mapping[str, RunSummary], language: Language) -> str:
+    """Returns the run's verdict on top, unless a single part or a diagnosis says it below, and why it failed."""
+    whole = conclusions.main_arm(arms)
+    failed = error_text(run.error, run.result, language)
+    error = f'<p class="vl-note-box">{escape(failed)}</p>' if failed else ""
+    if whole is None:
+        return f'{error}<p class="vl-note-box">{escape(t("report.nothing", language))}</p>'
+    if run.kind != "repeat" or len(arms) != 1:
+        return error
+    notes = conclusions.refused(run.result, language) + error
+    shown = whole if len(whole.questions) > 1 else whole.questions[0]
+    return conclusions.sentences(shown, language, void=void_sentence(run.result, language)) + notes
+
+
+def _image_label(image: ImagePayload) -> str:
+    name = image.given_name.replace("\\", "/").rsplit("/", 1)[-1]
+    return f"{name or 'image'} · {image.width} × {image.height} · {image.mime} · sha256 {image.sha256[:12]}…"
+
+
+def _parts(
+    report: Report, arms: Mapping[str, RunSummary], questions: Sequence[str], language: Language
+) -> list[dict[str, Any]]:
+    """Returns one part for each arm of each question that was asked."""
+    by_id = {sample.id: sample for sample in report.samples if sample.answer is not None}
+    alone = report.run.kind == "repeat" and len(arms) == 1 and all(len(run.questions) == 1 for run in arms.values())
+    void = void_sentence(report.run.result, language) if report.run.kind == "repeat" else None
+    parts = []
+    for arm, run in arms.items():
+        for place, summary in enumerate(run.questions):
+            if not summary.n:
+                continue
+            several = len(run.questions) > 1
+            title = conclusions.arm_title(arm, language)
+            parts.append(
+                {
+                    "title": f"{title} · {place + 1}/{len(run.questions)}" if several else title,
+                    "question": questions[place] if several and place < len(questions) else "",
+                    "body": part_body(summary, by_id, language, verdict=not alone, void=void),
+                }
+            )
+    return parts
+
+
+def part_body(
+    summary: Summary, by_id: Mapping[int, Sample], language: Language, *, verdict: bool = True, void: str | None = None
+) -> str:
+    """Returns everything about one arm of one question; `by_id` finds the samples of its groups.
+
+    `verdict` puts its sentences on top, for when nothing above has said them; `void` says why they do not count.
+    """
+    say = conclusions.titled(language)
+    return "".join(
+        (
+            conclusions.sentences(summary, language, void=void) if verdict else "",
+            say("ladder", fragments.ladder(summary, language), fragments.unseen(summary, language)),
+            say(
+                "strip",
+                fragments.strips(summary, len(summary.seconds), language),
+                fragments.cache_note(summary, language),
+            ),
+            say("groups", fragments.groups(summary, language)),
+            _diffs(summary, by_id, language),
+            say("margins", fragments.margins(summary, language)),
+            say("latency", fragments.latency(summary, language)),
+            conclusions.failures(summary, language),
+        )
+    )
+
+
+def _diffs(summary: Summary, by_id: Mapping[int, Sample], language: Language) -> str:
+    """Returns the most frequent answer beside each of the next ones, folded away but for the first."""
+    modal = _answer(summary, 0, by_id)
+    out = []
+    for place in range(1, min(len(summary.groups), DIFFS + 1)):
+        other = _answer(summary, place, by_id)
+        if modal is None or other is None:
+            continue
+        names = t("report.diff_names", language, one="A", other=charts.letter(place))
+        opened = " open" if place == 1 else ""
+        inside = fragments.diff(modal, other, (0, place), language)
+        out.append(f"<details{opened}><summary>{names}</summary>{inside}</details>")
+    return conclusions.titled(language)("diffs", *out)
+
+
+def _answer(summary: Summary, place: int, by_id: Mapping[int, Sample]) -> Answer | None:
+    ids = summary.groups[place].sample_ids if place < len(summary.groups) else ()
+    sample = next((by_id[each] for each in ids if each in by_id), None)
+    return sample.answer if sample else None

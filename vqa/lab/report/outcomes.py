@@ -1,0 +1,198 @@
+"""What a diagnosis or a certificate ended in, beside a former one where there is one: as HTML. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+
+from vqa.answers import Json
+from vqa.lab.certificate.rows import detects
+from vqa.lab.diagnosis.findings import Diagnosis
+from vqa.lab.diagnosis.invalid import void_sentence
+from vqa.lab.report import charts, conclusions
+from vqa.lab.run.documents import diagnosis_from_record
+from vqa.lab.stats.agreement import Rung
+from vqa.store import Run
+from vqa.text import Language, t, table
+
+
+def diagnosis_of(run: Run) -> Diagnosis | None:
+    """Returns what a stored run concluded, or None when it has not."""
+    record = (run.result or {}).get("diagnosis")
+    return diagnosis_from_record(record) if record else None
+
+
+def of_run(run: Run, language: Language) -> str:
+    """Returns all that a diagnose or certify run concluded; empty for other runs and before the end."""
+    titled = conclusions.titled(language)
+    found = diagnosis_of(run)
+    if found is not None:
+        compared = titled("before_after", before_after(run, language))
+        restarts = titled("after_start", after_start((run.result or {}).get("restarts") or (), language))
+        refused = conclusions.refused(run.result, language)
+        return compared + conclusions.diagnosis(found, language) + restarts + refused
+    return titled("certificate", certificate(run.result or {}, language))
+
+
+def after_start(restarts: Sequence[Mapping[str, Json]], language: Language) -> str:
+    """Returns the first requests after each restart: which answer, how many seconds; one table for each question."""
+    tables = []
+    questions = max((len(row["questions"]) for row in restarts), default=0)
+    for question in range(questions):
+        asked = [row["questions"][question] for row in restarts]
+        head = "".join(f'<th scope="col">{place + 1}</th>' for place in range(max(map(len, asked))))
+        rows = "".join(_start_row(row, requests, language) for row, requests in zip(restarts, asked, strict=True))
+        number = f"{escape(t('report.column_question', language))} {question + 1}" if questions > 1 else ""
+        made = f"<table><thead><tr><th>{number}</th>{head}</tr></thead><tbody>{rows}</tbody></table>"
+        tables.append(f'<div class="vl-scroll" tabindex="0">{made}</div>')
+    note = f'<p class="vl-soft">{escape(t("report.after_start_note", language))}</p>' if tables else ""
+    return "".join(tables) + note
+
+
+def _start_row(row: Mapping[str, Json], requests: Sequence[Mapping[str, Json]], language: Language) -> str:
+    process = "" if row["pid"] is None else f"<br><small>PID {row['pid']}</small>"
+    void = ""
+    if row["void"]:
+        void = f'<br><span class="vl-chip vl-warn">{escape(t("report.void", language))}</span> '
+        void += escape(_text(row["void"], language))
+    cells = "".join(f"<td>{_request(request)}</td>" for request in requests)
+    return f'<tr><th scope="row">{escape(conclusions.arm_title(row["arm"], language))}{process}{void}</th>{cells}</tr>'
+
+
+def _request(request: Mapping[str, Json]) -> str:
+    group = charts.ERROR if request["answer"] is None else request["answer"]
+    seconds = "" if request["seconds"] is None else f" <small>{conclusions.number(request['seconds'])} s</small>"
+    return f'<i class="vl-cell" style="background:{charts.colour(group)}">{charts.letter(group)}</i>{seconds}'
+
+
+def before_after(run: Run, language: Language) -> str:
+    """Returns the diagnosis under the former profile beside this one, with the cost; empty without a former one."""
+    result = run.result or {}
+    former = (result.get("before") or {}).get("result") or {}
+    if not former.get("diagnosis") or not result.get("diagnosis"):
+        return ""
+    sides = [_side(each) for each in (former, result)]
+    head = "".join(
+        f'<th scope="col">{escape(t("diagnose." + name, language))} <small>{escape(str(side["profile"]))}</small></th>'
+        for name, side in zip(("before", "after"), sides, strict=True)
+    )
+    rows = []
+    for name in ("verdict", "rung", "seconds", "throughput"):
+        cells = []
+        for side in sides:
+            value = side[name]
+            if name == "verdict":
+                cells.append(escape(t(f"diagnose.verdict_{value}", language)))
+            elif name == "rung":
+                cells.append(escape(t(f"report.rung_{value}", language)))
+            else:
+                cells.append(conclusions.number(value))
+        label = escape(t(f"diagnose.row_{name}", language))
+        rows.append(f'<tr><th scope="row">{label}</th><td>{cells[0]}</td><td>{cells[1]}</td></tr>')
+    body = f"<table><thead><tr><th></th>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+    return f"{body}<p>{escape(_cost(sides, language))}</p>"
+
+
+def _side(result: Mapping[str, Json]) -> dict[str, Json]:
+    found = diagnosis_from_record(result["diagnosis"])
+    by_arm = {row.arm: row for row in found.evidence}
+    row = by_arm.get("repeat")
+    rates = [each.throughput for each in found.evidence if each.arm.startswith("concurrent") and each.throughput]
+    return {
+        "profile": result.get("profile") or "default",
+        "verdict": str(found.verdict),
+        "rung": result.get("rung") or "none",
+        "seconds": row.median_seconds if row else None,
+        "throughput": max(rates, default=None),
+    }
+
+
+def _cost(sides: list[dict[str, Json]], language: Language) -> str:
+    before, after = sides
+    parts = []
+    if before["seconds"] and after["seconds"]:
+        change = 100 * (after["seconds"] / before["seconds"] - 1)
+        parts.append(t("diagnose.cost_seconds", language, change=f"{change:+.0f}"))
+    if before["throughput"] and after["throughput"]:
+        change = 100 * (after["throughput"] / before["throughput"] - 1)
+        parts.append(t("diagnose.cost_throughput", language, change=f"{change:+.0f}"))
+    return t("report.comma", language).join(parts)
+
+
+def certificate(result: Mapping[str, Json], language: Language) -> str:
+    """Returns the engine certificate: for each profile and load the strongest rung and the cost; and what it means.
+
+    The cost is the median latency of a request and the throughput, each also against the profile `default`.
+    """
+    rows = result.get("profiles") or []
+    if not rows:
+        return ""
+    loads = sorted({int(load["load"]) for row in rows for load in row.get("loads") or ()})
+    head = "".join(f'<th scope="col">{escape(_load(load, language))}</th>' for load in loads)
+    base = next((row for row in rows if row["name"] == "default"), rows[0])
+    body = "".join(_certificate_row(row, loads, base, language) for row in rows)
+    name = escape(t("diagnose.profile", language))
+    void = void_sentence(result, language)
+    top = f'<div class="vl-verdict vl-warn" role="status"><strong>{escape(void)}</strong></div>' if void else ""
+    made = f'<table class="vl-certificate"><thead><tr><th>{name}</th>{head}</tr></thead><tbody>{body}</tbody></table>'
+    says, does_not = (escape(t(f"diagnose.certificate_{key}", language)) for key in ("says", "says_not"))
+    notes = f'<p class="vl-soft">{says}</p><p class="vl-soft">{does_not}</p>'
+    if not any(row.get("control") or any(load["distinct"] > 1 for load in row.get("loads") or ()) for row in rows):
+        notes = f'<p class="vl-note-box">{escape(t("diagnose.certificate_no_control", language))}</p>{notes}'
+    return f'{top}<div class="vl-scroll" tabindex="0">{made}</div>{notes}'
+
+
+def _certificate_row(row: Mapping[str, Json], loads: list[int], base: Mapping[str, Json], language: Language) -> str:
+    name = f'<th scope="row">{escape(str(row["name"]))}{_control(row, language)}</th>'
+    if row.get("reason"):
+        reason = escape(_text(str(row["reason"]), language))
+        return f'<tr class="vl-dim">{name}<td colspan="{max(len(loads), 1)}">{reason}</td></tr>'
+    by_load = {int(load["load"]): load for load in row.get("loads") or ()}
+    usual = {int(load["load"]): load for load in base.get("loads") or ()}
+    blind = not detects(row)
+    cells = "".join(_certificate_cell(by_load.get(load), usual.get(load), blind, language) for load in loads)
+    return f"<tr>{name}{cells}</tr>"
+
+
+def _control(row: Mapping[str, Json], language: Language) -> str:
+    """Returns what the positive control under a profile showed; nothing where none was made."""
+    control = row.get("control")
+    if not control:
+        return ""
+    return f"<br><small>{escape(t('diagnose.certificate_control', language, **control))}</small>"
+
+
+def _certificate_cell(
+    load: Mapping[str, Json] | None, usual: Mapping[str, Json] | None, blind: bool, language: Language
+) -> str:
+    """`blind` tells that the positive control saw no difference: then only a difference is shown for what it is."""
+    if load is None:
+        return "<td>–</td>"
+    rung = Rung(load["rung"])
+    chip = conclusions.rung_chip(rung, language) if load["ok"] else "–"
+    if blind and rung is not Rung.NONE:
+        chip = f'<span class="vl-chip vl-warn">{escape(t("diagnose.verdict_cannot_detect", language))}</span>'
+    counts = t(
+        "diagnose.certificate_counts",
+        language,
+        ok=load["ok"],
+        distinct=load["distinct"],
+        variants="–" if load.get("logprob_variants") is None else load["logprob_variants"],
+    )
+    if load.get("failed"):
+        counts += " · " + t("diagnose.certificate_failed", language, failed=load["failed"])
+    costs = []
+    for name in ("median_seconds", "throughput"):
+        value, before = load.get(name), (usual or {}).get(name)
+        if value:
+            cost = t(f"diagnose.certificate_{name}", language, value=conclusions.number(value))
+            costs.append(cost if load is usual or not before else f"{cost} ({100 * (value / before - 1):+.0f}%)")
+    return f"<td>{chip}" + "".join(f"<br><small>{escape(words)}</small>" for words in (counts, *costs)) + "</td>"
+
+
+def _load(load: int, language: Language) -> str:
+    return t("report.arm_repeat", language) if load == 1 else t("report.arm_concurrent", language, n=load)
+
+
+def _text(key: str, language: Language) -> str:
+    return t(key, language) if key in table(language) else key

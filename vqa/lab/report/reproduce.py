@@ -1,0 +1,86 @@
+"""The command lines that repeat a stored run: the engine's and ours, from its header and plan. Pure."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+
+from vqa.answers import Json
+from vqa.lab.run.public_header import public
+from vqa.store import Run
+from vqa.text import Language, t
+
+
+def commands(run: Run, language: Language) -> list[tuple[str, str]]:
+    """Returns (label, command line) pairs: how to serve the model, how to repeat the run, how to make the report."""
+    found = []
+    argv = engine_argv(run.header)
+    if argv:
+        found.append((t("report.reproduce_engine", language), argv))
+    found.append((t("report.reproduce_run", language), shlex.join(run_argv(run))))
+    remake = ["python", "-m", "vqa", "report", f"{run.id}.json", "--html", f"{run.id}.html"]
+    return [*found, (t("report.reproduce_report", language), shlex.join(remake))]
+
+
+def engine_argv(header: Mapping[str, Json]) -> str:
+    """Returns how the engine was started, environment first, without secrets; empty when it was not ours to start."""
+    engine = header.get("engine") or {}
+    argv = public(list(engine.get("argv") or []))
+    if not argv:
+        return ""
+    environment = public(dict(engine.get("environment") or {}))
+    kept = [f"{name}={shlex.quote(str(value))}" for name, value in environment.items() if name.startswith("VLLM_")]
+    return " ".join([*kept, shlex.join(str(word) for word in argv)])
+
+
+def run_argv(run: Run) -> list[str]:
+    """Returns the words of the `python -m vqa` command that repeats a run."""
+    spec = run.plan.get("spec") or {}
+    sampling = spec.get("sampling") or {}
+    if run.kind == "certify":
+        rows = (run.result or {}).get("profiles") or []
+        loads = sorted({str(load["load"]) for row in rows for load in row.get("loads") or ()}, key=int)
+        argv = ["python", "-m", "vqa", "certify", "--profiles", ",".join(str(row["name"]) for row in rows)]
+        argv += ["--loads", ",".join(loads)] if loads else []
+        return [*argv, *_require(spec, "tokens")]
+    argv = ["python", "-m", "vqa", "diagnose" if run.kind == "diagnose" else "repeat"]
+    argv += [_name(image, place) for place, image in enumerate(run.header.get("images") or [])]
+    argv += list(spec.get("questions") or [])
+    if run.kind == "repeat":
+        argv += ["-n", str(spec.get("n", 20))]
+        if spec.get("concurrency", 1) > 1:
+            argv += ["-c", str(spec["concurrency"])]
+        if spec.get("cache", "as_is") != "as_is":
+            argv += ["--cache", spec["cache"]]
+        if spec.get("seed_policy", "fixed") != "fixed":
+            argv += ["--seeds", spec["seed_policy"]]
+    for name, usual in (("temperature", 0.0), ("top_p", 0.9), ("max_tokens", None), ("seed", None)):
+        if sampling.get(name, usual) not in (usual, None):
+            argv += [f"--{name.replace('_', '-')}", str(sampling[name])]
+    argv += _require(spec, "text")
+    if spec.get("each_image"):
+        argv.append("--each-image")
+    if spec.get("system"):
+        argv += ["--system", spec["system"]]
+    if run.header.get("base_url"):
+        argv += ["--base-url", str(public(run.header["base_url"]))]
+    return argv
+
+
+def _require(spec: Mapping[str, Json], usual: str) -> list[str]:
+    named = spec.get("require", usual)
+    return [] if named == usual else ["--require", str(named)]
+
+
+def _name(image: Mapping[str, Json], place: int) -> str:
+    given = str(image.get("given_name") or "").replace("\\", "/").rsplit("/", 1)[-1]
+    kind = str(image.get("mime", "image/png")).rpartition("/")[2]
+    return given or f"image{place + 1}.{kind}"
+
+
+def case_texts(plan: Mapping[str, Json]) -> list[str]:
+    """Returns the question of each case, in the order in which `Sample.question` counts them."""
+    spec = plan.get("spec") or {}
+    questions = list(spec.get("questions") or [])
+    images = len(spec.get("images") or [])
+    return questions * images if spec.get("each_image") and images > 1 else questions

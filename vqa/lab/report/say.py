@@ -1,0 +1,92 @@
+"""Diagnoses and certificates in sentences, for the terminal and wherever no page is at hand. Pure."""
+
+from __future__ import annotations
+
+from vqa.answers import Json
+from vqa.lab.certificate.rows import detects
+from vqa.lab.diagnosis.findings import Diagnosis, Finding, Verdict
+from vqa.lab.diagnosis.invalid import void_sentence
+from vqa.lab.report.charts import ERROR, letter
+from vqa.lab.report.conclusions import number
+from vqa.lab.run.documents import diagnosis_from_record
+from vqa.lab.run.live import RunStatus
+from vqa.text import Language, t, table
+
+
+def diagnosis_sentence(found: Diagnosis, language: Language = "en") -> str:
+    """Returns the verdict and, where something was found, its surest cause, in a sentence or two."""
+    verdict = t(f"lab.verdict_{found.verdict}", language, **found.values)
+    if not found.findings:
+        return verdict
+    return f"{verdict} {finding_title(found.findings[0], language)}"
+
+
+def finding_title(finding: Finding, language: Language = "en") -> str:
+    """Returns a cause and how sure it is."""
+    cause = t(f"lab.cause_{finding.cause}", language, **finding.values)
+    return t(f"lab.confidence_{finding.confidence}", language, cause=cause)
+
+
+def diagnosis_lines(found: Diagnosis, language: Language = "en") -> list[str]:
+    """Returns the whole diagnosis as lines: verdict, each cause with why and remedy, void arms."""
+    lines = [t(f"lab.verdict_{found.verdict}", language, **found.values)]
+    for finding in found.findings:
+        lines += [
+            finding_title(finding, language),
+            "  " + t(f"lab.cause_{finding.cause}_why", language, **finding.values),
+            "  " + t(f"lab.cause_{finding.cause}_remedy", language, **finding.values),
+        ]
+    for row in found.evidence:
+        state = t(row.void, language) if row.void else t(f"lab.rung_{row.holds}", language)
+        lines.append(t("lab.evidence_line", language, arm=row.arm, ok=row.ok, distinct=row.distinct, state=state))
+    return lines
+
+
+def restart_lines(result: Json, language: Language = "en") -> list[str]:
+    """Returns one line for each restart and question of a diagnosis: the answers of the first requests, in letters."""
+    lines = []
+    for restart in result.get("restarts") or ():
+        for question, requests in enumerate(restart["questions"], 1):
+            letters = " ".join(letter(ERROR if each["answer"] is None else each["answer"]) for each in requests)
+            values = {"n": restart["arm"].rpartition("_")[2], "question": question, "answers": letters}
+            lines.append(t("lab.restart_line", language, **values))
+    return lines
+
+
+def certificate_lines(result: Json, language: Language = "en") -> list[str]:
+    """Returns one line for each load of each profile of a certificate, and one for its positive control."""
+    lines = [void] if (void := void_sentence(result, language)) else []
+    for profile in result["profiles"]:
+        if profile["reason"]:
+            reason = profile["reason"]
+            reason = t(reason, language) if reason in table(language) else reason
+            lines.append(t("lab.certificate_missing", language, profile=profile["name"], reason=reason))
+            continue
+        for load in profile["loads"]:
+            rung = t(f"lab.rung_{load['rung']}", language)
+            values = {name: load[name] for name in ("load", "ok", "distinct", "logprob_variants")}
+            values |= {name: number(load[name]) for name in ("median_seconds", "throughput")}
+            line = t("lab.certificate_line", language, profile=profile["name"], rung=rung, **values)
+            if load.get("failed"):
+                line += " · " + t("lab.part_failed", language, failed=load["failed"])
+            lines.append(line)
+        if control := profile.get("control"):
+            key = "lab.certificate_control" if detects(profile) else "lab.certificate_blind"
+            lines.append(t(key, language, profile=profile["name"], ok=control["ok"], distinct=control["distinct"]))
+    return lines
+
+
+def result_lines(status: RunStatus, language: Language = "en", *, technical: bool) -> list[str]:
+    """Returns what a diagnose or certify run ended in; without `technical` a single line."""
+    result = status.result or {}
+    if "diagnosis" in result:
+        found = diagnosis_from_record(result["diagnosis"])
+        hidden = []
+        if result.get("holds") is None and found.verdict in {Verdict.IDENTICAL, Verdict.DRIFT}:
+            hidden = [t("lab.open_hidden", language, rung=t(f"lab.rung_{result['require']}", language))]
+        if not technical:
+            return [diagnosis_sentence(found, language), *hidden]
+        return [*diagnosis_lines(found, language), *restart_lines(result, language), *hidden]
+    if "profiles" in result:
+        return certificate_lines(result, language)
+    return [t("lab.open_nothing", language)]

@@ -1,0 +1,132 @@
+"""Summaries as plain values, for the store and for `--json`: small, versioned, without samples. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from vqa.answers import Json, Sampling
+from vqa.lab.diagnosis.facts import Facts
+from vqa.lab.diagnosis.findings import Cause, Confidence, Diagnosis, Evidence, Finding, Verdict
+from vqa.lab.diagnosis.premises import cache_reason
+from vqa.lab.plan.arms import RunSpec
+from vqa.lab.stats.agreement import LADDER, Rung
+from vqa.lab.stats.summary import RunSummary, Summary
+from vqa.store import Store
+
+RESULT_VERSION = 1
+EXIT_HOLDS, EXIT_DIFFERS, EXIT_CANNOT_TELL = 0, 1, 2
+
+
+def exit_code(holds: bool | None) -> int:
+    """Returns the exit status of a command: 0 holds, 1 does not, 2 could not tell."""
+    return EXIT_CANNOT_TELL if holds is None else EXIT_HOLDS if holds else EXIT_DIFFERS
+
+
+def run_result(
+    summary: RunSummary, require: Rung, facts: Facts | None = None, *, arm: str = "repeat"
+) -> dict[str, Json]:
+    """Returns what is stored as the result of a repeat run whose only arm is `arm`.
+
+    Nothing is said to hold or not to hold when the server changed meanwhile, or when requests did not meet the cache
+    that the arm promises: that is then stored as `void`, the arm and a text key; see `vqa.lab.diagnosis.invalid`.
+    """
+    changed = summary.changed or bool(facts and facts.changed)
+    reason = cache_reason(arm, summary, facts or Facts())
+    holds = None if changed or reason else summary.holds(require)
+    result = {
+        "version": RESULT_VERSION,
+        "require": str(require),
+        "holds": holds,
+        "exit_code": exit_code(holds),
+        "server_changed": changed,
+        **summary_record(summary),
+        "facts": facts and facts.to_record(),
+    }
+    return result | ({"void": {"arm": arm, "reason": reason}} if reason else {})
+
+
+def summary_record(summary: RunSummary) -> dict[str, Json]:
+    """Returns one arm over all its questions."""
+    return {
+        "n": summary.n,
+        "ok": summary.ok,
+        "failed": summary.failed,
+        "cut": summary.cut,
+        "rung": str(summary.rung),
+        "visible": [str(rung) for rung in summary.visible],
+        "tar_raw": summary.tar(Rung.TEXT),
+        "tar_answer": summary.tar(Rung.ANSWER),
+        "intervals": {str(rung): asdict(summary.interval(rung)) for rung in summary.visible},
+        "questions": [question_record(each) for each in summary.questions],
+    }
+
+
+def question_record(summary: Summary) -> dict[str, Json]:
+    """Returns one question of an arm; groups by size, the texts of the largest twenty."""
+    return {
+        "n": summary.n,
+        "ok": summary.ok,
+        "failed": summary.failed,
+        "broken": summary.broken,
+        "cut": summary.cut,
+        "rung": str(summary.rung),
+        "distinct": {str(rung): summary.rungs[rung].distinct for rung in LADDER if summary.rungs[rung].visible},
+        "modal_share": {str(rung): summary.rungs[rung].modal_share for rung in LADDER if summary.rungs[rung].visible},
+        "groups": [
+            {"count": group.count, "first_index": group.first_index, "text": group.text}
+            for group in summary.groups[:20]
+        ],
+        "divergences": [asdict(each) for each in summary.divergences[:20]],
+        "drift": summary.drift and asdict(summary.drift),
+        "fragile": list(summary.fragile[:200]),
+        "leading": summary.leading,
+        "latency": asdict(summary.latency),
+        "errors": dict(summary.errors),
+        "error_example": summary.error_example,
+        "servers": list(summary.servers),
+        "prompts": list(summary.prompts),
+    }
+
+
+def diagnosis_record(found: Diagnosis) -> dict[str, Json]:
+    """Returns a diagnosis as plain values; `diagnosis_from_record` reads it back."""
+    return {
+        "verdict": str(found.verdict),
+        "values": found.values,
+        "findings": [
+            {
+                "cause": str(each.cause),
+                "confidence": str(each.confidence),
+                "values": each.values,
+                "profiles": list(each.profiles),
+            }
+            for each in found.findings
+        ],
+        "evidence": [asdict(row) | {"rung": str(row.rung), "holds": str(row.holds)} for row in found.evidence],
+    }
+
+
+def diagnosis_from_record(record: Json) -> Diagnosis:
+    """Returns the diagnosis that `diagnosis_record` wrote."""
+    findings = (
+        Finding(Cause(each["cause"]), Confidence(each["confidence"]), each["values"], tuple(each["profiles"]))
+        for each in record["findings"]
+    )
+    evidence = (
+        Evidence(**row | {"rung": Rung(row["rung"]), "holds": Rung(row["holds"])}) for row in record["evidence"]
+    )
+    return Diagnosis(Verdict(record["verdict"]), tuple(findings), tuple(evidence), record["values"])
+
+
+def spec_from_record(record: Json, store: Store) -> RunSpec:
+    """Returns the spec that `vqa.lab.run.header.spec_record` wrote, its images taken from the store.
+
+    Raises:
+        StoreError: an image is no longer stored.
+    """
+    values = dict(record)
+    values["questions"] = tuple(values["questions"])
+    values["images"] = tuple(store.image(sha256) for sha256 in values["images"])
+    values["sampling"] = Sampling(**values["sampling"])
+    values["require"] = Rung(values["require"])
+    return RunSpec(**values)

@@ -1,0 +1,239 @@
+"""What a run is made of while it runs: its client, its store, its counts; and the plain repeat and diagnose jobs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from vqa.answers import Json, Sample
+from vqa.client import Client
+from vqa.engine.state import Failure
+from vqa.errors import EngineError, VQAError
+from vqa.lab.diagnosis.facts import Facts, finished
+from vqa.lab.plan.arms import Plan, RunSpec
+from vqa.lab.plan.plans import LOADS, SIZE, plan_diagnose, plan_repeat
+from vqa.lab.run.documents import run_result
+from vqa.lab.run.failures import CausedError
+from vqa.lab.run.header import build_header, plan_record
+from vqa.lab.run.live import LiveRun
+from vqa.lab.run.runner import LabRunner
+from vqa.lab.run.server import ServerView, scout
+from vqa.lab.stats.summary import RunSummary
+from vqa.settings import Settings
+from vqa.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from vqa.engine.spec import EngineSpec
+    from vqa.engine.state import Engine, Snapshot
+
+QUIET_SECONDS = 20.0
+RESTART_SECONDS = 1800.0
+
+
+@dataclass
+class Job:
+    """The tools of one run; lives within the runs' event loop."""
+
+    live: LiveRun
+    store: Store
+    settings: Settings
+    base_url: str
+    spec: RunSpec
+    engine: Engine | None = None
+    headed: bool = False
+    """Whether the full header has been stored."""
+    aftermath: Failure | None = None
+    """What becomes of the engine once the run has ended; told where a run is stopped."""
+
+    @asynccontextmanager
+    async def server(self) -> AsyncIterator[tuple[Client, ServerView]]:
+        """Yields a client and a view of the server; the engine's own health questions are held back meanwhile."""
+        key = self.settings.api_key.get_secret_value()
+        client = Client(self.base_url, key, timeout=self.settings.request_timeout)
+        view = ServerView(client, key)
+        silence = asyncio.create_task(self._keep_quiet())
+        try:
+            yield client, view
+        finally:
+            silence.cancel()
+            await asyncio.gather(silence, return_exceptions=True)
+            await view.close()
+            await client.close()
+
+    async def _keep_quiet(self) -> None:
+        while self.engine is not None:
+            with suppress(VQAError):
+                await asyncio.to_thread(self.engine.quiet, QUIET_SECONDS)
+            await asyncio.sleep(QUIET_SECONDS / 2)
+
+    async def run(
+        self, plan: Plan, client: Client, view: ServerView, *, prefix: str = "", rename: str | None = None
+    ) -> Facts:
+        """Runs a plan, storing each sample as it lands; returns what was observed beside the answers.
+
+        Arms are stored as `prefix` and their name, or as `rename`.
+
+        Raises:
+            ServerError: the server does not answer at all when the run begins.
+            StoreError: a sample could not be stored; those before it are.
+        """
+        before = await view.identity()
+        runner = LabRunner(plan, client, nonce=f"{self.live.run_id}/{rename or prefix}", view=view)
+        async with aclosing(runner.run()) as landing:
+            async for sample in landing:
+                named = replace(sample, arm=rename or prefix + sample.arm)
+                await self.record(named)
+        return Facts(
+            capabilities=await view.capabilities(managed=self.engine is not None),
+            temperature=plan.spec.sampling.temperature,
+            blocks=tuple(replace(block, arm=rename or prefix + block.arm) for block in runner.blocks),
+            before=before,
+            after=await view.identity(),
+            restarted=runner.restarted,
+            refused=runner.refused,
+        )
+
+    async def record(self, sample: Sample) -> None:
+        """Stores a sample and counts it; a cancellation in between loses neither.
+
+        Raises:
+            StoreError: it could not be stored.
+        """
+        await asyncio.to_thread(self._record, sample)
+
+    def _record(self, sample: Sample) -> None:
+        self.live.add(self.store.add_sample(self.live.run_id, sample))
+
+    async def write_header(self, plan: Plan, view: ServerView, *, record: Json = None) -> None:
+        """Stores everything that fixes the run, and the pictures themselves."""
+        header = build_header(
+            plan,
+            self.base_url,
+            await view.identity(),
+            metrics=await view.metrics(),
+            engine=self._snapshot(),
+            machine=await asyncio.to_thread(self._machine),
+        )
+        await asyncio.to_thread(self._store_header, header, record or plan_record(plan), plan.spec)
+
+    def _store_header(self, header: Json, record: Json, spec: RunSpec) -> None:
+        for image in spec.images:
+            self.store.put_image(image)
+        self.store.update_run(self.live.run_id, header=header, plan=record)
+        self.headed = True
+
+    def _snapshot(self) -> Snapshot | None:
+        return None if self.engine is None else self.engine.snapshot()
+
+    def _machine(self) -> Json:
+        if self.engine is None:
+            return None
+        from vqa.engine.machine import Machine
+
+        return Machine.load(self.settings)
+
+    async def restart(self, spec: EngineSpec) -> None:
+        """Restarts the managed engine and returns when it serves; its address may have changed.
+
+        Raises:
+            EngineError: there is none, or it did not come up.
+        """
+        if self.engine is None:
+            raise EngineError("engine_not_managed")
+        engine = self.engine
+        generation = await asyncio.to_thread(engine.restart, spec)
+        snapshot = await wait_serving(engine, generation)
+        if snapshot.base_url is not None:
+            self.base_url = snapshot.base_url
+
+    async def go_back(self, spec: EngineSpec | None) -> None:
+        """Asks the managed engine for what ran before (None: nothing) and does not wait for it: the run has ended.
+
+        A cancellation meanwhile does not keep it from being asked.
+
+        Raises:
+            EngineError: it can no longer be asked.
+        """
+        if self.engine is not None:
+            ask = self.engine.stop if spec is None else partial(self.engine.restart, spec)
+            self.aftermath = (
+                Failure("lab.back_to_none") if spec is None else Failure("lab.back_under", {"former": spec.profile})
+            )
+            await asyncio.shield(asyncio.to_thread(ask))
+
+    def summaries(self, prefix: str = "") -> dict[str, RunSummary]:
+        """Returns the summaries of the arms that begin with `prefix`, without it."""
+        return {
+            name.removeprefix(prefix): summary
+            for name, summary in self.live.summaries().items()
+            if name.startswith(prefix)
+        }
+
+
+async def wait_serving(engine: Engine, generation: int) -> Snapshot:
+    """Returns the snapshot of the engine's generation once it serves; can be cancelled meanwhile.
+
+    Raises:
+        EngineError: it failed, was stopped, or took longer than half an hour.
+    """
+    for _ in range(int(RESTART_SECONDS)):
+        snapshot = await asyncio.to_thread(
+            engine.wait, lambda now: now.generation >= generation and (now.serving or now.settled), 1.0
+        )
+        if snapshot.generation >= generation and snapshot.serving:
+            return snapshot
+        if snapshot.generation >= generation and snapshot.settled:
+            if snapshot.failure is not None:
+                raise CausedError("engine_not_started", snapshot.failure)
+            raise EngineError("engine_not_started", reason=snapshot.state.value, hint="")
+    raise EngineError("engine_not_started", reason="timeout", hint="")
+
+
+Work = Callable[[Job], Awaitable[Json]]
+"""Does a run and returns the result to store."""
+
+
+async def plan_on_server(
+    client: Client,
+    view: ServerView,
+    spec: RunSpec,
+    engine: Engine | None,
+    *,
+    loads: tuple[int, ...] = LOADS,
+    size: int = SIZE,
+) -> Plan:
+    """Returns the plan of a diagnosis on this server; `engine` is the managed one behind it, if there is one.
+
+    Two questions are asked beforehand, apart from all caches, to know the prompt's length and the duration.
+    """
+    spec.check()
+    capabilities = await view.capabilities(managed=engine is not None)
+    running = engine.snapshot().spec if engine is not None else None
+    if running is not None and (running.profile == "serial" or running.max_num_seqs == 1):
+        capabilities = replace(capabilities, serial=True)
+    before = await view.metrics()
+    capabilities, asked = await scout(client, spec, capabilities)
+    if before is not None and asked:
+        await view.settled_metrics(finished(before) + asked)
+    return plan_diagnose(spec, capabilities, loads=loads, size=size)
+
+
+def repeat_work(spec: RunSpec) -> Work:
+    """Returns the job of the Repeat tab."""
+
+    async def work(job: Job) -> Json:
+        async with job.server() as (client, view):
+            plan = plan_repeat(spec, await view.capabilities(managed=job.engine is not None))
+            job.live.expect(plan)
+            await job.write_header(plan, view)
+            facts = await job.run(plan, client, view)
+        arm, summary = next(iter(job.summaries().items()))
+        return run_result(summary, spec.require, facts, arm=arm)
+
+    return work

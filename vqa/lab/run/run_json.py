@@ -1,0 +1,178 @@
+"""A run as one JSON document with a versioned schema, and back again; knows no store and no page.
+
+The schema is `report.schema.json`, explained in `docs/report-schema.md`. Answers that are bitwise identical
+are written once, as in the store, so that ten thousand equal samples stay small.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import gzip
+import hashlib
+import io
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+import vqa
+from vqa.answers import Answer, Json, Sample, SampleError, content_json, tokens_from_json
+from vqa.errors import InputError
+from vqa.lab.run.public_header import public
+from vqa.media.images import ImagePayload
+from vqa.store import MEASURED, Run
+
+SCHEMA = "vqa-lab/run"
+VERSION = 1
+GZIP = b"\x1f\x8b"
+MAX_BYTES = 1 << 30
+"""Of a report's JSON, unpacked."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """A run with all that belongs to it: what an export is made of."""
+
+    run: Run
+    samples: tuple[Sample, ...]
+    images: tuple[ImagePayload, ...] = ()
+    app_version: str = vqa.__version__
+
+
+def document(report: Report) -> dict[str, Json]:
+    """Returns the report as the JSON value that `docs/report-schema.md` describes; no secret and no path in it."""
+    answers: dict[str, Json] = {}
+    rows = [_sample_row(sample, answers) for sample in report.samples]
+    run = asdict(report.run) | {
+        "header": public(report.run.header),
+        "created_at": report.run.created_at.isoformat(),
+        "finished_at": report.run.finished_at and report.run.finished_at.isoformat(),
+    }
+    return {
+        "schema": SCHEMA,
+        "version": VERSION,
+        "app_version": report.app_version,
+        "run": run,
+        "images": [_image_row(image) for image in report.images],
+        "answers": answers,
+        "samples": rows,
+    }
+
+
+def dump(report: Report) -> str:
+    """Returns the JSON text of a report."""
+    return json.dumps(document(report), ensure_ascii=False, separators=(",", ":")) + "\n"
+
+
+def load_report(source: Path | str | bytes) -> Report:
+    """Returns the report in a file (or in the bytes of one) written by `dump`, as it is or packed by gzip.
+
+    Raises:
+        InputError: it cannot be read, is not such a document, or is of a later version.
+    """
+    name = "JSON" if isinstance(source, bytes) else str(source)
+    try:
+        data = source if isinstance(source, bytes) else Path(source).read_bytes()
+    except OSError as problem:
+        raise InputError("report_unreadable", path=name, reason=problem.strerror) from problem
+    try:
+        value = json.loads(_unpacked(data))
+    except (ValueError, OSError, EOFError, zlib.error) as problem:
+        raise InputError("report_invalid", path=name, reason=str(problem)) from problem
+    if not isinstance(value, dict) or value.get("schema") != SCHEMA:
+        raise InputError("report_invalid", path=name, reason=f"schema is not {SCHEMA}")
+    if not isinstance(value.get("version"), int) or value["version"] > VERSION:
+        raise InputError("report_too_new", path=name, version=value.get("version"), known=VERSION)
+    try:
+        return _report(value)
+    except (KeyError, TypeError, ValueError, AttributeError, binascii.Error) as problem:
+        raise InputError("report_invalid", path=name, reason=f"{type(problem).__name__}: {problem}") from problem
+
+
+def _unpacked(data: bytes) -> bytes:
+    """Returns what a gzip file holds; other bytes as they are. One that grows past any report is refused."""
+    if not data.startswith(GZIP):
+        return data
+    with gzip.open(io.BytesIO(data)) as packed:
+        content = packed.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise ValueError(f"over {MAX_BYTES} bytes")
+    return content
+
+
+def _report(value: Mapping[str, Json]) -> Report:
+    row = value["run"]
+    run = Run(
+        **row
+        | {
+            "created_at": datetime.fromisoformat(row["created_at"]),
+            "finished_at": row["finished_at"] and datetime.fromisoformat(row["finished_at"]),
+        }
+    )
+    answers = {digest: _answer(content) for digest, content in value["answers"].items()}
+    samples = tuple(_sample(place, row, answers) for place, row in enumerate(value["samples"], 1))
+    return Report(run, samples, tuple(_image(row) for row in value["images"]), value["app_version"])
+
+
+def _sample_row(sample: Sample, answers: dict[str, Json]) -> dict[str, Json]:
+    row: dict[str, Json] = {
+        "arm": sample.arm,
+        "question": sample.question,
+        "index": sample.index,
+        "started_at": round(sample.started_at, 6),
+        "seed": sample.seed,
+        "concurrency": sample.concurrency,
+        "answer": None,
+        "error": sample.error and asdict(sample.error),
+    }
+    if sample.answer is not None:
+        content = sample.answer.content
+        digest = hashlib.sha256(content_json(content)).hexdigest()
+        answers.setdefault(digest, content)
+        row["answer"] = digest
+        row |= {name: getattr(sample.answer, name) for name in MEASURED}
+    return row
+
+
+def _answer(content: Mapping[str, Json]) -> Answer:
+    ids = content["token_ids"]
+    return Answer(
+        text=content["text"],
+        finish_reason=content["finish_reason"],
+        tokens=tokens_from_json(content["tokens"]),
+        token_ids=None if ids is None else tuple(ids),
+    )
+
+
+def _sample(place: int, row: Mapping[str, Json], answers: Mapping[str, Answer]) -> Sample:
+    answer = None
+    if row["answer"] is not None:
+        answer = replace(answers[row["answer"]], **{name: row[name] for name in MEASURED})
+    return Sample(
+        arm=row["arm"],
+        index=row["index"],
+        answer=answer,
+        error=row["error"] and SampleError(**row["error"]),
+        question=row["question"],
+        started_at=row["started_at"],
+        seed=row["seed"],
+        concurrency=row["concurrency"],
+        id=place,
+    )
+
+
+def _image_row(image: ImagePayload) -> dict[str, Json]:
+    kept = {name: value for name, value in asdict(image).items() if name != "data"}
+    return {"sha256": image.sha256, **kept, "notes": list(image.notes), "data": base64.b64encode(image.data).decode()}
+
+
+def _image(row: Mapping[str, Json]) -> ImagePayload:
+    values = {name: value for name, value in row.items() if name != "sha256"}
+    data = base64.b64decode(values["data"], validate=True)
+    image = ImagePayload(**{**values, "data": data, "notes": tuple(values["notes"])})
+    if image.sha256 != row["sha256"]:
+        raise ValueError("an image does not match its sha256")
+    return image

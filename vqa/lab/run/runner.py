@@ -1,0 +1,143 @@
+"""Sends a plan's requests and yields each Sample as it lands; stores nothing, concludes nothing, retries nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from vqa.answers import Answer, Sample, SampleError
+from vqa.client import BrokenStreamError, Client
+from vqa.engine.metrics import MetricsSnapshot
+from vqa.errors import VQAError
+from vqa.lab.diagnosis.facts import BlockFacts, Counters, finished
+from vqa.lab.plan.arms import Plan
+from vqa.lab.plan.background import Background
+from vqa.lab.plan.plans import Block, schedule
+from vqa.lab.plan.requests import question_for
+from vqa.lab.run.asking import Asker
+from vqa.lab.run.server import ServerView
+
+
+class LabRunner:
+    """One run of a plan against one server. Use it once, within one event loop."""
+
+    def __init__(self, plan: Plan, client: Client, *, nonce: str, view: ServerView | None = None) -> None:
+        """`nonce` keeps this run's cache salts apart from every other run's; without `view` no counters are read."""
+        self._plan = plan
+        self._client = client
+        self._asker = Asker(client)
+        self._nonce = nonce
+        self._view = view
+        self._ours = 0
+        self.current = ""
+        """The arm that is being asked."""
+        self.blocks: list[BlockFacts] = []
+        """What the server counted during each block that has ended."""
+        self.restarted = False
+        """Whether the server's counters ran backwards."""
+
+    @property
+    def refused(self) -> tuple[str, ...]:
+        """What the server refused to be asked for; see `Asker.refused`."""
+        return self._asker.refused
+
+    async def run(self) -> AsyncGenerator[Sample]:
+        """Yields every sample in order of landing; closing the iterator aborts what is under way.
+
+        A request that fails is a sample with an error. Nothing is asked twice, but for what `Asker` says.
+        """
+        # What is not yet known of the server must not count into the first request's time.
+        await self._client.info()
+        before = await self._metrics(0)
+        for block in schedule(self._plan):
+            self.current = block.arm.name
+            self._ours = 0
+            background = Background(self._client, block.arm.background, seed=len(self.blocks))
+            if block.arm.background:
+                await background.start()
+            try:
+                async with aclosing(self._block(block)) as landing:
+                    async for sample in landing:
+                        yield sample
+            finally:
+                await background.stop()
+            before = await self._note(block, background, before)
+
+    async def _note(
+        self, block: Block, background: Background, before: MetricsSnapshot | None
+    ) -> MetricsSnapshot | None:
+        ours = self._ours + background.finished
+        after = await self._metrics(0 if before is None else finished(before) + ours)
+        counters = Counters.between(before, after)
+        if before is not None and after is not None and counters is None:
+            self.restarted = True
+        self.blocks.append(
+            BlockFacts(
+                block.arm.name,
+                block.case,
+                block.start,
+                block.stop,
+                ours,
+                counters,
+                background.started,
+                background.answered,
+                background.broken_off,
+            )
+        )
+        return after or before
+
+    async def _metrics(self, at_least: int) -> MetricsSnapshot | None:
+        return None if self._view is None else await self._view.settled_metrics(at_least)
+
+    async def _block(self, block: Block) -> AsyncGenerator[Sample]:
+        """Yields the samples of a block, `concurrency` requests being under way at any time."""
+        for index in range(-block.arm.priming if block.start == 0 else 0, 0):
+            await self._ask(block, index)
+        waiting = iter(range(block.start, block.stop))
+        landed: asyncio.Queue[Sample | BaseException] = asyncio.Queue()
+
+        async def work(place: int) -> None:
+            try:
+                await asyncio.sleep(place * block.arm.spread_seconds / width)
+                for index in waiting:
+                    landed.put_nowait(await self._ask(block, index))
+            except Exception as problem:  # a fault of ours: hand it to whoever reads, instead of hanging
+                landed.put_nowait(problem)
+
+        width = min(block.arm.concurrency, block.stop - block.start)
+        workers = [asyncio.create_task(work(place)) for place in range(width)]
+        try:
+            for _ in range(block.stop - block.start):
+                sample = await landed.get()
+                if isinstance(sample, BaseException):
+                    raise sample
+                yield sample
+        finally:
+            for worker in workers:
+                worker.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
+
+    async def _ask(self, block: Block, index: int) -> Sample:
+        question = question_for(self._plan, block.arm, block.case, index, nonce=self._nonce)
+        started = time.time()
+        answer: Answer | None = None
+        error: SampleError | None = None
+        try:
+            answer = await self._asker.ask(question)
+            self._ours += 1
+        except BrokenStreamError as problem:
+            error = SampleError(problem.code, problem.message(), problem.partial.text)
+        except VQAError as problem:
+            error = SampleError(problem.code, problem.message())
+        return Sample(
+            arm=block.arm.name,
+            index=index,
+            answer=answer,
+            error=error,
+            question=block.case,
+            started_at=started,
+            seed=question.sampling.seed,
+            concurrency=block.arm.concurrency,
+        )

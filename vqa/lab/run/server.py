@@ -1,0 +1,125 @@
+"""Looks at a server for the lab: who it is, what it can do, and its counters. Asks two questions of its own at most."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from dataclasses import replace
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import httpx2 as httpx
+
+from vqa.answers import Question
+from vqa.client import Client, server_root
+from vqa.engine.metrics import MetricsSnapshot, read
+from vqa.errors import VQAError
+from vqa.lab.diagnosis.facts import Identity, finished
+from vqa.lab.plan.arms import Capabilities, Case, RunSpec
+from vqa.lab.run.asking import Asker
+
+SETTLE_SECONDS = 0.05
+SETTLE_TRIES = 10
+SCOUTS = 2
+"""Questions asked to learn the duration: the first after a start still compiles and warms kernels up."""
+
+
+class ServerView:
+    """Reads /v1/models, /version and /metrics of the server that a client speaks to. Use within one event loop."""
+
+    def __init__(self, client: Client, api_key: str = "EMPTY") -> None:
+        self._client = client
+        self._root = server_root(client.base_url)
+        loopback = (urlsplit(client.base_url).hostname or "") in {"127.0.0.1", "localhost", "::1"}
+        headers = {"Authorization": f"Bearer {api_key}"} if api_key not in {"", "EMPTY"} else {}
+        self._http = httpx.AsyncClient(trust_env=not loopback, timeout=5.0, headers=headers)
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self._http.aclose()
+
+    async def metrics(self) -> MetricsSnapshot | None:
+        """Returns the server's figures, or None when it gives none."""
+        try:
+            reply = await self._http.get(f"{self._root}/metrics")
+            if reply.status_code != 200 or "vllm:" not in reply.text:
+                return None
+            return read(reply.text, 0.0)
+        except (httpx.HTTPError, ValueError):
+            return None
+
+    async def settled_metrics(self, at_least: int) -> MetricsSnapshot | None:
+        """Returns the figures once `at_least` requests are counted as finished, or after half a second anyway.
+
+        vLLM counts a request a moment after its last piece has left.
+        """
+        metrics = await self.metrics()
+        for _ in range(SETTLE_TRIES):
+            if metrics is None or finished(metrics) >= at_least:
+                break
+            await asyncio.sleep(SETTLE_SECONDS)
+            metrics = await self.metrics()
+        return metrics
+
+    async def identity(self) -> Identity | None:
+        """Returns who the server says it is now, or None when it does not answer."""
+        try:
+            info = await self._client.info(refresh=True)
+            reply = await self._http.get(f"{self._root}/v1/models")
+            root = reply.json()["data"][0].get("root")
+        except (VQAError, httpx.HTTPError):
+            return None
+        except (ValueError, KeyError, IndexError, TypeError, AttributeError):
+            root = None
+        version = None if info.vllm_version == "unknown" else info.vllm_version
+        return Identity(info.model_ids, root if isinstance(root, str) else None, version)
+
+    async def capabilities(self, *, managed: bool = False) -> Capabilities:
+        """Returns what can be told without asking a question.
+
+        Raises:
+            ServerError: the server does not answer.
+        """
+        info = await self._client.info()
+        metrics = await self.metrics()
+        config = metrics.cache_config if metrics else {}
+        enabled, block = config.get("enable_prefix_caching"), config.get("block_size")
+        return Capabilities(
+            vllm=info.is_vllm,
+            prefix_cache={"True": True, "False": False}.get(enabled or ""),
+            block_size=int(block) if block and block.isdigit() else None,
+            metrics=metrics is not None,
+            managed=managed,
+        )
+
+
+async def scout(client: Client, spec: RunSpec, capabilities: Capabilities) -> tuple[Capabilities, int]:
+    """Asks the first case twice, apart from all caches, to learn prompt length and duration.
+
+    Returns what was learnt and how many questions were asked: only vLLM keeps such requests apart; another server is
+    not asked, since that would warm its cache.
+    """
+    if not capabilities.vllm:
+        return capabilities, 0
+    case: Case = spec.cases[0]
+    asker, quickest = Asker(client), math.inf
+    for _ in range(SCOUTS):
+        question = Question(
+            case.text,
+            case.images,
+            system=spec.system,
+            sampling=spec.sampling,
+            logprobs=spec.logprobs,
+            text_first=spec.text_first,
+            cache_salt=uuid4().hex,
+            image_uuids=tuple(uuid4().hex for _ in case.images),
+        )
+        answer = await asker.ask(question)
+        quickest = min(quickest, answer.seconds)  # the first ones after a start warm kernels up
+        capabilities = replace(
+            capabilities,
+            cached_tokens=answer.cached_tokens is not None,
+            prompt_tokens=answer.prompt_tokens,
+            seconds_per_request=quickest,
+        )
+    return capabilities, SCOUTS

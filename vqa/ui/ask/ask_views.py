@@ -1,0 +1,214 @@
+"""What the Ask tab shows of a question and its answer, as HTML or chat messages; safe with any text. Pure."""
+
+from __future__ import annotations
+
+import base64
+import math
+import re
+from html import escape
+
+from vqa.answers import Answer, Json, Token
+from vqa.errors import VQAError
+from vqa.media.images import ImagePayload
+from vqa.text import Language, t
+from vqa.ui.ask.conversation import Conversation, Message, Problem
+from vqa.ui.text import words
+from vqa.ui.widgets.parts import badge, empty, stats
+
+TOKENS_SHOWN = 2000
+# Code and formulas are left as they are; everything else that could open a tag or fetch a picture is disarmed.
+KEPT = re.compile(
+    r"(```.*?(?:```|\Z)|`[^`\n]*`|\$\$.*?\$\$|(?<!\$)\$(?!\s)[^$\n]+?(?<!\s)\$|\\\(.*?\\\)|\\\[.*?\\\])", re.DOTALL
+)
+SPECIAL = re.compile(r"<(?:[|｜].+[|｜]|/?s|eos|end_of_\w+)>")
+"""Tokens that end an answer, as the common tokenizers write them."""
+TAG_START = re.compile(r"<(?=[A-Za-z/!?|])")
+
+
+def safe_markdown(text: str) -> str:
+    """Returns a model's text with its Markdown and formulas, its HTML shown as text, and no picture fetched."""
+    parts = KEPT.split(text)
+    for place in range(0, len(parts), 2):
+        parts[place] = TAG_START.sub("&lt;", parts[place]).replace("![", "!\\[")
+    return "".join(parts)
+
+
+def answer_line(message: Message, lang: Language) -> str:
+    """Returns the line under an answer: how fast it came, how long it is, how it ended."""
+    tr, answer, parts = words(lang), message.answer, []
+    if answer is not None:
+        if answer.seconds_to_first_token is not None:
+            parts.append(tr("ask.first_token", seconds=f"{answer.seconds_to_first_token:.2f}"))
+        if answer.completion_tokens is not None:
+            parts.append(tr("ask.tokens", n=answer.completion_tokens))
+        if answer.tokens_per_second is not None:
+            parts.append(tr("ask.tokens_per_second", n=f"{answer.tokens_per_second:.1f}"))
+        parts.append(tr("ask.seconds_in_all", seconds=f"{answer.seconds:.2f}"))
+        if answer.finish_reason == "length":
+            parts.append(tr("ask.cut_by_length"))
+    if message.stopped:
+        parts.append(tr("ask.stopped"))
+    return " · ".join(parts)
+
+
+def problem_text(problem: Problem, lang: Language) -> str:
+    """Returns what went wrong and what to do, as Markdown."""
+    values = dict(problem.values)
+    message = t(f"errors.{problem.code}", lang, **values)
+    hint = t(f"errors.{problem.code}_hint", lang, **values)
+    return f"⚠ **{safe_markdown(message)}** {safe_markdown(hint)}"
+
+
+def problem_of(error: VQAError) -> Problem:
+    """Returns an error as a message keeps it."""
+    return Problem(error.code, tuple((name, str(value)) for name, value in error.values.items()))
+
+
+def chat_messages(
+    conversation: Conversation, files: dict[str, str], lang: Language, *, growing: str | None = None
+) -> list[dict[str, Json]]:
+    """Returns what gr.Chatbot shows; `files` maps a picture's hash to its thumbnail, `growing` is an answer so far."""
+    rows = [_chat_message(message, files, lang) for message in conversation.path()]
+    if growing is not None:
+        rows.append({"role": "assistant", "content": [_text(safe_markdown(growing) or "…")]})
+    return rows
+
+
+def _chat_message(message: Message, files: dict[str, str], lang: Language) -> dict[str, Json]:
+    if message.role == "user":
+        content: list[Json] = [
+            {"path": files[image.sha256], "alt_text": image.given_name or t("ask.picture", lang)}
+            for image in message.images
+            if image.sha256 in files
+        ]
+        return {"role": "user", "content": [*content, _text(safe_markdown(message.text))]}
+    content = [_text(safe_markdown(message.text))] if message.text.strip() else []
+    if not content and message.answer is not None and not message.stopped:
+        content = [_text(f"*{t('ask.blank_answer', lang)}*")]
+    if message.problem is not None:
+        content.append(_text(problem_text(message.problem, lang)))
+    if line := answer_line(message, lang):
+        content.append(_text(f"<small class='vqa-line'>{escape(line)}</small>"))
+    return {"role": "assistant", "content": content or [_text("—")]}
+
+
+def _text(text: str) -> Json:
+    return {"type": "text", "text": text}
+
+
+def received_html(images: tuple[ImagePayload, ...], message: Message | None, lang: Language) -> str:
+    """Returns the panel of what the model received: every picture as sent, and the server's own token counts."""
+    tr = words(lang)
+    if message is None:
+        return empty(tr("ask.received_empty"), tr("ask.received_empty_hint"))
+    figures = "".join(_picture_html(image, place, lang) for place, image in enumerate(images, 1))
+    answer = message.answer
+    counts: list[tuple[str, str]] = []
+    if answer is not None and answer.prompt_tokens is not None:
+        counts.append((tr("ask.prompt_tokens"), str(answer.prompt_tokens)))
+        if answer.image_tokens:
+            counts.append((tr("ask.image_tokens"), str(answer.image_tokens)))
+            counts.append((tr("ask.text_tokens"), str(answer.prompt_tokens - answer.image_tokens)))
+        cached = tr("ask.unknown") if answer.cached_tokens is None else str(answer.cached_tokens)
+        counts.append((tr("ask.cached_tokens"), cached))
+    counts += [
+        (name, str(value)) for name, value in message.asked if name in {"temperature", "top_p", "seed", "max_tokens"}
+    ]
+    if answer is not None and answer.request_id:
+        counts.append((tr("ask.request_id"), answer.request_id))
+    return f'<div class="vqa-received">{figures}{stats(counts)}</div>'
+
+
+def _picture_html(image: ImagePayload, place: int, lang: Language) -> str:
+    tr = words(lang)
+    source = base64.b64encode(image.thumbnail(320)).decode()
+    name = image.given_name or tr("ask.picture_n", n=place)
+    given = f"{image.given_width}×{image.given_height}"
+    sent = f"{image.width}×{image.height}"
+    pixels = sent if sent == given or not image.given_width else f"{given} → {sent}"
+    size = _bytes(len(image.data))
+    if image.given_bytes and image.given_bytes != len(image.data):
+        size = f"{_bytes(image.given_bytes)} → {size}"
+    notes = "".join(badge(t(note, lang), "warn") for note in image.notes) or badge(tr("ask.byte_for_byte"), "good")
+    rows = [(tr("ask.pixels"), pixels), (tr("ask.bytes"), size), (tr("ask.mime"), image.mime)]
+    return (
+        f'<figure><img src="data:image/png;base64,{source}" alt="{escape(tr("ask.as_sent", name=name))}">'
+        f"<figcaption><strong>{escape(name)}</strong>{stats(rows)}"
+        f'<p class="hash" title="SHA-256 {image.sha256}">sha256 {image.sha256[:16]}…</p><p>{notes}</p>'
+        "</figcaption></figure>"
+    )
+
+
+def _bytes(count: int) -> str:
+    return f"{count / 1e6:.2f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB" if count >= 1e3 else f"{count} B"
+
+
+def sure_html(answer: Answer | None, lang: Language) -> str:
+    """Returns the answer's tokens shaded by their probability, each with what else it could have been."""
+    tr = words(lang)
+    if answer is None:
+        return empty(tr("ask.sure_empty"), tr("ask.sure_empty_hint"))
+    if not answer.tokens:
+        return empty(tr("ask.sure_none"), tr("ask.sure_none_hint"))
+    tokens = answer.tokens[:TOKENS_SHOWN]
+    body = "".join(_token_html(token) for token in tokens)
+    hidden = len(answer.tokens) - TOKENS_SHOWN
+    more = f"<p>{escape(tr('ask.sure_more', n=hidden))}</p>" if hidden > 0 else ""
+    return f'<div class="vqa-tokens">{body}</div>{more}{_least_html(answer.tokens, lang)}{_legend(lang)}'
+
+
+def _token_html(token: Token) -> str:
+    share = math.exp(min(0.0, token.logprob))
+    level = 0 if share >= 0.99 else 1 if share >= 0.9 else 2 if share >= 0.7 else 3 if share >= 0.5 else 4
+    rows = "".join(
+        f"<i><b>{escape(visible(text))}</b><span>{escape(percent(value))}%</span></i>" for text, value in token.top
+    )
+    shown = "■" if SPECIAL.fullmatch(token.text) else escape(token.text).replace("\n", "⏎<br>")
+    return f'<span class="tok p{level}" tabindex="-1">{shown}<span class="tip" aria-hidden="true">{rows}</span></span>'
+
+
+def _least_html(tokens: tuple[Token, ...], lang: Language) -> str:
+    least = min(tokens, key=lambda token: token.logprob)
+    others = [(text, value) for text, value in least.top if text != least.text]
+    share = percent(least.logprob)
+    if others:
+        text = t(
+            "ask.least_sure",
+            lang,
+            token=visible(least.text),
+            share=share,
+            other=visible(others[0][0]),
+            other_share=percent(others[0][1]),
+        )
+    else:
+        text = t("ask.least_sure_alone", lang, token=visible(least.text), share=share)
+    return f'<p class="vqa-least">{escape(text)}</p>'
+
+
+def _legend(lang: Language) -> str:
+    steps = ("≥ 99%", "≥ 90%", "≥ 70%", "≥ 50%", "< 50%")
+    marks = "".join(f'<span class="tok p{level}">{escape(text)}</span>' for level, text in enumerate(steps))
+    return f'<p class="vqa-legend">{escape(t("ask.legend", lang))} {marks}</p>'
+
+
+def percent(logprob: float) -> str:
+    """Returns a probability in percent that never rounds to certainty, nor to impossibility."""
+    share = 100 * math.exp(min(0.0, logprob))
+    return "> 99.9" if 99.95 <= share < 100 else "< 0.1" if 0 < share < 0.05 else f"{share:.1f}"
+
+
+def visible(token: str) -> str:
+    """Returns a token with its blanks made visible."""
+    return token.replace("\n", "⏎").replace("\t", "⇥").replace(" ", "␣") or "∅"
+
+
+def title_html(conversation: Conversation) -> str:
+    """Returns the conversation's name; the page's script reads its id from here into the address."""
+    return f'<p class="vqa-title" data-chat="{escape(conversation.chat_id)}">{escape(conversation.name)}</p>'
+
+
+def versions_html(conversation: Conversation, lang: Language) -> str:
+    """Returns which version of how many is shown."""
+    versions = conversation.versions()
+    shown = versions.index(conversation.leaf) + 1 if conversation.leaf in versions else len(versions)
+    return f'<p class="vqa-title">{escape(t("ask.version", lang, n=shown, total=len(versions)))}</p>'

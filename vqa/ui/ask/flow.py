@@ -1,0 +1,285 @@
+"""What happens on the Ask tab: each method is one handler, from the components' values to their next values."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import gradio as gr
+
+from vqa.answers import Question
+from vqa.client import Client
+from vqa.errors import InputError, StoreError, VQAError
+from vqa.media.images import ImagePayload
+from vqa.text import Language
+from vqa.ui.ask import ask_views, asking, fit_note, fitting, structured
+from vqa.ui.ask.clients import Clients
+from vqa.ui.ask.components import AskParts
+from vqa.ui.ask.conversation import Conversation, Message
+from vqa.ui.ask.fit_note import Asked
+from vqa.ui.ask.keeping import Keeper
+from vqa.ui.ask.picture_files import BLANK, thumbnails
+from vqa.ui.ask.snippets import snippets
+from vqa.ui.examples import Example
+from vqa.ui.pictures import grounding
+from vqa.ui.services import Services
+from vqa.ui.text import words
+from vqa.ui.widgets.notices import warn
+
+Update = dict[Any, Any]
+
+
+class AskFlow:
+    """The handlers of one Ask tab."""
+
+    def __init__(
+        self, services: Services, lang: Language, parts: AskParts, keeper: Keeper, examples: tuple[Example, ...]
+    ) -> None:
+        self._services, self._lang, self._parts, self._keeper, self._examples = services, lang, parts, keeper, examples
+        self._clients = Clients(services)
+        self._running: dict[str, _Running] = {}
+        self._sending: set[str] = set()
+
+    async def send(
+        self, written: dict[str, Any] | None, conversation: Conversation, *options: Any
+    ) -> AsyncIterator[Update]:
+        """Asks what stands in the composer, below what is shown; while another answer comes, it goes on standing there.
+
+        An answer counts as come with its last piece: whoever sees it may ask on at once, whatever Gradio still does.
+        """
+        *values, session = options
+        if session in self._sending or (session in self._running and not self._running[session].left):
+            yield {}
+            return
+        self._sending.add(session)
+        try:
+            asked = asking.read_options(self._services.settings, *values)
+            text, pictures = await self._written(written)
+            async for update in self._ask(Asked(conversation, text, pictures, asked, session, from_composer=True)):
+                yield update
+        finally:
+            self._sending.discard(session)
+
+    async def _written(self, written: dict[str, Any] | None) -> tuple[str, tuple[ImagePayload, ...]]:
+        text, files = (written or {}).get("text") or "", (written or {}).get("files") or []
+        text = asking.check_text(text, self._services.settings)
+        return text, await asyncio.to_thread(asking.load_pictures, [str(path) for path in files], self._services.limits)
+
+    async def _ask(self, asked: Asked) -> AsyncIterator[Update]:
+        """Asks, or says that it does not fit; then nothing is stored, and what was written stays."""
+        services = self._services
+        services.visitors.check_pictures(len(asked.conversation.images()) + len(asked.pictures))
+        question = asking.make_question(asked.conversation, asked.text, asked.pictures, asked.options)
+        client = await self._clients.current()
+        with services.visitors.asking():
+            fitted = await fitting.fit(client, question, services.settings.max_tokens)
+            if isinstance(fitted, fitting.Shortage):
+                yield fit_note.shown(self._parts.fit, asked, fitted, self._lang)
+                return
+            async for update in self._streamed(fitted, client, asked):
+                yield update
+
+    async def _asked(self, asked: Asked) -> Conversation:
+        """Returns the conversation up to the message that is asked, which is stored unless it was before."""
+        conversation = asked.conversation
+        if asked.again is not None:
+            return conversation.until(asked.again)
+        message = Message(conversation.next_id(), conversation.leaf, "user", asked.text, asked.pictures)
+        return await self._add(conversation, message)
+
+    async def send_fitting(
+        self, held: fit_note.Held | None, written: dict[str, Any] | None, conversation: Conversation
+    ) -> AsyncIterator[Update]:
+        """Asks what did not fit in the way that was offered; of the composer, what stands there now."""
+        if held is None:
+            return
+        asked = held.asked
+        if asked.from_composer:
+            text, pictures = await self._written(written)
+            asked = replace(asked, conversation=conversation, text=text, pictures=pictures)
+        async for update in self._ask(await asyncio.to_thread(fit_note.made_to_fit, asked, held.shortage)):
+            yield update
+
+    async def _streamed(self, question: Question, client: Client, asked: Asked) -> AsyncIterator[Update]:
+        parts, lang, tr = self._parts, self._lang, words(self._lang)
+        ready = gr.MultimodalTextbox(submit_btn=tr("ask.send"), stop_btn=False)
+        running = self._begin(asked.session)
+        last, conversation = asking.Piece("", done=True, stopped=True), None
+        # The server is at work while the question is stored and drawn.
+        pieces = asking.Pieces(client, question, running.stop, seconds=self._services.settings.max_seconds)
+        try:
+            try:
+                conversation = await self._asked(asked)
+                files = await asyncio.to_thread(thumbnails, conversation)
+                answering: dict[str, Any] = {"submit_btn": False, "stop_btn": tr("ask.stop")}
+                composer = gr.MultimodalTextbox(**(answering | {"value": BLANK} if asked.from_composer else answering))
+                rows = ask_views.chat_messages(conversation, files, lang, growing="")
+                hidden = fit_note.hidden(parts.fit)
+                yield {parts.composer: composer, parts.chatbot: rows, parts.conversation: conversation, **hidden}
+                async for last in pieces:
+                    if not last.done and not running.left:
+                        yield {parts.chatbot: ask_views.chat_messages(conversation, files, lang, growing=last.text)}
+            finally:
+                await pieces.close()
+                if conversation is not None:  # also when the page was closed: what had come by then is not lost
+                    conversation = await self._add(conversation, _reply(conversation, last, asked))
+            shown = {} if running.left else await self._shown(conversation, question)
+        except Exception:
+            yield {parts.composer: ready}
+            raise
+        finally:
+            if self._running.get(asked.session) is running:
+                del self._running[asked.session]
+        if self._running.get(asked.session) is None:  # else the next answer has the composer already
+            yield {parts.composer: ready, **shown}
+
+    def _begin(self, session: str) -> _Running:
+        """Returns what can end the answer that begins; the visitor's one before it ends where it is."""
+        self.leave(session)
+        self._sending.discard(session)
+        running = self._running[session] = _Running()
+        return running
+
+    def leave(self, session: str | None) -> None:
+        """Ends the visitor's running answer, which something else takes the place of: it is stored, and not shown."""
+        if running := self._running.get(session or ""):
+            running.left = True
+            running.stop.set()
+
+    async def stop(self, session: str) -> None:
+        """Ends the visitor's running answer."""
+        if running := self._running.get(session):
+            running.stop.set()
+
+    async def _add(self, conversation: Conversation, message: Message) -> Conversation:
+        """Returns the conversation with the message; where it cannot be stored, that is said once and it goes on."""
+        try:
+            return await asyncio.to_thread(self._keeper.add, conversation, message)
+        except StoreError as problem:
+            warn(StoreError("conversation_unstored", reason=problem.message(self._lang)), self._lang)
+            return replace(conversation, unstored=True).add(message)
+
+    async def again(self, index: Any, conversation: Conversation, *options: Any) -> AsyncIterator[Update]:
+        """Asks the question at a place of the conversation once more, as another version of its answer."""
+        *values, session = options
+        path = conversation.path()
+        asked = asking.read_options(self._services.settings, *values)
+        user = next(each for each in reversed(path[: _place(index) + 1]) if each.role == "user")
+        before = conversation.until(user.parent)
+        async for update in self._ask(Asked(before, user.text, user.images, asked, session, again=user.id)):
+            yield update
+
+    async def edited(self, index: Any, text: str, conversation: Conversation, *options: Any) -> AsyncIterator[Update]:
+        """Asks an edited question with the same pictures, as another version from there on."""
+        *values, session = options
+        message = conversation.path()[_place(index)]
+        asked = asking.read_options(self._services.settings, *values)
+        text = asking.check_text(text, self._services.settings)
+        async for update in self._ask(Asked(conversation.until(message.parent), text, message.images, asked, session)):
+            yield update
+
+    async def turn(self, session: str | None, conversation: Conversation, step: int) -> Update:
+        """Shows the version before or after the one that is shown."""
+        versions = conversation.versions()
+        if not versions:
+            return {self._parts.conversation: conversation}
+        self.leave(session)
+        now = versions.index(conversation.leaf) if conversation.leaf in versions else len(versions)
+        return await self._shown(conversation.until(versions[(now + step) % len(versions)]))
+
+    async def clear(self, session: str | None) -> Update:
+        """Begins a new conversation; the old one stays in the store."""
+        return await self.show(session, Conversation(), BLANK)
+
+    async def show(self, session: str | None, conversation: Conversation, written: dict[str, Any]) -> Update:
+        """Shows a conversation, and what is being written below it."""
+        self.leave(session)
+        return {**await self._shown(conversation), self._parts.composer: gr.MultimodalTextbox(value=written)}
+
+    async def open(self, session: str | None, chat_id: str) -> Update:
+        """Shows a stored conversation.
+
+        Raises:
+            StoreError: there is none with this id.
+        """
+        opened = await asyncio.to_thread(self._keeper.open, chat_id)
+        self.leave(session)
+        return await self._shown(opened)
+
+    def named(self, conversation: Conversation, name: str) -> Update:
+        """Shows a conversation's new name."""
+        renamed = replace(conversation, name=name)
+        return {self._parts.conversation: renamed, self._parts.title: ask_views.title_html(renamed)}
+
+    async def example(self, index: int, written: dict[str, Any] | None) -> Update:
+        """Puts an example's picture and question into the composer.
+
+        Raises:
+            InputError: there is no such example.
+        """
+        if not 0 <= index < len(self._examples):
+            raise InputError("event_unreadable")
+        chosen = self._examples[index]
+        value: dict[str, Any] = {"text": chosen.question[self._lang], "files": [str(chosen.picture)]}
+        return {self._parts.composer: gr.MultimodalTextbox(value=value)}
+
+    async def _shown(self, conversation: Conversation, sent: Question | None = None) -> Update:
+        """Returns what every component shows of a conversation; `sent` is the last question as it was sent."""
+        parts, lang = self._parts, self._lang
+        files = await asyncio.to_thread(thumbnails, conversation)
+        reply = conversation.last_answer()
+        images = conversation.images()
+        answer = reply.answer if reply else None
+        marks = grounding.find_marks(reply.text, images[-1], answer.model if answer else "") if reply and images else ()
+        table = structured.table_html(reply, lang) if reply else ""
+        several = len(conversation.versions()) > 1
+        return {
+            parts.conversation: conversation,
+            parts.chatbot: ask_views.chat_messages(conversation, files, lang),
+            parts.title: ask_views.title_html(conversation),
+            parts.received: await asyncio.to_thread(ask_views.received_html, images, reply, lang),
+            parts.sure: ask_views.sure_html(answer, lang),
+            parts.marks: gr.HTML(grounding.marks_html(images[-1], marks) if marks else "", visible=bool(marks)),
+            parts.table: gr.HTML(table, visible=bool(table)),
+            parts.versions: ask_views.versions_html(conversation, lang) if several else "",
+            parts.versions_row: gr.Row(visible=several),
+            **fit_note.hidden(parts.fit),
+            **await self._code(sent or asking.question_of(conversation)),
+        }
+
+    async def _code(self, question: Question | None) -> Update:
+        """Returns the last request as code; where there is none, or no server to send it to, no code."""
+        if question is None:
+            return dict.fromkeys(self._parts.codes, "")
+        try:
+            client = await self._clients.current()
+            info = await client.info()
+        except VQAError:
+            return dict.fromkeys(self._parts.codes, "")
+        # Where the server of a public demo stands is nobody's business; to run the code one needs one's own anyway.
+        address = "http://127.0.0.1:8000/v1" if self._services.settings.public else client.base_url
+        texts = snippets(question, address, info.model_ids[0], vllm=info.is_vllm)
+        return dict(zip(self._parts.codes, texts, strict=True))
+
+
+@dataclass
+class _Running:
+    """An answer on its way."""
+
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    left: bool = False
+    """Whether the page shows something else by now."""
+
+
+def _reply(conversation: Conversation, last: asking.Piece, asked: Asked) -> Message:
+    problem = ask_views.problem_of(last.problem) if last.problem is not None else None
+    return Message(
+        conversation.next_id(), conversation.leaf, "assistant", last.text, (), last.answer, asked.options.asked(),
+        problem, last.stopped or not last.done,
+    )  # fmt: skip
+
+
+def _place(index: Any) -> int:
+    return int(index[0] if isinstance(index, list | tuple) else index)

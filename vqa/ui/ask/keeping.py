@@ -1,0 +1,55 @@
+"""Keeps conversations in the store as they grow, and brings them back; in a public demo it keeps nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from vqa.answers import Json
+from vqa.store import Store
+from vqa.ui.ask.conversation import Conversation, Message, message_from_json, message_json, name_of
+
+
+class Keeper:
+    """Adds messages to conversations, in the store where there is one."""
+
+    def __init__(self, store: Store | None) -> None:
+        self._store = store
+
+    @property
+    def keeps(self) -> bool:
+        """Whether conversations outlive the page."""
+        return self._store is not None
+
+    def add(self, conversation: Conversation, message: Message) -> Conversation:
+        """Returns the conversation with the message, stored unless the store failed it before.
+
+        Raises:
+            StoreError: it cannot be written.
+        """
+        named = conversation if conversation.name else replace(conversation, name=name_of(message.text))
+        if self._store is None or named.unstored:
+            return named.add(message)
+        if not named.chat_id:
+            named = replace(named, chat_id=self._store.create_chat(name=named.name))
+        for image in message.images:
+            self._store.put_image(image)
+        stored = self._store.add_message(named.chat_id, message_json(message), parent=message.parent)
+        return named.add(replace(message, id=stored))
+
+    def open(self, chat_id: str) -> Conversation:
+        """Returns a stored conversation, shown in its newest version.
+
+        Raises:
+            StoreError: there is none with this id.
+        """
+        if self._store is None:
+            return Conversation()
+        rows = self._store.messages(chat_id)
+        found = next((chat for chat in self._store.chats(limit=100_000) if chat["id"] == chat_id), None)
+        messages = tuple(self._message(row) for row in rows)
+        leaf = messages[-1].id if messages else None
+        return Conversation(chat_id, found["name"] if found else "", messages, leaf)
+
+    def _message(self, row: dict[str, Json]) -> Message:
+        assert self._store is not None
+        return message_from_json(row, tuple(self._store.image(digest) for digest in row.get("images", ())))

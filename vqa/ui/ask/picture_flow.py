@@ -1,0 +1,160 @@
+"""The ways for a picture into the composer: each method is one handler, from the components' values to their next."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from vqa.answers import Json
+from vqa.errors import InputError
+from vqa.media.fetch import fetch_image
+from vqa.media.images import ImageLimits, load_image
+from vqa.media.video import is_video
+from vqa.text import Language
+from vqa.ui.ask import asking
+from vqa.ui.ask.components import AskParts
+from vqa.ui.ask.conversation import Conversation
+from vqa.ui.ask.picture_files import files_of, write
+from vqa.ui.pictures import region, region_box, tray
+from vqa.ui.pictures.carrier import carried
+from vqa.ui.services import Services
+
+Update = dict[Any, Any]
+Written = dict[str, Any] | None
+Clip = tuple[str, tuple[str, ...]]
+Chosen = tuple[str, str, int | None]
+
+
+class PictureFlow:
+    """The handlers that change which pictures stand in the composer of one Ask tab."""
+
+    def __init__(self, services: Services, parts: AskParts, lang: Language) -> None:
+        self._services, self._parts, self._lang = services, parts, lang
+
+    async def fetch(self, address: str, written: Written) -> Update:
+        """Adds the picture at a web address to the composer."""
+        self._services.visitors.admit()
+        settings = self._services.settings
+        image = await fetch_image(address or "", self._services.limits, allow_local=settings.allow_local_urls)
+        path = await asyncio.to_thread(write, image)
+        return self._composed(written, [*files_of(written), path]) | {self._parts.address: ""}
+
+    async def take(self, path: str | None, written: Written) -> Update:
+        """Adds the camera's picture to the composer."""
+        files = [path] if path else []
+        await asyncio.to_thread(asking.load_pictures, files, self._services.limits)
+        return self._composed(written, [*files_of(written), *files]) | {self._parts.camera: None}
+
+    async def changed(self, written: Written, frames: float) -> AsyncIterator[Update]:
+        """Shows which pictures stand in the composer; a video's frames, a PDF's pages take the place of the file.
+
+        Raises:
+            InputError: a video or PDF cannot be read; it is out of the composer by then.
+        """
+        parts, files = self._parts.tray, files_of(written)
+        place = next((n for n, path in enumerate(files) if asking.has_several(Path(path))), None)
+        if place is None:
+            row = {} if files else {parts.frames_row: gr.Row(visible=False), parts.clip: None}
+            yield await self._tray(files) | row
+            return
+        given, before, after = files[place], files[:place], files[place + 1 :]
+        try:
+            found = await self._unfolded(given, round(frames))
+        except InputError:
+            yield self._composed(written, before + after) | await self._tray(before + after)
+            raise
+        files = before + found + after
+        told = {parts.clip: (given, tuple(found)), parts.frames_row: gr.Row(visible=True)}
+        yield self._composed(written, files) | await self._tray(files) | (told if is_video(Path(given)) else {})
+
+    async def other_frames(self, clip: Clip | None, frames: float, written: Written) -> Update:
+        """Puts another number of frames of the last video in the place of those that still stand in the composer."""
+        files = files_of(written)
+        if clip is None:
+            return {self._parts.tray.frames_row: gr.Row(visible=False)}
+        path, old = clip
+        found = await self._unfolded(path, round(frames))
+        place = next((n for n, each in enumerate(files) if each in old), len(files))
+        rest = [each for each in files if each not in old]
+        files = rest[:place] + found + rest[place:]
+        return self._composed(written, files) | {self._parts.tray.clip: (path, tuple(found))} | await self._tray(files)
+
+    async def _unfolded(self, path: str, frames: int) -> list[str]:
+        self._services.visitors.admit()
+        limits, most = self._services.limits, asking.most_pictures(self._services.settings)
+        images = await asyncio.to_thread(asking.load_pictures, [path], limits, frames=max(1, min(frames, most)))
+        return [await asyncio.to_thread(write, image) for image in images[:most]]
+
+    async def pressed(self, act: str, place: int, written: Written) -> Update:
+        """Moves a picture of the composer, takes it out, or opens it to draw a box on it."""
+        files = files_of(written)
+        if act == "region" and 0 <= place < len(files):
+            return await self._opened(files[place], place)
+        files = tray.moved(files, act, place)
+        return self._composed(written, files) | await self._tray(files)
+
+    async def latest(self, written: Written, conversation: Conversation) -> Update:
+        """Opens the newest picture to draw a box on it."""
+        files = files_of(written)
+        if files:
+            return await self._opened(files[-1], len(files) - 1)
+        return await self._opened(await self.last_picture(written, conversation), None)
+
+    async def _opened(self, path: str, place: int | None) -> Update:
+        parts = self._parts.region_box
+        image = (await asyncio.to_thread(asking.load_pictures, [path], self._services.limits, frames=1))[0]
+        html = await asyncio.to_thread(region_box.area_html, image, self._lang)
+        chosen = (await asyncio.to_thread(write, image), path, place)
+        return {parts.section: gr.Accordion(open=True), parts.area: html, parts.chosen: chosen}
+
+    async def boxed(self, act: str, box: dict[str, Json], chosen: Chosen | None, written: Written) -> Update:
+        """Puts the region into the composer: in the picture's place (`crop`, or `mark` with the whole), or after it.
+
+        Raises:
+            InputError: there is no picture, or no area within the box.
+        """
+        if chosen is None:
+            raise InputError("image_none")
+        opened, given, place = chosen
+        made = await asyncio.to_thread(_region, opened, act, box, self._services.limits)
+        files = files_of(written)
+        here = place is not None and place < len(files) and files[place] == given
+        at = place if here and place is not None else len(files)
+        keep = at + 1 if here and act == "add" else at
+        files = [*files[:keep], made, *files[at + 1 :]]
+        return self._composed(written, files) | await self._tray(files)
+
+    async def last_picture(self, written: Written, conversation: Conversation) -> str:
+        """Returns a file of the newest picture: of the composer, else of the conversation; checked.
+
+        Raises:
+            InputError: there is none.
+        """
+        files = files_of(written)[-1:]
+        given = await asyncio.to_thread(asking.load_pictures, files, self._services.limits, frames=1)
+        pictures = given or conversation.images()
+        if not pictures:
+            raise InputError("image_none")
+        return await asyncio.to_thread(write, pictures[-1])
+
+    def with_region(self, path: str, written: Written) -> Update:
+        """Puts an edited picture into the composer, in the place of the one that it was made from."""
+        asking.load_pictures([path], self._services.limits)
+        return self._composed(written, [*files_of(written)[:-1], path])
+
+    def _composed(self, written: Written, files: list[str]) -> Update:
+        return {self._parts.carrier: carried(written, files)}
+
+    async def _tray(self, files: list[str]) -> Update:
+        shown = await asyncio.to_thread(tray.tray_html, files, self._services.limits, self._lang)
+        return {self._parts.tray.tray: shown}
+
+
+def _region(path: str, act: str, box: dict[str, Json], limits: ImageLimits) -> str:
+    image = load_image(Path(path), limits)
+    found = region.box_of(box, image)
+    return write(region.marked(image, found) if act == "mark" else region.cut_out(image, found))

@@ -1,0 +1,56 @@
+"""The pictures of the question: the tray, a video's frames, and the box on a picture. Binds only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from vqa.text import Language
+from vqa.ui.ask.components import AskParts
+from vqa.ui.ask.picture_flow import PictureFlow
+from vqa.ui.pictures.carrier import take_over
+from vqa.ui.services import Services
+from vqa.ui.widgets.notices import safely
+from vqa.ui.widgets.page_event import sent
+
+READING = 4
+"""Events at a time that decode pictures only to show them."""
+
+
+def bind(services: Services, parts: AskParts, flow: PictureFlow, lang: Language) -> None:
+    """Binds what the visitor does to pictures before they are sent."""
+    told, tray, box = safely(lang), parts.tray, parts.region_box
+    shown: list[Any] = [parts.carrier, tray.tray]
+    opened: list[Any] = [box.section, box.area, box.chosen]
+    clip: list[Any] = [tray.clip, tray.frames_row]
+    quick: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": READING, "concurrency_id": "pictures"}
+
+    @told
+    async def changed(written: Any, frames: float) -> Any:
+        async for update in flow.changed(written, frames):
+            yield update
+
+    @told
+    async def pressed(event: gr.EventData, written: Any) -> Any:
+        return await flow.pressed(sent(event, "act", str), sent(event, "place", int), written)
+
+    @told
+    async def boxed(event: gr.EventData, chosen: Any, written: Any) -> Any:
+        return await flow.boxed(sent(event, "act", str), sent(event, "box", dict), chosen, written)
+
+    again = [tray.clip, tray.frames, parts.composer]
+    for filling in (
+        tray.tray.upload(
+            changed,
+            [parts.composer, tray.frames],
+            [*shown, *clip],
+            trigger_mode="always_last",
+            **quick | {"show_progress_on": tray.tray},
+        ),
+        tray.tray.select(pressed, [parts.composer], [*shown, *opened], **quick),
+        tray.frames.input(told(flow.other_frames), again, [*shown, *clip], trigger_mode="always_last", **quick),
+        box.area.submit(boxed, [box.chosen, parts.composer], shown, **quick),
+    ):
+        take_over(filling, parts.carrier, parts.composer)
+    box.load.click(told(flow.latest), [parts.composer, parts.conversation], opened, **quick)

@@ -1,0 +1,69 @@
+"""Answers that are JSON, checked against their schema and shown as a table. Pure."""
+
+from __future__ import annotations
+
+import json
+from html import escape
+
+from vqa.answers import Json
+from vqa.text import Language
+from vqa.ui.ask.conversation import Message
+from vqa.ui.text import words
+from vqa.ui.widgets.parts import badge, card
+
+
+def table_html(message: Message, lang: Language) -> str:
+    """Returns the table of an answer that was asked for by a schema or a list of choices; empty for others."""
+    tr, asked = words(lang), dict(message.asked)
+    if choices := asked.get("choices"):
+        fine = message.text.strip() in choices
+        verdict = badge(tr("ask.valid") if fine else tr("ask.not_a_choice"), "good" if fine else "bad")
+        return card(tr("ask.structured"), f"<p>{escape(message.text.strip())} {verdict}</p>")
+    schema = asked.get("json_schema")
+    if schema is None:
+        return ""
+    try:
+        value = json.loads(message.text)
+    except ValueError as problem:
+        return card(tr("ask.structured"), badge(tr("ask.not_json", reason=str(problem)), "bad"))
+    fault = schema_fault(value, schema)
+    verdict = badge(tr("ask.valid"), "good") if fault is None else badge(tr("ask.invalid", reason=fault), "bad")
+    return card(tr("ask.structured"), f"{_table(value)}<p>{verdict}</p>")
+
+
+def schema_fault(value: Json, schema: Json) -> str | None:
+    """Returns the first way in which a value breaks its schema, or None.
+
+    The schema may be a visitor's: a reference out of it is never fetched, and one that leads nowhere is a fault of it.
+    """
+    import jsonschema
+    from referencing import Registry
+    from referencing.exceptions import Unresolvable
+
+    try:
+        jsonschema.validate(value, schema, registry=Registry())
+    except jsonschema.ValidationError as problem:
+        return str(problem.message)
+    except jsonschema.SchemaError as problem:
+        return f"schema: {problem.message}"
+    except (Unresolvable, RecursionError) as problem:
+        return f"schema: {str(problem) or type(problem).__name__}"
+    return None
+
+
+def _table(value: Json) -> str:
+    if isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
+        names = list(dict.fromkeys(name for row in value for name in row))
+        head = "".join(f"<th>{escape(str(name))}</th>" for name in names)
+        rows = "".join(f"<tr>{''.join(f'<td>{_cell(row.get(name))}</td>' for name in names)}</tr>" for row in value)
+        return f'<table class="vqa-table"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
+    if isinstance(value, dict):
+        rows = "".join(f"<tr><th>{escape(str(name))}</th><td>{_cell(item)}</td></tr>" for name, item in value.items())
+        return f'<table class="vqa-table"><tbody>{rows}</tbody></table>'
+    return f"<p>{_cell(value)}</p>"
+
+
+def _cell(value: Json) -> str:
+    if isinstance(value, dict) or (isinstance(value, list) and any(isinstance(item, dict) for item in value)):
+        return _table(value)
+    return escape(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))

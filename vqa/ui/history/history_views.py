@@ -1,0 +1,168 @@
+"""What the History tab shows: the list of runs, one run's essence, and two runs compared. HTML from the fragments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+
+from vqa.answers import Answer, Json
+from vqa.lab.diagnosis.invalid import void_sentence
+from vqa.lab.diagnosis.verdict import manager_sentence
+from vqa.lab.report import conclusions, fragments, outcomes
+from vqa.lab.report.reproduce import case_texts
+from vqa.lab.run import public_header, recorded
+from vqa.lab.run.failures import error_text
+from vqa.lab.stats.agreement import Rung
+from vqa.lab.stats.summary import RunSummary, Summary
+from vqa.store import Run
+from vqa.text import Language, t
+
+ROW_SCRIPT = """
+element.addEventListener('click', (event) => {
+  const button = event.target.closest('button[data-run]');
+  if (button) trigger('click', {run: button.dataset.run});
+});
+"""
+"""Tells the server which run was chosen."""
+STATUS_TONES = {"finished": "vl-good", "failed": "vl-bad", "running": "vl-warn"}
+
+
+def listing(runs: Sequence[Run], chosen: str | None, lang: Language) -> str:
+    """Returns the runs as toggle buttons, newest first."""
+    if not runs:
+        words = f"<p class='vl-note-box'>{escape(t('history.none', lang))}</p>"
+        return fragments.wrap(words)
+    rows = "".join(_row(run, run.id == chosen, lang) for run in runs)
+    return fragments.wrap(f'<div class="vl-runs">{rows}</div>')
+
+
+def title(run: Run) -> str:
+    """Returns a run's name, else its first question, else its id."""
+    texts = case_texts(run.plan)
+    return run.name or (texts[0] if texts else "") or run.id
+
+
+def _row(run: Run, pressed: bool, lang: Language) -> str:
+    kind = t(f"report.kind_{run.kind}", lang)
+    model = public_header.public_text(str(run.header.get("model") or ""))
+    when = run.created_at.strftime("%Y-%m-%d %H:%M UTC")
+    counts = t("report.counts", lang, n=run.samples)
+    line = " · ".join(part for part in (kind, model, recorded.label(run, lang) or when, counts, run.id) if part)
+    return (
+        f'<button type="button" class="vl-run" data-run="{escape(run.id)}" aria-pressed="{str(pressed).lower()}">'
+        f"<b>{escape(title(run)[:160])}</b>{outcome(run, lang)}<small>{escape(line)}</small></button>"
+    )
+
+
+def outcome(run: Run, lang: Language) -> str:
+    """Returns how a run ended in a pill: the rung that holds, the diagnosis, or its status."""
+    result = run.result or {}
+    found = outcomes.diagnosis_of(run)
+    if found is not None:
+        hue = conclusions.TONES.get(found.verdict, "vl-warn")
+        return f'<span class="vl-chip {hue}">{escape(t(f"diagnose.verdict_{found.verdict}", lang))}</span>'
+    if run.status != "finished":
+        hue = STATUS_TONES.get(run.status, "vl-warn")
+        return f'<span class="vl-chip {hue}">{escape(t(f"report.status_{run.status}", lang))}</span>'
+    if void_sentence(result, lang) is not None:
+        return f'<span class="vl-chip vl-warn">{escape(t("report.void", lang))}</span>'
+    if "rung" in result and result.get("ok", 0) > 1:
+        return conclusions.rung_chip(Rung(result["rung"]), lang)
+    return f'<span class="vl-chip vl-soft">{escape(t("report.status_finished", lang))}</span>'
+
+
+def essence(run: Run, arms: Mapping[str, RunSummary], lang: Language) -> str:
+    """Returns a chosen run's verdict and what it was made with."""
+    top = ""
+    concluded = outcomes.of_run(run, lang)
+    if concluded:
+        top = concluded
+    elif (whole := conclusions.main_arm(arms)) is not None:
+        shown = whole if len(whole.questions) > 1 else whole.questions[0]
+        top = conclusions.sentences(shown, lang, void=void_sentence(run.result, lang))
+    failed = error_text(run.error, run.result, lang)
+    error = f'<p class="vl-note-box">{escape(failed)}</p>' if failed else ""
+    rows = "".join(
+        f'<tr><th scope="row">{escape(name)}</th><td class="vl-mono">{escape(value)}</td></tr>'
+        for name, value in public_header.rows(run.header)
+    )
+    head = (
+        f"<details><summary>{escape(t('report.header', lang))}</summary><table><tbody>{rows}</tbody></table></details>"
+    )
+    where = f'<p class="vl-soft">{escape(label)}</p>' if (label := recorded.label(run, lang)) else ""
+    return fragments.wrap(f"<section><h3>{escape(title(run))}</h3>{where}{top}{error}{head}</section>")
+
+
+def comparison(
+    runs: tuple[Run, Run],
+    arms: tuple[Mapping[str, RunSummary], Mapping[str, RunSummary]],
+    modal: Sequence[tuple[str, Answer | None, Answer | None]],
+    lang: Language,
+) -> str:
+    """Returns two runs side by side: verdicts, figures, what differs in how they were made, and their answers.
+
+    `modal` holds, for each question of both, its text and the most frequent answer in each run.
+    """
+    titled = conclusions.titled(lang)
+    figures = _figures(runs, arms, lang)
+    changed = header_differences(runs[0].header, runs[1].header)
+    rows = "".join(
+        f'<tr><th scope="row">{escape(name)}</th><td class="vl-mono">{escape(one)}</td>'
+        f'<td class="vl-mono">{escape(other)}</td></tr>'
+        for name, one, other in changed
+    )
+    made = f'<div class="vl-scroll" tabindex="0"><table><tbody>{rows}</tbody></table></div>' if rows else ""
+    same = "" if rows else f"<p class='vl-soft'>{escape(t('history.same_header', lang))}</p>"
+    answers = "".join(_answers(text, one, other, lang) for text, one, other in modal)
+    return fragments.wrap(
+        titled("comparison", figures), titled("made_differently", made, same), titled("modal_answers", answers)
+    )
+
+
+def _figures(
+    runs: tuple[Run, Run], arms: tuple[Mapping[str, RunSummary], Mapping[str, RunSummary]], lang: Language
+) -> str:
+    head = "".join(f'<th scope="col">{escape(title(run)[:80])}<br><small>{run.id}</small></th>' for run in runs)
+    columns = [_column(run, found, lang) for run, found in zip(runs, arms, strict=True)]
+    rows = "".join(
+        f'<tr><th scope="row">{escape(t(f"history.row_{name}", lang))}</th>'
+        f"<td>{columns[0][name]}</td><td>{columns[1][name]}</td></tr>"
+        for name in columns[0]
+    )
+    body = f"<table><thead><tr><th></th>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    return f'<div class="vl-scroll" tabindex="0">{body}</div>'
+
+
+def _column(run: Run, arms: Mapping[str, RunSummary], lang: Language) -> dict[str, str]:
+    whole = conclusions.main_arm(arms)
+    first: Summary | None = whole.questions[0] if whole and whole.questions else None
+    judged = whole if first is None or (whole is not None and len(whole.questions) > 1) else first
+    sentence = "–" if judged is None else escape(void_sentence(run.result, lang) or manager_sentence(judged, lang))
+    return {
+        "when": run.created_at.strftime("%Y-%m-%d %H:%M UTC"),
+        "verdict": sentence,
+        "rung": outcome(run, lang),
+        "distinct": "–" if whole is None else str(max((len(each.groups) for each in whole.questions), default=0)),
+        "first": "–" if first is None else conclusions.number(first.latency.first),
+        "median": "–" if first is None else conclusions.number(first.latency.median),
+        "throughput": "–" if first is None else conclusions.number(first.latency.throughput),
+    }
+
+
+def header_differences(one: Mapping[str, Json], other: Mapping[str, Json]) -> list[tuple[str, str, str]]:
+    """Returns (name, first value, second value) for what differs in how two runs were made; times are left out."""
+    first, second = dict(public_header.rows(one)), dict(public_header.rows(other))
+    names = [name for name in dict.fromkeys((*first, *second)) if not name.endswith(("_at", "generation", "available"))]
+    return [
+        (name, first.get(name, "–"), second.get(name, "–")) for name in names if first.get(name) != second.get(name)
+    ]
+
+
+def _answers(text: str, one: Answer | None, other: Answer | None, lang: Language) -> str:
+    if one is None or other is None:
+        return ""
+    same = one.text == other.text
+    chip = f'<span class="vl-chip {"vl-good" if same else "vl-bad"}">'
+    chip += f"{escape(t('history.same_answer' if same else 'history.other_answer', lang))}</span>"
+    body = f'<p class="vl-note-box">{escape(one.text)}</p>' if same else fragments.diff(one, other, (0, 1), lang)
+    return f"<h4>{escape(text)} {chip}</h4>{body}"

@@ -1,0 +1,111 @@
+"""The Diagnose tab: why answers differ and what makes them agree. Renders and binds; runs live in the RunManager."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from vqa.text import Language
+from vqa.ui.lab import certify_tab, lab_form, lab_views, remedy
+from vqa.ui.lab.diagnose_run import PARTS, DiagnoseView
+from vqa.ui.lab.repeat import managed
+from vqa.ui.services import Services
+from vqa.ui.text import words
+from vqa.ui.widgets import exports
+from vqa.ui.widgets.blocks import root
+from vqa.ui.widgets.notices import safely
+
+TICK_SECONDS = 1.0
+
+
+def build(services: Services, lang: Language) -> None:
+    """Renders the tab and binds it."""
+    view = DiagnoseView(services, lang)
+    own = services.settings.base_url is None and not services.settings.public
+    run_id, seen = gr.State(None), gr.State({})
+    gr.HTML(lab_views.style(), visible="hidden")
+    with gr.Row():
+        with gr.Column(scale=4, min_width=300):
+            form, start, stop, planned, restarts = _left(services, lang, own)
+        with gr.Column(scale=7, min_width=320):
+            progress = lab_views.panel("diagnose-progress", view.empty())
+            panels = [progress, *(lab_views.panel(f"diagnose-{name}") for name in PARTS[1:-1])]
+            aids = remedy.build(services, lang, run_id) if own else None
+            chooser = gr.Radio(visible=False, label=words(lang)("diagnose.look_into"), elem_id="diagnose-arm")
+            panels.append(lab_views.panel("diagnose-detail"))
+            downloads = exports.build(services, lang, run_id, "diagnose")
+    timer = gr.Timer(TICK_SECONDS, active=False)
+    aid_outputs = aids.outputs if aids else []
+    watched = [seen, *panels, chooser, stop, timer, downloads, *aid_outputs]
+    opened = [run_id, *watched]
+    looked = [run_id, seen, chooser]
+    quiet: dict[str, Any] = {"show_progress": "hidden", "queue": False}
+
+    def draw(run: str | None, before: dict[str, str], arm: str | None) -> Any:
+        drawn = view.draw(run, before, arm)
+        if drawn is None:
+            return gr.skip()
+        return *drawn, *(aids.state(run, drawn[0]["mark"] != before.get("mark")) if aids else ())
+
+    def show(run: str | None) -> Any:
+        return gr.skip() if run is None else (run, *draw(run, {}, None))
+
+    @safely(lang)
+    def begin(with_restarts: bool, *values: Any) -> Any:
+        from vqa.lab.run.diagnose_job import diagnose_work
+
+        spec = lab_form.as_diagnosis(lab_form.read(values, services.settings))
+        work = diagnose_work(spec, restarts=own and with_restarts)
+        engine = managed(services)
+        return show(services.runs.start_work(work, spec, services.base_url(), kind="diagnose", engine=engine))
+
+    @safely(lang)
+    def show_plan(*values: Any) -> Any:
+        spec = lab_form.as_diagnosis(lab_form.read(values, services.settings))
+        return view.plan(services.runs.plan(spec, services.base_url(), engine=managed(services)))
+
+    @safely(lang)
+    def tick(run: str | None, before: dict[str, str], arm: str | None) -> Any:
+        return draw(run, before, arm)
+
+    @safely(lang)
+    def load(request: gr.Request) -> Any:
+        asked = request.query_params
+        run = view.found(asked.get("run")) if asked.get("tab") == "diagnose" else None
+        source = run or view.known(asked.get("from"))
+        if source is None:
+            return gr.skip()
+        form_values = lab_form.filled(services.store, services.store.run(source))
+        return *form_values, *(show(run) if run else (gr.skip(),) * len(opened))
+
+    start.click(begin, [restarts, *form.inputs], opened, show_progress="minimal").success(
+        None, None, None, js=lab_views.address("diagnose")
+    )
+    planned.click(show_plan, form.inputs, panels[2], show_progress="minimal")
+    stop.click(lambda run: services.runs.stop(run) if run else None, run_id, None, **quiet)
+    timer.tick(tick, looked, watched, **quiet)
+    chooser.input(tick, looked, watched, trigger_mode="always_last", **quiet)
+    if aids is not None:
+        checked = aids.check.click(safely(lang)(lambda *values: show(aids.again(*values))), aids.inputs, opened)
+        checked.success(None, None, None, js=lab_views.address("diagnose"))
+    if own:
+        certify_tab.build(services, lang, show, opened)
+    root().load(load, None, [*form.inputs, *opened], **quiet)
+
+
+def _left(
+    services: Services, lang: Language, own: bool
+) -> tuple[lab_form.Form, gr.Button, gr.Button, gr.Button, gr.Checkbox]:
+    """Renders the form; returns it with Diagnose, Stop, the plan's button and the box for restarts."""
+    tr = words(lang)
+    with gr.Column(render=False, min_width=200) as buttons:
+        with gr.Row():
+            start = gr.Button(tr("diagnose.start"), variant="primary", elem_id="diagnose-start", min_width=120)
+            stop = gr.Button(
+                tr("repeat.stop"), variant="stop", interactive=False, elem_id="diagnose-stop", min_width=90
+            )
+        planned = gr.Button(tr("diagnose.show_plan"), size="sm", elem_id="diagnose-plan-only")
+        restarts = gr.Checkbox(label=tr("diagnose.restarts"), info=tr("diagnose.restarts_info"), visible=own)
+    form = lab_form.build(services, lang, prefix="diagnose", buttons=buttons.render, repeats=False)
+    return form, start, stop, planned, restarts

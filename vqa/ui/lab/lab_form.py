@@ -1,0 +1,211 @@
+"""The form that says what to ask and how often; Repeat and Diagnose share it. Renders and reads; starts nothing."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from vqa.answers import Sampling
+from vqa.errors import InputError, StoreError
+from vqa.lab.plan.arms import CachePolicy, RunSpec, SeedPolicy
+from vqa.media.images import ImageLimits, load_image
+from vqa.settings import Settings
+from vqa.store import Run, Store
+from vqa.text import Language
+from vqa.ui.examples import example, unsure_example
+from vqa.ui.services import Services
+from vqa.ui.text import words
+from vqa.ui.widgets.notices import safely
+
+LEAST_REPEATS = 2
+
+
+@dataclass(frozen=True)
+class Form:
+    """The components of the form, in the order in which `read` takes their values."""
+
+    images: gr.Gallery
+    questions: gr.Textbox
+    each_image: gr.Checkbox
+    n: gr.Number
+    concurrency: gr.Number
+    temperature: gr.Number
+    seed_policy: gr.Radio
+    cache: gr.Radio
+    seed: gr.Number
+    max_tokens: gr.Number
+    top_p: gr.Number
+    system: gr.Textbox
+    name: gr.Textbox
+
+    @property
+    def inputs(self) -> list[Any]:
+        """The components as an event takes them."""
+        return list(vars(self).values())
+
+
+def ask_fields(
+    lang: Language, prefix: str, example_of: Callable[[Language], tuple[str, str]]
+) -> tuple[gr.Gallery, gr.Textbox, gr.Checkbox]:
+    """Renders the pictures, the questions and the button that fills in an example."""
+    tr = words(lang)
+    images = gr.Gallery(
+        label=tr("repeat.images"),
+        type="filepath",
+        file_types=["image"],
+        sources=["upload", "webcam", "clipboard"],
+        columns=3,
+        height=190,
+        object_fit="contain",
+        interactive=True,
+        elem_classes="vqa-gallery",
+    )
+    questions = gr.Textbox(
+        label=tr("repeat.questions"), info=tr("repeat.questions_info"), lines=2, max_lines=8, autoscroll=False
+    )
+    each = gr.Checkbox(label=tr("repeat.each_image"), value=False, visible=False)
+    button = gr.Button(tr("repeat.example"), size="sm", elem_id=f"{prefix}-example")
+
+    @safely(lang)
+    def fill() -> Any:
+        path, question = example_of(lang)
+        return [(path, None)], question
+
+    button.click(fill, None, [images, questions], show_progress="hidden", queue=False)
+    images.change(
+        lambda given: gr.Checkbox(visible=len(given or ()) > 1), images, each, show_progress="hidden", queue=False
+    )
+    return images, questions, each
+
+
+def build(
+    services: Services, lang: Language, *, prefix: str, buttons: Callable[[], None], repeats: bool = True
+) -> Form:
+    """Renders the whole form, with what `buttons` renders above the settings that are seldom touched.
+
+    Without `repeats` the numbers of requests are hidden, since a plan sets them.
+    """
+    tr = words(lang)
+    images, questions, each = ask_fields(lang, prefix, example if repeats else unsure_example)
+    with gr.Row(equal_height=True, visible=repeats):
+        most = services.settings.max_repeats
+        n = gr.Number(20, label=tr("repeat.n"), info=tr("repeat.n_info", most=most), precision=0, min_width=130)
+        concurrency = gr.Number(
+            1, label=tr("repeat.concurrency"), info=tr("repeat.concurrency_info"), precision=0, min_width=130
+        )
+    buttons()
+    with gr.Accordion(tr("repeat.more"), open=False):
+        temperature = gr.Number(0, label=tr("repeat.temperature"), info=tr("repeat.temperature_info"), step=0.1)
+        seeds = [(tr(f"repeat.seeds_{name}"), name) for name in ("fixed", "varied")]
+        seed_policy = gr.Radio(seeds, value="fixed", label=tr("repeat.seeds"), visible=repeats)
+        caches = [(tr(f"repeat.cache_{name}"), name) for name in ("as_is", "cold", "warm")]
+        cache_policy = gr.Radio(
+            caches, value="as_is", label=tr("repeat.cache"), info=tr("repeat.cache_info"), visible=repeats
+        )
+        with gr.Row():
+            seed = gr.Number(None, label=tr("repeat.seed"), precision=0, min_width=120)
+            max_tokens = gr.Number(256, label="max_tokens", precision=0, min_width=120)
+            top_p = gr.Number(0.9, label="top_p", step=0.05, min_width=120)
+        system = gr.Textbox(label=tr("repeat.system"), lines=1)
+        name = gr.Textbox(label=tr("repeat.name"), placeholder=tr("repeat.name_hint"), lines=1)
+    return Form(
+        images, questions, each, n, concurrency, temperature, seed_policy, cache_policy, seed, max_tokens, top_p,
+        system, name,
+    )  # fmt: skip
+
+
+def read(values: Sequence[Any], settings: Settings) -> RunSpec:
+    """Returns the spec that the form's values give; every limit is checked here again, whoever called.
+
+    Raises:
+        InputError: a picture, a question or a number cannot be used.
+    """
+    form = dict(zip((field for field in Form.__dataclass_fields__), values, strict=True))
+    questions = tuple(line.strip() for line in (form["questions"] or "").splitlines() if line.strip())
+    if not questions:
+        raise InputError("question_empty")
+    for question in questions:
+        if len(question) > settings.max_question_chars:
+            raise InputError("question_too_long", length=len(question), limit=settings.max_question_chars)
+    limits = ImageLimits.of(settings)
+    paths = [item[0] if isinstance(item, tuple | list) else item for item in form["images"] or ()]
+    if not paths:
+        raise InputError("image_none")
+    n = _whole(form["n"], "N", LEAST_REPEATS, settings.max_repeats)
+    seed = form["seed"]
+    sampling = Sampling(
+        temperature=_number(form["temperature"], "temperature", 0, 2),
+        top_p=_number(form["top_p"], "top_p", 0.01, 1),
+        max_tokens=_whole(form["max_tokens"], "max_tokens", 1, settings.max_tokens),
+        seed=None if seed is None else _whole(seed, "seed", 0, 2**63 - 1),
+    )
+    seed_policy: SeedPolicy = "varied" if form["seed_policy"] == "varied" else "fixed"
+    caches: dict[str, CachePolicy] = {"cold": "cold", "warm": "warm"}
+    return RunSpec(
+        questions=questions,
+        images=tuple(load_image(Path(path), limits) for path in paths),
+        each_image=bool(form["each_image"]) and len(paths) > 1,
+        n=n,
+        concurrency=_whole(form["concurrency"], "c", 1, 256),
+        sampling=sampling,
+        system=form["system"] or "",
+        seed_policy=seed_policy,
+        cache=caches.get(form["cache"], "as_is"),
+        name=(form["name"] or "").strip()[:200],
+        max_repeats=settings.max_repeats,
+    ).check()
+
+
+def filled(store: Store, run: Run) -> tuple[Any, ...]:
+    """Returns values for all fields that ask again what a stored run asked; pictures that are gone stay out."""
+    spec = run.plan.get("spec") or {}
+    sampling = spec.get("sampling") or {}
+    folder, paths = Path(tempfile.mkdtemp(prefix="vqa-again-")), []
+    for place, digest in enumerate(spec.get("images") or ()):
+        with suppress(StoreError):
+            image = store.image(digest)
+            name = Path(image.given_name.replace("\\", "/")).name or f"image{place + 1}.{image.mime.rpartition('/')[2]}"
+            paths.append(folder / f"{place + 1}" / name)
+            paths[-1].parent.mkdir()
+            paths[-1].write_bytes(image.data)
+    return (
+        [(str(path), None) for path in paths],
+        "\n".join(spec.get("questions") or ()),
+        gr.Checkbox(value=bool(spec.get("each_image")), visible=len(paths) > 1),
+        max(int(spec.get("n") or 20), LEAST_REPEATS),
+        spec.get("concurrency") or 1,
+        sampling.get("temperature", 0),
+        spec.get("seed_policy") or "fixed",
+        spec.get("cache") or "as_is",
+        sampling.get("seed"),
+        sampling.get("max_tokens") or 256,
+        sampling.get("top_p", 0.9),
+        spec.get("system") or "",
+        run.name,
+    )
+
+
+def as_diagnosis(spec: RunSpec) -> RunSpec:
+    """Returns the spec with what a plan of arms decides by itself put back to its usual value."""
+    return replace(spec, n=20, concurrency=1, cache="as_is", seed_policy="fixed")
+
+
+def _number(value: Any, name: str, least: float, most: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+        raise InputError("number_invalid", name=name, value=value, least=least, most=most)
+    return float(value)
+
+
+def _whole(value: Any, name: str, least: int, most: int) -> int:
+    if name == "N" and (not isinstance(value, int | float) or not least <= value <= most or value != int(value)):
+        raise InputError("repeats_invalid", n=value, least=least, most=most)
+    number = _number(value, name, least, most)
+    if number != int(number):
+        raise InputError("number_invalid", name=name, value=value, least=least, most=most)
+    return int(number)

@@ -1,0 +1,243 @@
+"""What the lab's tabs show of a run, as HTML built from the fragments that the report uses too."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import gradio as gr
+
+from vqa.errors import StoreError
+from vqa.lab.diagnosis.invalid import void_sentence
+from vqa.lab.report import conclusions, fragments
+from vqa.lab.run import recorded
+from vqa.lab.run.failures import error_text
+from vqa.lab.run.live import RunStatus
+from vqa.lab.run.public_header import public_text
+from vqa.lab.stats.agreement import Rung
+from vqa.lab.stats.summary import Group, RunSummary, Summary
+from vqa.store import Run, Store
+from vqa.text import Language, t, table
+from vqa.ui.widgets import parts
+
+GROUP_SCRIPT = """
+element.addEventListener('click', (event) => {
+  const button = event.target.closest('[data-group]');
+  if (button) trigger('click', {group: Number(button.dataset.group)});
+});
+"""
+"""Tells the server which group's button was pressed; bound to the root, so that it survives every redraw."""
+
+
+def address(tab: str) -> str:
+    """Returns the script that puts the run just started on `tab` into the address, for a reload or to share.
+
+    A busy page draws the new run a moment after the script is called; until then nothing or the former run is there.
+    """
+    return f"""() => {{ let tries = 60; const look = () => {{
+const run = document.querySelector('#{tab}-progress [data-run]')?.dataset.run; const here = new URL(location.href);
+if (!run || run === here.searchParams.get('run')) {{ if (tries--) setTimeout(look, 50); return; }}
+here.searchParams.set('tab', '{tab}'); here.searchParams.set('run', run);
+history.replaceState(history.state, '', here); }}; look(); }}"""
+
+
+def panel(elem_id: str, value: str = "", **options: Any) -> gr.HTML:
+    """Renders an empty place for fragments; Gradio's own prose styles stay out of it."""
+    return gr.HTML(
+        value, elem_id=elem_id, elem_classes="vl-panel-html", padding=False, apply_default_css=False, **options
+    )
+
+
+def hint(title: str, words: str) -> str:
+    """Returns what stands in a panel where nothing is yet."""
+    return parts.empty(title, words)
+
+
+def style() -> str:
+    """Returns the stylesheet of the fragments as an element of the page."""
+    return f"<style>{fragments.stylesheet()}</style>"
+
+
+def duration(seconds: float, lang: Language) -> str:
+    """Returns seconds as people say them: '8 s', '3 min 20 s', '2 h 5 min'."""
+    whole = round(seconds)
+    if whole < 60:
+        return t("repeat.seconds", lang, s=whole if seconds >= 10 else f"{seconds:.1f}")
+    if whole < 3600:
+        return t("repeat.minutes", lang, m=whole // 60, s=whole % 60)
+    return t("repeat.hours", lang, h=whole // 3600, m=whole % 3600 // 60)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture of a run: a small copy (PNG), and what was done to the given one before it was sent, as text keys."""
+
+    png: bytes
+    notes: tuple[str, ...] = ()
+    sizes: str = ""
+    """The given and the sent pixels, where they differ."""
+
+
+def pictures_of(store: Store, run: Run) -> tuple[Picture, ...]:
+    """Returns a run's pictures; those that are gone are left out."""
+    found = []
+    for digest in (run.plan.get("spec") or {}).get("images") or ():
+        with suppress(StoreError):
+            image = store.image(digest)
+            given, sent = (image.given_width, image.given_height), (image.width, image.height)
+            sizes = f"{given[0]}×{given[1]} → {sent[0]}×{sent[1]}" if all(given) and given != sent else ""
+            found.append(Picture(image.thumbnail(160), image.notes, sizes))
+    return tuple(found)
+
+
+def asked(run: Run, shown: Sequence[Picture], lang: Language) -> str:
+    """Returns what was asked and how: pictures, the questions, and the settings that are not the usual."""
+    spec = run.plan.get("spec") or {}
+    sampling = spec.get("sampling") or {}
+    pictures = "".join(
+        f'<img alt="" src="data:image/png;base64,{base64.b64encode(each.png).decode()}">' for each in shown[:4]
+    )
+    questions = spec.get("questions") or []
+    words = questions[0] if len(questions) == 1 else "\n".join(f"{n}. {text}" for n, text in enumerate(questions, 1))
+    facts = [run.name, str(run.header.get("model") or ""), f"temperature {sampling.get('temperature', 0):g}"]
+    if run.kind == "repeat":
+        facts.append(f"N {spec.get('n')} · c {spec.get('concurrency')}")
+        if spec.get("cache", "as_is") != "as_is":
+            facts.append(f"{t('repeat.cache', lang)}: {t('repeat.cache_' + str(spec['cache']), lang)}")
+        if spec.get("seed_policy") == "varied":
+            facts.append(f"{t('repeat.seeds', lang)}: {t('repeat.seeds_varied', lang)}")
+    line = " · ".join(public_text(fact) for fact in facts if fact)
+    body = f'<p class="vl-question">{escape(words)}</p><p class="vl-soft">{escape(line)}</p>'
+    done = [" ".join(filter(None, (t(note, lang), each.sizes))) for each in shown for note in each.notes]
+    chips = "".join(f'<span class="vl-chip vl-warn">{escape(note)}</span> ' for note in dict.fromkeys(done))
+    body += f"<p>{chips}</p>" if chips else ""
+    if label := recorded.label(run, lang):
+        body += f'<p><span class="vl-chip vl-warn">{escape(label)}</span></p>'
+    return fragments.wrap(f'<div class="vl-asked">{pictures}<div>{body}</div></div>')
+
+
+def progress(status: RunStatus, lang: Language) -> str:
+    """Returns how far a run is, the time left while it runs, and how it ended."""
+    return f'<div class="vl" data-run="{escape(status.run_id)}">{_progress(status, lang)}</div>'
+
+
+def _progress(status: RunStatus, lang: Language) -> str:
+    if status.running:
+        if not status.total:
+            return parts.progress(None, step(status, lang) or t("repeat.preparing", lang))
+        words = t("repeat.progress", lang, done=status.done, total=status.total, time=duration(status.seconds, lang))
+        if status.seconds_left is not None:
+            words += " · " + t("repeat.left", lang, time=duration(status.seconds_left, lang))
+        if status.failed:
+            words += " · " + t("repeat.failed", lang, n=status.failed)
+        doing = step(status, lang)
+        return parts.progress(status.done / status.total, f"{doing} · {words}" if doing else words)
+    words = t(f"repeat.ended_{status.status}", lang, done=status.done, total=max(status.total, status.done))
+    tone: parts.Tone = {"finished": "good", "failed": "bad"}.get(status.status, "warn")  # type: ignore[assignment]
+    error = error_text(status.error, status.result, lang)
+    detail = f" {escape(error)}" if error else ""
+    took = f" · {duration(status.seconds, lang)}" if status.seconds else ""
+    return f'<p class="vl-ended">{parts.badge(words, tone)}{escape(took)}{detail}</p>'
+
+
+def step(status: RunStatus, lang: Language) -> str:
+    """Returns what a run is doing now: a restart of the engine, or the arm that is being asked."""
+    named = str(status.notes.get("step") or "")
+    if named:
+        key = named if named.startswith("lab.") else f"lab.{named}"
+        values = {name: value for name, value in status.notes.items() if name != "step"}
+        return t(key, lang, **values) if key in table(lang) else named
+    if status.kind != "repeat" and status.arm:
+        return conclusions.arm_title(status.arm.rpartition("/")[2], lang)
+    return ""
+
+
+def verdict(run: RunSummary, question: int, status: RunStatus, planned: int, lang: Language) -> str:
+    """Returns the verdict, the ladder and the strip of one question; `planned` requests are its whole."""
+    summary = chosen(run, question)
+    if summary is None:
+        return ""
+    titled = conclusions.titled(lang)
+    void = void_sentence(status.result, lang)
+    top = "" if status.running and summary.ok < 2 else conclusions.sentences(summary, lang, void=void)
+    overview = questions_table(run, lang) if len(run.questions) > 1 else ""
+    strips = fragments.strips(summary, max(planned, len(summary.seconds)), lang, running=status.running)
+    ladder = fragments.ladder(summary, lang) + fragments.unseen(summary, lang)
+    return fragments.wrap(
+        overview,
+        top,
+        titled("strip", strips, first_note(summary, status, lang), fragments.cache_note(summary, lang)),
+        titled("ladder", ladder, conclusions.refused(status.result, lang)),
+        conclusions.failures(summary, lang),
+    )
+
+
+def chosen(run: RunSummary, question: int) -> Summary | None:
+    """Returns the summary of a question, or None before its first sample."""
+    return run.questions[question] if 0 <= question < len(run.questions) and run.questions[question].n else None
+
+
+def first_note(summary: Summary, status: RunStatus, lang: Language) -> str:
+    """Returns the pointer to Diagnose when the first requests alone differ, or when answers split otherwise."""
+    if summary.leading:
+        key = "repeat.first_differs" if summary.leading == 1 else "repeat.leading_differ"
+        words = t(key, lang, k=summary.leading, rest=summary.ok - summary.leading)
+    elif len(summary.groups) > 1:
+        words = t("repeat.splits", lang)
+    else:
+        return ""
+    link = f'<a href="?tab=diagnose&amp;from={escape(status.run_id)}">{escape(t("repeat.to_diagnose", lang))}</a>'
+    return f'<p class="vl-note-box">{escape(words)} {link}</p>'
+
+
+def questions_table(run: RunSummary, lang: Language) -> str:
+    """Returns one row for each question: answers, variants and the strongest rung; and the agreement over all."""
+    head = "".join(
+        f'<th scope="col">{escape(t(f"report.column_{name}", lang))}</th>'
+        for name in ("question", "answers", "distinct", "holds")
+    )
+    rows = "".join(
+        f'<tr><td>{place + 1}</td><td class="vl-num">{each.ok}/{each.n}</td>'
+        f'<td class="vl-num">{len(each.groups)}</td>'
+        f"<td>{conclusions.rung_chip(each.rung, lang) if each.compared else '–'}</td></tr>"
+        for place, each in enumerate(run.questions)
+    )
+    agreed = run.tar(Rung.TEXT)
+    note = "" if agreed is None else t("repeat.tar", lang, share=f"{100 * agreed:.3g}")
+    table_html = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    return f'<div class="vl-scroll" tabindex="0">{table_html}</div><p class="vl-soft">{escape(note)}</p>'
+
+
+def groups(summary: Summary | None, pressed: Sequence[int], lang: Language) -> str:
+    """Returns the distinct answers as toggle buttons."""
+    if summary is None:
+        return ""
+    hint = t("repeat.pick_two", lang) if len(summary.groups) > 1 else ""
+    small = f'<p class="vl-soft">{escape(hint)}</p>' if hint else ""
+    cards = fragments.groups(summary, lang, pressed=pressed, buttons=len(summary.groups) > 1)
+    return fragments.wrap(conclusions.titled(lang)("groups", small, cards))
+
+
+def pair(summary: Summary | None, pressed: Sequence[int]) -> tuple[tuple[int, Group], tuple[int, Group]] | None:
+    """Returns the two groups to set side by side with their places: the chosen, else the two most frequent."""
+    if summary is None or len(summary.groups) < 2:
+        return None
+    placed = list(enumerate(summary.groups))
+    picked = [each for each in placed if each[1].key in pressed][:2]
+    picked += [each for each in placed if each not in picked][: 2 - len(picked)]
+    first, second = sorted(picked, key=lambda each: each[0])
+    return first, second
+
+
+def plots(summary: Summary | None, lang: Language) -> str:
+    """Returns the latency and margin plots."""
+    if summary is None:
+        return ""
+    titled = conclusions.titled(lang)
+    return fragments.wrap(
+        titled("latency", fragments.latency(summary, lang)), titled("margins", fragments.margins(summary, lang))
+    )

@@ -1,0 +1,186 @@
+"""The Repeat tab: the same question N times, watched live. Renders and binds; the run lives in the RunManager."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from vqa.answers import Answer
+from vqa.engine.state import Engine
+from vqa.lab.report import conclusions, fragments
+from vqa.lab.report.reproduce import case_texts
+from vqa.lab.run.live import RunStatus
+from vqa.lab.stats.summary import RunSummary, Summary
+from vqa.store import Run
+from vqa.text import Language
+from vqa.ui.lab import lab_form, lab_views
+from vqa.ui.lab.run_view import RunView
+from vqa.ui.lab.tour_repeat import bind_repeat
+from vqa.ui.services import Services
+from vqa.ui.text import words
+from vqa.ui.web.visitors import waiting
+from vqa.ui.widgets import exports
+from vqa.ui.widgets.blocks import root
+from vqa.ui.widgets.notices import safely
+from vqa.ui.widgets.page_event import sent
+
+TICK_SECONDS = 0.6
+PARTS = ("progress", "asked", "verdict", "groups", "diff", "plots")
+
+
+def build(services: Services, lang: Language) -> None:
+    """Renders the tab and binds it."""
+    tr = words(lang)
+    view = View(services, lang)
+    run_id = gr.State(None)
+    seen = gr.State({})
+    pressed = gr.State([])
+    gr.HTML(lab_views.style(), visible="hidden")
+    with gr.Row():
+        with gr.Column(scale=4, min_width=300):
+            with gr.Row(render=False) as buttons:
+                start = gr.Button(tr("repeat.start"), variant="primary", elem_id="repeat-start", min_width=120)
+                stop = gr.Button(
+                    tr("repeat.stop"), variant="stop", interactive=False, elem_id="repeat-stop", min_width=90
+                )
+            form = lab_form.build(services, lang, prefix="repeat", buttons=buttons.render)
+        with gr.Column(scale=7, min_width=320):
+            progress = lab_views.panel("repeat-progress", view.empty())
+            asked = lab_views.panel("repeat-asked")
+            chooser = gr.Radio(visible=False, label=tr("repeat.question"), elem_id="repeat-question")
+            verdict = lab_views.panel("repeat-verdict")
+            groups = lab_views.panel("repeat-groups", js_on_load=lab_views.GROUP_SCRIPT)
+            diff = lab_views.panel("repeat-diff")
+            plots = lab_views.panel("repeat-plots")
+            downloads = exports.build(services, lang, run_id, "repeat")
+    timer = gr.Timer(TICK_SECONDS, active=False)
+    shown = [progress, asked, verdict, groups, diff, plots]
+    watched = [seen, *shown, stop, timer, downloads]
+    opened = [run_id, pressed, chooser, *watched]
+    quiet: dict[str, Any] = {"show_progress": "hidden", "queue": False}
+
+    @safely(lang)
+    def begin(*values: Any) -> Any:
+        spec = lab_form.read(values, services.settings)
+        run = services.runs.start(spec, services.base_url(), engine=managed(services))
+        return view.open(run)
+
+    @safely(lang)
+    def tick(run: str | None, before: dict[str, str], question: int | None, chosen: list[int]) -> Any:
+        return view.draw(run, before, question or 0, chosen)
+
+    @safely(lang)
+    def press(
+        run: str | None, before: dict[str, str], question: int | None, chosen: list[int], event: gr.EventData
+    ) -> Any:
+        picked = toggled(chosen, sent(event, "group", int))
+        return picked, *view.draw(run, before, question or 0, picked)
+
+    @safely(lang)
+    def load(request: gr.Request) -> Any:
+        wanted = request.query_params.get("run")
+        run = view.found(wanted) if request.query_params.get("tab", "repeat") == "repeat" else None
+        if run is None:
+            return gr.skip()
+        return *lab_form.filled(services.store, services.store.run(run)), *view.open(run)
+
+    queued: dict[str, Any] = {"show_progress": "minimal"} | waiting(services.settings, "run", form.questions)
+    for begun in (start.click, bind_repeat(services, lang, form, run_id).then):
+        started = begun(begin, form.inputs, opened, **queued)
+        started.success(None, None, None, js=lab_views.address("repeat"))
+    stop.click(lambda run: services.runs.stop(run) if run else None, run_id, None, **quiet)
+    timer.tick(tick, [run_id, seen, chooser, pressed], watched, **quiet)
+    last: dict[str, Any] = quiet | {"trigger_mode": "always_last"}  # what is pressed meanwhile is not dropped
+    chooser.input(lambda: [], None, pressed, **last).then(tick, [run_id, seen, chooser, pressed], watched, **last)
+    groups.click(press, [run_id, seen, chooser, pressed], [pressed, *watched], **last)
+    root().load(load, None, [*form.inputs, *opened], **quiet)
+
+
+def managed(services: Services) -> Engine | None:
+    """Returns the engine when it is ours to restart, None when it is somebody else's server."""
+    return None if services.engine.snapshot().attached else services.engine
+
+
+def toggled(chosen: list[int], group: int) -> list[int]:
+    """Returns the groups that are chosen after a press; the third takes the place of the first."""
+    if group in chosen:
+        return [each for each in chosen if each != group]
+    return [*chosen, group][-2:]
+
+
+class View(RunView):
+    """Turns a run into what the tab shows, and sends only what has changed since."""
+
+    topic = "repeat"
+    kinds = ("repeat",)
+
+    def open(self, run_id: str | None) -> Any:
+        """Returns values for all that depends on which run is shown."""
+        if run_id is None:
+            return gr.skip()
+        run = self._services.store.run(run_id)
+        texts = case_texts(run.plan)
+        choices = [(f"{place + 1}. {text[:80]}", place) for place, text in enumerate(texts)]
+        chooser = gr.Radio(choices=choices, value=0, visible=len(choices) > 1)
+        return run_id, [], chooser, *self.draw(run_id, {}, 0, [])
+
+    def draw(self, run_id: str | None, before: dict[str, str], question: int, pressed: list[int]) -> Any:
+        """Returns the new `seen`, the parts that changed, and the states of Stop, the timer and the downloads."""
+        if run_id is None:
+            return gr.skip()
+        status = self._services.runs.status(run_id)
+        mark = f"{status.status}/{status.done}/{question}/{pressed}"
+        if before.get("mark") == mark and before.get("run") == run_id:
+            progress = lab_views.progress(status, self._lang)
+            same = gr.skip()
+            shown = progress if progress != before.get("progress") else same
+            return before | {"progress": progress}, shown, *(same,) * (len(PARTS) + 2)
+        run = conclusions.main_arm(self.summaries(status))
+        seen = {"mark": mark, "run": run_id, **self._parts(run_id, status, run, question, pressed)}
+        fresh = [seen[name] if seen[name] != before.get(name) else gr.skip() for name in PARTS]
+        has_samples = status.done > 0
+        return (
+            seen,
+            *fresh,
+            gr.Button(interactive=status.running),
+            gr.Timer(active=status.running),
+            gr.Row(visible=has_samples and not status.running),
+        )
+
+    def _parts(
+        self, run_id: str, status: RunStatus, run: RunSummary | None, question: int, pressed: list[int]
+    ) -> dict[str, str]:
+        lang = self._lang
+        made = dict.fromkeys(PARTS, "")
+        made["progress"] = lab_views.progress(status, lang)
+        stored = self._services.store.run(run_id)
+        made["asked"] = lab_views.asked(stored, self.pictures(stored), lang)
+        summary = None if run is None else lab_views.chosen(run, question)
+        if run is not None:
+            planned = planned_each(stored)
+            made["verdict"] = lab_views.verdict(run, question, status, planned, lang)
+            made["groups"] = lab_views.groups(summary, pressed, lang)
+            made["diff"] = self._diff(summary, pressed)
+            made["plots"] = lab_views.plots(summary, lang)
+        return made
+
+    def _diff(self, summary: Summary | None, pressed: list[int]) -> str:
+        pair = lab_views.pair(summary, pressed)
+        if pair is None:
+            return ""
+        (one, first), (other, second) = pair
+        answers = [self._answer(group.sample_ids) for group in (first, second)]
+        if answers[0] is None or answers[1] is None:
+            return ""
+        inside = fragments.diff(answers[0], answers[1], (one, other), self._lang)
+        return fragments.wrap(conclusions.titled(self._lang)("diffs", inside))
+
+    def _answer(self, sample_ids: tuple[int, ...]) -> Answer | None:
+        return self._services.store.sample(sample_ids[0]).answer if sample_ids else None
+
+
+def planned_each(run: Run) -> int:
+    """Returns how many requests were planned for each question."""
+    spec = run.plan.get("spec") or {}
+    return int(spec.get("n") or 0)

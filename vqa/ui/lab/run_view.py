@@ -1,0 +1,56 @@
+"""What the tabs that watch a run have in common: which run to show on opening, its summaries and its pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from vqa.errors import StoreError
+from vqa.lab.run.live import RunStatus
+from vqa.lab.stats.summary import RunSummary
+from vqa.store import Run
+from vqa.text import Language
+from vqa.ui.lab import lab_views
+from vqa.ui.lab.kept import KeptSummaries
+from vqa.ui.services import Services
+from vqa.ui.text import words
+from vqa.ui.widgets import parts
+
+
+class RunView:
+    """Reads the runs of some kinds for one tab in one language; `topic` names the texts of its empty state."""
+
+    topic: str
+    kinds: tuple[str, ...]
+
+    def __init__(self, services: Services, lang: Language) -> None:
+        self._services = services
+        self._lang = lang
+        self._kept = KeptSummaries(services.runs)
+        self._pictures: dict[str, tuple[lab_views.Picture, ...]] = {}
+
+    def empty(self) -> str:
+        """Returns what stands there before the first run."""
+        tr = words(self._lang)
+        return parts.empty(tr(f"{self.topic}.empty"), tr(f"{self.topic}.empty_hint"))
+
+    def found(self, wanted: str | None) -> str | None:
+        """Returns the run to show on opening: the one named in the address, else the one under way here."""
+        if wanted:
+            try:
+                return wanted if self._services.store.run(wanted).kind in self.kinds else None
+            except StoreError:
+                return None
+        if self._services.settings.public:
+            return None  # whoever started it has its address; other visitors must not see it
+        active = [run for run in self._services.runs.active() if self._services.runs.status(run).kind in self.kinds]
+        return active[-1] if active else None
+
+    def summaries(self, status: RunStatus) -> Mapping[str, RunSummary]:
+        """Returns the summary of every arm of a run by now."""
+        return self._kept.of(status)
+
+    def pictures(self, run: Run) -> tuple[lab_views.Picture, ...]:
+        """Returns a run's pictures; those of the run that is shown are kept."""
+        if run.id not in self._pictures:
+            self._pictures = {run.id: lab_views.pictures_of(self._services.store, run)}
+        return self._pictures[run.id]

@@ -1,0 +1,136 @@
+"""The pictures of the question in the order in which they are sent: shown, moved, taken out. Renders; asks nobody."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from functools import lru_cache
+from html import escape
+from pathlib import Path
+
+import gradio as gr
+
+from vqa.errors import VQAError
+from vqa.media.images import ImageLimits, load_image
+from vqa.media.video import FRAMES
+from vqa.text import Language
+from vqa.ui.pictures import MAX_PICTURES
+from vqa.ui.text import words
+
+THUMBNAIL_SIDE = 160
+ICON = (
+    '<svg viewBox="0 0 16 16" width="15" height="15" aria-hidden="true" fill="none" stroke="currentColor" '
+    'stroke-width="1.6"><path d="M2 5V2h3M11 2h3v3M14 11v3h-3M5 14H2v-3M6 6h4v4H6z"/></svg>'
+)
+"""Of the region's button: fonts have no sign for it that is everywhere."""
+SCRIPT = """
+let pressed = null, known = '';
+element.addEventListener('click', (event) => {
+  const button = event.target.closest('[data-do]');
+  if (!button) return;
+  const [act, place] = [button.dataset.do, Number(button.dataset.place)];
+  const places = {first: 0, left: place - 1, right: place + 1};
+  pressed = {act, place: places[act] ?? place};
+  trigger('select', {act, place});
+});
+// Whoever moves a picture by keyboard stays on its button, or on the next one that can be pressed.
+watch('value', () => {
+  if (!pressed) return;
+  const {act, place} = pressed, buttons = [...element.querySelectorAll('[data-do]:not(:disabled)')];
+  pressed = null;
+  const near = buttons.filter((each) => Number(each.dataset.place) === place);
+  (near.find((each) => each.dataset.do === act) || near[0] || buttons.at(-1))?.focus();
+});
+// Gradio tells of every typed letter as of every picture, so the composer's thumbnails are watched instead.
+const follow = () => {
+  const composer = document.querySelector('#vqa-composer');
+  if (!composer) { setTimeout(follow, 100); return; }
+  const look = () => {
+    const shown = [...composer.querySelectorAll('.thumbnail-wrapper')];
+    const now = shown.map((each) => each.querySelector('img')?.src || 'file').join('|');
+    if (now === known) return;
+    known = now;
+    trigger('upload');
+  };
+  const what = {childList: true, subtree: true, attributes: true, attributeFilter: ['src']};
+  new MutationObserver(look).observe(composer, what);
+  look();
+};
+follow();
+"""
+"""Tells the server which button was pressed, and when other pictures stand in the composer."""
+
+
+@dataclass(frozen=True)
+class TrayParts:
+    """The components of the tray."""
+
+    tray: gr.HTML
+    clip: gr.State
+    """The last video and the files of its frames, as `(path, files)`."""
+    frames_row: gr.Row
+    frames: gr.Slider
+
+
+def render(lang: Language, most: int, seconds: int) -> TrayParts:
+    """Returns the tray, drawn and empty; `most` pictures go with one question."""
+    tr = words(lang)
+    tray = gr.HTML("", elem_id="vqa-tray", padding=False, js_on_load=SCRIPT)
+    clip = gr.State(None, time_to_live=seconds)
+    with gr.Row(visible=False) as row:
+        frames = gr.Slider(
+            1, most, value=min(FRAMES, most), step=1, label=tr("ask.frames"), info=tr("ask.frames_info"),
+            elem_id="vqa-frames",
+        )  # fmt: skip
+    return TrayParts(tray, clip, row, frames)
+
+
+def moved(files: list[str], act: str, place: int) -> list[str]:
+    """Returns the files after a button of the one at `place` was pressed; what makes no sense changes nothing."""
+    if not 0 <= place < len(files):
+        return files
+    rest = [*files[:place], *files[place + 1 :]]
+    if act == "remove":
+        return rest
+    target = {"first": 0, "left": max(place - 1, 0), "right": place + 1}.get(act, place)
+    return [*rest[:target], files[place], *rest[target:]]
+
+
+def tray_html(files: list[str], limits: ImageLimits, lang: Language) -> str:
+    """Returns the pictures with their buttons; nothing where there is none."""
+    if not files:
+        return ""
+    shown = min(len(files), MAX_PICTURES)
+    rows = "".join(_row(Path(path), place, shown, limits, lang) for place, path in enumerate(files[:shown]))
+    return f'<ol class="vqa-tray" aria-label="{escape(words(lang)("ask.tray"))}">{rows}</ol>'
+
+
+def _row(path: Path, place: int, total: int, limits: ImageLimits, lang: Language) -> str:
+    tr = words(lang)
+    try:
+        source = _thumbnail(path, path.stat().st_mtime_ns, limits)
+    except (VQAError, OSError):
+        # What is wrong with it is told when it is sent; until then it can be taken out.
+        shown = f'<span class="bad">⚠ {escape(path.name)}</span>'
+    else:
+        shown = f'<img src="{source}" alt="{escape(path.name)}" title="{escape(path.name)}">'
+    buttons = [
+        ("first", "⇤", place > 0 and total > 2),
+        ("left", "←", place > 0),
+        ("right", "→", place < total - 1),
+        ("region", ICON, True),
+        ("remove", "✕", True),
+    ]
+    drawn = "".join(
+        f'<button type="button" data-do="{act}" data-place="{place}"{"" if usable else " disabled"} '
+        f'aria-label="{escape(name)}" title="{escape(name)}">{sign}</button>'
+        for act, sign, usable in buttons
+        if (total > 1 or act in {"region", "remove"}) and (name := tr(f"ask.tray_{act}", n=place + 1))
+    )
+    return f"<li><div class='shot'>{shown}<b>{place + 1}</b></div><div class='acts'>{drawn}</div></li>"
+
+
+@lru_cache(maxsize=128)
+def _thumbnail(path: Path, _changed: int, limits: ImageLimits) -> str:
+    """Returns a small PNG of a picture as a data URL; kept, since the tray is drawn anew at each change."""
+    return f"data:image/png;base64,{base64.b64encode(load_image(path, limits).thumbnail(THUMBNAIL_SIDE)).decode()}"

@@ -1,0 +1,132 @@
+"""The models on this machine and those known to work, as HTML and as choices; whether they fit. Knows no component."""
+
+from __future__ import annotations
+
+from html import escape
+
+from vqa.engine.machine import Machine
+from vqa.models.catalog import CATALOG, CatalogEntry, Fit, Verdict, find, fits
+from vqa.models.downloads import Job, Unfinished
+from vqa.models.ids import HUB_NAMES
+from vqa.models.local import LocalModel, LocalState, list_local
+from vqa.models.progress import DownloadState, size_text
+from vqa.settings import Settings
+from vqa.text import Language, t
+from vqa.ui.server.server_views import duration
+from vqa.ui.text import words
+from vqa.ui.widgets.parts import Tone, badge, error_card, progress
+
+FIT_TONES: dict[Fit, Tone] = {Fit.YES: "good", Fit.TIGHT: "warn", Fit.NO: "bad"}
+STATE_TONES: dict[LocalState, Tone] = {LocalState.INCOMPLETE: "warn"}
+GB = 1e9
+
+
+def choices(settings: Settings, lang: Language) -> list[tuple[str, str]]:
+    """Returns (label, value) of every model that can be chosen: those on this machine first, then the catalog."""
+    local = list_local(settings)
+    here = [(f"{model.id} · {t(f'server.local_{model.state.value}', lang)}", _value(model)) for model in local]
+    known = {model.id for model in local}
+    rest = [(f"{entry.id} · {entry.bytes_on_disk / GB:.1f} GB", entry.id) for entry in CATALOG if entry.id not in known]
+    return here + rest
+
+
+def _value(model: LocalModel) -> str:
+    return str(model.path) if model.state is LocalState.OWN else model.id
+
+
+def models_html(settings: Settings, lang: Language) -> str:
+    """Returns the table of all models: size, licence, whether it is here, whether it fits this machine and why."""
+    tr, machine = words(lang), Machine.load(settings)
+    local = {model.id: model for model in list_local(settings)}
+    rows = [_local_row(model, machine, lang) for model in local.values()]
+    rows += [
+        _row(
+            entry.id,
+            _note(entry, lang),
+            f"{entry.bytes_on_disk / GB:.2f} GB",
+            entry.licence,
+            "",
+            fits(entry, machine),
+            lang,
+        )
+        for entry in CATALOG
+        if entry.id not in local
+    ]
+    names = ("model", "size", "licence", "here", "fits")
+    head = "".join(f"<th>{escape(tr(f'server.column_{name}'))}</th>" for name in names)
+    device = ", ".join(gpu.name for gpu in machine.gpus) or "CPU"
+    free = f"{machine.memory_free / GB:.1f}"
+    about = tr("server.machine", device=device, free=free)
+    table = f'<table class="vqa-table"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
+    return f'<p>{escape(about)}</p><div class="vqa-scroll" tabindex="0">{table}</div>'
+
+
+def _local_row(model: LocalModel, machine: Machine, lang: Language) -> str:
+    entry = find(model.id)
+    state = badge(t(f"server.local_{model.state.value}", lang), STATE_TONES.get(model.state, "good"))
+    if model.problem is not None:
+        state = badge(model.problem.message(lang), "bad")
+    size = f"{model.bytes / GB:.2f} GB"
+    if model.state is LocalState.INCOMPLETE and model.total_bytes:
+        size = f"{model.bytes / GB:.2f} / {model.total_bytes / GB:.2f} GB"
+    note = _note(entry, lang) if entry else escape(str(model.path))
+    licence = entry.licence if entry else "–"
+    return _row(model.id, note, size, licence, state, fits(entry, machine) if entry else None, lang)
+
+
+def _note(entry: CatalogEntry, lang: Language) -> str:
+    """Returns what a model is good for and which flags it needs, as HTML."""
+    flags = f"<br><code>{escape(entry.command_flags)}</code>" if entry.flags else ""
+    return escape(entry.notes(lang)) + flags
+
+
+def _row(name: str, note: str, size: str, licence: str, state: str, verdict: Verdict | None, lang: Language) -> str:
+    mark = "–"
+    if verdict is not None:
+        word = badge(t(f"server.fit_{verdict.fit.value}", lang), FIT_TONES[verdict.fit])
+        mark = (
+            f'<span title="{escape(verdict.reason(lang))}">{word}</span><small>{escape(verdict.reason(lang))}</small>'
+        )
+    return (
+        f"<tr><td><strong>{escape(name)}</strong><small>{note}</small></td><td>{escape(size)}</td>"
+        f"<td>{escape(licence)}</td><td>{state or '–'}</td><td>{mark}</td></tr>"
+    )
+
+
+def resumable(unfinished: list[Unfinished], lang: Language) -> list[tuple[str, str]]:
+    """Returns (label, folder) of every download that can be resumed, with its hub and how much of it is there."""
+    found = []
+    for each in unfinished:
+        total = f" / {size_text(each.total_bytes)}" if each.total_bytes else ""
+        hub = f" · {HUB_NAMES[each.source]}" if each.source else ""
+        state = t("server.local_incomplete", lang)
+        found.append((f"{each.name}{hub} · {state}: {size_text(each.done_bytes)}{total}", str(each.folder)))
+    return found
+
+
+def jobs_html(jobs: tuple[Job, ...], lang: Language) -> str:
+    """Returns the downloads of this session with bytes, files, speed and time left; empty when there are none."""
+    return "".join(_job_html(job, lang) for job in reversed(jobs))
+
+
+def _job_html(job: Job, lang: Language) -> str:
+    tr, now = words(lang), job.progress
+    name = f"<p><strong>{escape(job.name)}</strong> · {escape(HUB_NAMES[job.source])} · {escape(str(job.folder))}</p>"
+    if job.problem is not None:
+        return f"{name}{error_card(job.problem, lang)}"
+    if now.state is DownloadState.CANCELLED:
+        return f"{name}<p>{badge(tr('server.download_cancelled'), 'warn')}</p>"
+    if now.state is DownloadState.COMPLETE:
+        return f"{name}<p>{badge(tr('server.download_complete'), 'good')}</p>"
+    if now.state is DownloadState.STARTING:
+        return f"{name}{progress(None, tr('server.download_starting'))}"
+    parts = [tr(f"server.download_{now.state.value}")]
+    total = f" / {now.bytes_total / GB:.2f}" if now.bytes_total is not None else ""
+    parts.append(f"{now.bytes_done / GB:.2f}{total} GB")
+    if now.files_total is not None:
+        parts.append(tr("server.files", done=now.files_done, total=now.files_total))
+    if now.bytes_per_second:
+        parts.append(f"{now.bytes_per_second / 1e6:.1f} MB/s")
+    if now.seconds_left is not None:
+        parts.append(tr("server.left", time=duration(now.seconds_left)))
+    return f"{name}{progress(now.share, ' · '.join(parts))}"

@@ -1,0 +1,87 @@
+"""Who may reach the page and what a page may load: launch options, Host check, response headers. Knows no tab."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from vqa.errors import InputError
+from vqa.settings import PROJECT, Settings, is_loopback
+from vqa.ui import theme, tour
+from vqa.ui.web.gate import Gate
+from vqa.ui.web.middleware import FirstLanguage, PageHeaders
+
+SESSIONS, PUBLIC_SESSIONS = 40, 100
+"""Browser tabs whose state is kept; every reload is a new one, and Gradio keeps about 1.8 MB of settings for each.
+
+Those that were used longest ago go first: open tabs ask every few seconds, so they stay.
+"""
+
+
+def check_port(settings: Settings) -> None:
+    """Looks whether the page's port is free, before anything is built.
+
+    Raises:
+        InputError: something listens there already.
+    """
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as problem:
+            raise InputError(
+                "page_port_taken", host=settings.host, port=settings.port, reason=problem.strerror
+            ) from problem
+
+
+def launch_options(settings: Settings) -> dict[str, Any]:
+    """Returns the arguments of `Blocks.launch`."""
+    settings.check_binding()
+    password = settings.auth and settings.auth.get_secret_value().partition(":")
+    return {
+        "server_name": settings.host,
+        "server_port": settings.port,
+        "auth": password and (password[0], password[2]),
+        "share": False,
+        "show_error": False,
+        "strict_cors": True,
+        "ssr_mode": False,
+        "mcp_server": False,
+        "pwa": False,
+        "enable_monitoring": False,
+        "run_history": False,
+        "footer_links": [],
+        "quiet": True,
+        "prevent_thread_lock": True,
+        "max_file_size": settings.max_image_bytes,
+        "allowed_paths": [],
+        "blocked_paths": _blocked(settings),
+        "app_kwargs": {"middleware": _middleware(settings), "docs_url": None, "redoc_url": None, "openapi_url": None},
+        "theme": theme.theme(),
+        "css": theme.css(),
+        "favicon_path": theme.icon(),
+        "state_session_capacity": PUBLIC_SESSIONS if settings.public else SESSIONS,
+    }
+
+
+def _blocked(settings: Settings) -> list[str]:
+    places = (settings.data_dir, settings.models_path, PROJECT / ".env", PROJECT / ".git")
+    return [str(place.resolve()) for place in places]
+
+
+def _middleware(settings: Settings) -> list[Middleware]:
+    found = [
+        Middleware(PageHeaders, framed=settings.public),
+        Middleware(FirstLanguage, configured=settings.language, head=theme.head() + tour.head()),
+    ]
+    names = [name.strip() for name in settings.allowed_hosts.split(",") if name.strip()]
+    if names or is_loopback(settings.host):
+        # A page of another site that has rebound its name to 127.0.0.1 still sends its own name as Host.
+        hosts = ["localhost", "127.0.0.1", "[::1]", "::1", settings.host, *names]
+        found.append(Middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False))
+    # Last, so that what it refuses carries the headers too, and a foreign Host has been turned away before.
+    return [*found, Middleware(Gate, settings=settings)]

@@ -1,0 +1,81 @@
+"""Download buttons for a stored run: HTML, JSON, CSV and JUnit XML, made when asked for. Renders and binds."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from vqa.errors import InputError
+from vqa.lab.report import export as reports
+from vqa.text import Language
+from vqa.ui.services import Services
+from vqa.ui.text import words
+from vqa.ui.widgets.notices import safely
+
+KINDS = {"html": "HTML", "json": "JSON", "csv": "CSV", "junit": "JUnit XML"}
+ENDINGS = {"html": ".html", "json": ".json", "csv": ".csv", "junit": ".junit.xml"}
+
+
+def build(services: Services, lang: Language, run_id: gr.State, prefix: str) -> gr.Row:
+    """Renders the buttons for the run that `run_id` holds, hidden until it is shown; returns their row.
+
+    A click makes the file and then presses a hidden download button, so that nothing is written before it is wanted.
+    """
+    tr = words(lang)
+
+    def make(kind: str) -> Any:
+        @safely(lang)
+        def write(run: str | None) -> Any:
+            if not run:
+                raise InputError("run_missing", run="–")
+            return str(export(services, run, kind, lang))
+
+        return write
+
+    with gr.Row(visible=False, elem_id=f"{prefix}-exports") as row:
+        for kind, label in KINDS.items():
+            button = gr.Button(
+                tr("repeat.export", kind=label), size="sm", min_width=90, elem_id=f"{prefix}-export-{kind}"
+            )
+            hand_out(button, make(kind), run_id, f"{prefix}-download-{kind}")
+    placed: gr.Row = row
+    return placed
+
+
+def hand_out(button: gr.Button, make: Any, given: gr.components.Component, target: str) -> None:
+    """Binds a button to `make`, which returns a file of what is `given`; one click makes it and saves it.
+
+    A gr.DownloadButton alone saves at a click what the click before it has made.
+    """
+    hidden = gr.DownloadButton(elem_id=target, elem_classes="vl-not-shown")
+    made = button.click(make, given, hidden, show_progress="hidden")
+    made.success(None, None, None, js=f"() => setTimeout(() => {_press(target)}, 150)")
+
+
+def _press(target: str) -> str:
+    return f"document.querySelector('#{target} a, a#{target}, #{target} button, button#{target}')?.click()"
+
+
+def export(services: Services, run_id: str, kind: str, lang: Language) -> Path:
+    """Returns a new file with a run in one of the KINDS.
+
+    Raises:
+        StoreError: there is no such run.
+    """
+    report = reports.collect(services.store, run_id)
+    if kind == "html":
+        content = reports.to_html(report, lang, arms=services.runs.summaries(run_id))
+    elif kind == "json":
+        content = reports.dump(report)
+    elif kind == "csv":
+        content = "\N{ZERO WIDTH NO-BREAK SPACE}" + reports.to_csv(report)  # so that spreadsheets read it as UTF-8
+    else:
+        content = reports.to_junit(report, language=lang)
+    # Inside the temporary folder the page may hand out; the name is made of our own id, never of a user's text.
+    folder = Path(tempfile.mkdtemp(prefix="vqa-export-"))
+    path = folder / f"vqa-{report.run.kind}-{report.run.id}{ENDINGS[kind]}"
+    path.write_text(content, encoding="utf-8", newline="")
+    return path

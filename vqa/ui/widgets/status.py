@@ -1,0 +1,91 @@
+"""The strip at the top of every tab: which model answers, or what it is waiting for. Renders and polls; no logic."""
+
+from __future__ import annotations
+
+from html import escape
+from pathlib import PurePath
+from typing import Any
+
+import gradio as gr
+
+from vqa.engine.state import EngineState, Snapshot
+from vqa.errors import VQAError
+from vqa.models.serve import DEMO_NAME
+from vqa.settings import DEMO_MODEL
+from vqa.text import Language, t
+from vqa.ui.services import Services
+from vqa.ui.text import words
+from vqa.ui.widgets.blocks import root
+from vqa.ui.widgets.parts import Tone, error_card
+
+TONES: dict[EngineState, Tone] = {
+    EngineState.READY: "good",
+    EngineState.UNHEALTHY: "warn",
+    EngineState.BACKOFF: "warn",
+    EngineState.FAILED: "bad",
+    EngineState.STOPPED: "plain",
+}
+SECONDS_UNSETTLED, SECONDS_SETTLED = 1.0, 4.0
+
+
+def build(services: Services, lang: Language) -> None:
+    """Renders the strip and keeps it true, often while something is under way and seldom when not."""
+    public = services.settings.public
+    strip = gr.HTML(elem_id="vqa-strip", padding=False)
+    shown = gr.State("")
+    timer = gr.Timer(SECONDS_UNSETTLED)
+
+    def poll(before: str) -> Any:
+        try:
+            snapshot = services.engine.snapshot()
+        except VQAError as problem:
+            return error_card(problem, lang), "", gr.Timer(SECONDS_SETTLED)
+        html = strip_html(snapshot, lang, public=public)
+        if html == before:
+            return gr.skip(), gr.skip(), gr.skip()
+        return html, html, gr.Timer(SECONDS_SETTLED if snapshot.settled else SECONDS_UNSETTLED)
+
+    outputs = [strip, shown, timer]
+    timer.tick(poll, shown, outputs, show_progress="hidden", queue=False)
+    root().load(poll, shown, outputs, show_progress="hidden", queue=False)
+
+
+def model_name(snapshot: Snapshot) -> str:
+    """Returns the short name of the model that runs or is being started; empty when there is none."""
+    given = snapshot.model_id or (snapshot.spec.model if snapshot.spec else "")
+    return PurePath(given).name if given.startswith(("/", ".")) else given
+
+
+def is_demo(snapshot: Snapshot) -> bool:
+    """Returns whether it is the bundled model, which knows drawn shapes only."""
+    return snapshot.model_id == DEMO_NAME or bool(snapshot.spec and snapshot.spec.model == str(DEMO_MODEL))
+
+
+def strip_html(snapshot: Snapshot, lang: Language, *, public: bool = False) -> str:
+    """Returns the strip for a snapshot; text that moves with the clock is left to the page's script."""
+    tr = words(lang)
+    tone = TONES.get(snapshot.state, "busy")
+    name = model_name(snapshot)
+    parts = [f"<strong>{escape(name)}</strong>"] if name else []
+    parts.append(f"<span>{escape(state_text(snapshot, lang))}</span>")
+    if snapshot.state in {EngineState.STARTING, EngineState.DOWNLOADING} and snapshot.started:
+        parts.append(f'<span class="clock" data-since="{snapshot.started:.0f}"></span>')
+    if snapshot.state is EngineState.READY and is_demo(snapshot):
+        parts.append(f"<span class='aside'>{escape(tr('ui.demo_short'))}</span>")
+    if not public and snapshot.state not in {EngineState.READY, EngineState.STARTING}:
+        parts.append(f'<a href="?tab=server" data-vqa-tab="server">{escape(tr("ui.open_server"))}</a>')
+    inner = "".join(parts)
+    return f'<div class="vqa-strip {tone}" role="status"><i class="dot" aria-hidden="true"></i>{inner}</div>'
+
+
+def state_text(snapshot: Snapshot, lang: Language) -> str:
+    """Returns the state in a few words, with the phase of a start or the share of a download."""
+    text = t(f"server.state_{snapshot.state.value}", lang)
+    if snapshot.state is EngineState.STARTING and snapshot.phase is not None:
+        return f"{text} · {t(f'server.phase_{snapshot.phase.value}', lang)}"
+    progress = snapshot.progress
+    if snapshot.state is EngineState.DOWNLOADING and progress is not None and progress.total_bytes:
+        return f"{text} · {100 * progress.done_bytes / progress.total_bytes:.0f}%"
+    if snapshot.attached and snapshot.state is EngineState.READY:
+        return f"{text} · {t('server.attached', lang)}"
+    return text
