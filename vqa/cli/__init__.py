@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import signal
 import sys
+from typing import Annotated
 
 import typer
 
+from vqa import __version__
+from vqa.cli.lazy import LazyGroup
 from vqa.errors import VQAError
-from vqa.settings import load_settings
 from vqa.text import Language, pick_language
 
-COMMAND_MODULES = ("ask", "lab", "engine", "models", "doctor")
 USAGE_ERROR = 2
 # Typer brings its own copy of click and shows only this class of its errors; the third is the base of them all.
 COMMAND_LINE_ERROR: type[Exception] = typer.BadParameter.__mro__[2]
@@ -24,18 +24,34 @@ def build_app() -> typer.Typer:
     """Returns the command line with all its commands."""
     app = typer.Typer(
         name="vqa",
+        cls=LazyGroup,
         help="Ask a local vision-language model about images, and prove whether its answers repeat.",
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
     )
-    for name in COMMAND_MODULES:
-        importlib.import_module(f"vqa.cli.{name}").register(app)
+    app.callback(help=app.info.help)(_options)
     return app
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"vqa-lab {__version__}")
+        raise typer.Exit
+
+
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_show_version)
+    ] = False,
+) -> None:
+    """Takes the options that stand before a command."""
 
 
 def cli_language() -> Language:
     """Returns the language of VQA_LANGUAGE (of the environment or of `.env`), else of the terminal's locale."""
+    from vqa.settings import load_settings
+
     try:
         wanted = load_settings().language
     except VQAError:  # it is about to be shown, in this language
