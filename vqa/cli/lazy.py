@@ -16,6 +16,7 @@ MODULES = {
     "lab": ("repeat", "diagnose", "certify", "evaluate", "runs", "report"),
     "engine": ("serve", "start", "stop", "restart", "status", "logs", "check"),
     "models": ("download", "models", "remove"),
+    "twin": ("twin",),
     "doctor": ("doctor",),
 }
 """The commands that each module of this package registers, in the order of `--help`."""
