@@ -1,0 +1,32 @@
+"""Loads the picture that a row names, checked and within the limits; from files, archives, bytes and the web."""
+
+from __future__ import annotations
+
+import asyncio
+
+from vqa.evaluate.reading.places import read_member
+from vqa.evaluate.reading.values import PictureSource
+from vqa.fetch import fetch_image
+from vqa.images import ImageLimits, ImagePayload, load_image
+
+
+async def load_source(source: PictureSource, limits: ImageLimits, *, allow_local: bool = False) -> ImagePayload:
+    """Returns the picture as it is sent.
+
+    Raises:
+        InputError: it cannot be had, is no picture, or is over the limits.
+    """
+    if source.address:
+        return await fetch_image(source.address, limits, allow_local=allow_local)
+    return await asyncio.to_thread(load_local, source, limits)
+
+
+def load_local(source: PictureSource, limits: ImageLimits) -> ImagePayload:
+    """Returns a picture that is not on the web; raises as `load_source` does."""
+    name = source.name[:120]
+    if source.data is not None:
+        return load_image(source.data, limits, name=name)
+    assert source.path is not None
+    if source.member:
+        return load_image(read_member(source.path, source.member, limits.max_bytes), limits, name=name)
+    return load_image(source.path, limits, name=name)
