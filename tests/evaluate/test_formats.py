@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from vqa.images import ImageLimits
 
 from tests.evaluate import made
 from vqa.errors import InputError
 from vqa.evaluate.reading import BadRow, Row, open_dataset
 from vqa.evaluate.reading.pictures import load_local
+from vqa.media.images import ImageLimits
 
 
 def read(path: Path, **options: Any) -> tuple[str, list[Row]]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from vqa.answers import Json
 from vqa.evaluate.reading.values import PictureSource, RowError
-from vqa.fetch import is_web_address
+from vqa.media.fetch import is_web_address
 
 LONGEST_PATH = 512
 LONGEST_REFERENCE = 64

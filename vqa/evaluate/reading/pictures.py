@@ -6,8 +6,8 @@ import asyncio
 
 from vqa.evaluate.reading.places import read_member
 from vqa.evaluate.reading.values import PictureSource
-from vqa.fetch import fetch_image
-from vqa.images import ImageLimits, ImagePayload, load_image
+from vqa.media.fetch import fetch_image
+from vqa.media.images import ImageLimits, ImagePayload, load_image
 
 
 async def load_source(source: PictureSource, limits: ImageLimits, *, allow_local: bool = False) -> ImagePayload:

@@ -7,7 +7,7 @@ import unicodedata
 
 from vqa.evaluate.scoring.texts import holds, normalized
 from vqa.evaluate.scoring.values import UNPARSED, Score, Target
-from vqa.lab.ladder import normalize_answer
+from vqa.lab.stats.agreement import normalize_answer
 
 ALONE = re.compile(r"\W*(?:option|选项|选)?\W*([A-Za-z])\W*", re.IGNORECASE)
 LEADING = re.compile(r"[\s*_\"'“(\[【]*([A-Z])\s*[).:,\]】、*]|[\s*_\"'“]*[(\[【]([A-Za-z])[)\]】]|([a-z])[).:]\s")
@@ -101,13 +101,13 @@ def _standing(plain: str, letters: set[str]) -> str | None:
 def yes_or_no(text: str) -> str | None:
     """Returns `yes` or `no` where an answer says just one of them, at its beginning or anywhere; None otherwise."""
     plain = unicodedata.normalize("NFKC", text).strip().casefold()
-    words = re.findall(r"[a-z']+|[\u3400-\u9fff]+", plain)
+    words: list[str] = re.findall(r"[a-z']+|[\u3400-\u9fff]+", plain)
     if not words:
         return None
     if words[0] in {YES, NO}:
         return words[0]
     if (said := {YES, NO} & set(words)) and len(said) == 1:
-        return str(said.pop())
+        return said.pop()
     first = words[0]
     if first.startswith(NO_WORDS):
         return NO

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from vqa.evaluate.scoring.values import Score, Target
-from vqa.lab.ladder import normalize_answer
+from vqa.lab.stats.agreement import normalize_answer
 
 ENOUGH = 3
 """So many annotators make an answer wholly right."""

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Callable
 
 from vqa.evaluate.scoring.values import UNPARSED, Score, Target
-from vqa.lab.ladder import normalize_answer
+from vqa.lab.stats.agreement import normalize_answer
 
 LIMIT = 0.5
 CHART_TOLERANCE = 0.05
