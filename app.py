@@ -13,8 +13,8 @@ import threading
 os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1"}
 
 from vqa.cli import show_error
+from vqa.engine.opening import open_engine
 from vqa.engine.state import Engine
-from vqa.engine.supervisor import open_engine
 from vqa.engine.vllm_args import learn_when_serving
 from vqa.errors import VQAError
 from vqa.lab.run.manager import RunManager

@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 from benchmarks import Row
 from vqa.answers import Answer, Question, Sampling
 from vqa.client import Client, request_body
-from vqa.engine.supervisor import open_engine
+from vqa.engine.opening import open_engine
 from vqa.lab.run.manager import RunManager
 from vqa.media.images import load_image
 from vqa.settings import load_settings
@@ -23,7 +23,7 @@ from vqa.store import Store
 from vqa.ui.ask.components import AskParts, render
 from vqa.ui.ask.conversation import Conversation
 from vqa.ui.ask.flow import AskFlow
-from vqa.ui.ask.keeping import Keeper
+from vqa.ui.ask.keeping import ConversationKeeper
 from vqa.ui.services import Services
 
 PAIRS = 40
@@ -71,7 +71,7 @@ async def _on_the_page(base_url: str, picture: bytes) -> tuple[list[float], list
         services = Services(settings, store, engine, runs)
         with gr.Blocks():
             parts, _ = render(services, "en", ())
-        flow = AskFlow(services, "en", parts, Keeper(store), ())
+        flow = AskFlow(services, "en", parts, ConversationKeeper(store), ())
         path = Path(folder) / "picture.png"
         path.write_bytes(picture)
         model = engine.wait(timeout=60).model_id or ""

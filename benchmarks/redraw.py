@@ -10,7 +10,7 @@ from statistics import median
 
 from benchmarks import Row
 from benchmarks.long_run import LONG, report
-from vqa.engine.supervisor import Supervisor
+from vqa.engine.opening import Supervisor
 from vqa.lab.run.live import LiveRun, RunStatus
 from vqa.lab.run.manager import RunManager
 from vqa.lab.stats.summary import RunSummary

@@ -15,9 +15,9 @@ from statistics import median
 import httpx2 as httpx
 
 from benchmarks import Row
+from vqa.engine.opening import Supervisor
 from vqa.engine.spec import EngineSpec
 from vqa.engine.state import EngineState
-from vqa.engine.supervisor import Supervisor
 from vqa.models.serve import plan_start
 from vqa.settings import load_settings
 

@@ -1,4 +1,4 @@
-"""The values that travel between rooms: what was asked, what came back, one sample of a run. Pure; knows no network."""
+"""The values that travel between rooms: what was asked, what came back, one sample of a run."""
 
 from __future__ import annotations
 

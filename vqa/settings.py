@@ -1,7 +1,4 @@
-"""Reads `.env` (the project's, then the current folder's) and the environment into one frozen Settings.
-
-Knows no other room but errors.
-"""
+"""Reads `.env` (the project's, then the current folder's) and the environment into one frozen Settings."""
 
 import re
 from ipaddress import ip_address

@@ -1,4 +1,4 @@
-"""Reads a streamed answer: bytes to server-sent events, chunks to one Answer. Knows no server.
+"""Reads a streamed answer: bytes to server-sent events, chunks to one Answer.
 
 Read here instead of by the OpenAI client: its models of every chunk cost as much processor time as all the rest,
 which on a small machine is taken from the engine.

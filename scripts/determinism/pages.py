@@ -16,7 +16,7 @@ from vqa.lab.report.conclusions import arm_title
 from vqa.lab.report.export import Report, load_report
 from vqa.lab.report.fragments import cell_groups
 from vqa.lab.run.recorded import label, recorded
-from vqa.lab.stats.agreement import Rung
+from vqa.lab.stats.agreement import Level
 from vqa.lab.stats.summarize import summarize_run
 from vqa.lab.stats.summary import Summary
 from vqa.text import LANGUAGES, Language
@@ -25,7 +25,7 @@ DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
 TEMPLATES = Path(__file__).resolve().parent
 FILES: dict[Language, str] = {"en": "determinism.md", "zh": "determinism.zh.md"}
 CACHE_ARMS = ("repeat", "cold", "fully_cold", "warm")
-LOAD_ARMS = ("concurrent_2", "concurrent_8", "concurrent_32", "needle")
+LOAD_ARMS = ("concurrent_2", "concurrent_8", "concurrent_32", "background")
 REPEAT, DEFAULT, TRITON, CPU = "h200-repeat", "h200-diagnose-default", "h200-diagnose-triton", "cpu-certificate"
 GPU, ONE, TWO = "h100-certificate", "h100-tensor-parallel-1", "h100-tensor-parallel-2"
 GPU_PROFILES = ("default", "no-prefix-cache", "batch-invariant", "batch-invariant-triton", "serial", "float32")
@@ -45,7 +45,7 @@ class Arm:
     @property
     def distinct(self) -> int:
         """How many different token sequences there were."""
-        return self.summary.rungs[Rung.TOKENS].distinct
+        return self.summary.levels[Level.TOKENS].distinct
 
     @property
     def cached(self) -> str:
@@ -89,7 +89,7 @@ def check() -> None:
     bear_out(under["warm"].answers() == repeat.answers() - head, "warm answers equal the rest")
     bear_out(all(under[name].distinct > 1 for name in LOAD_ARMS), "answers split under load by default")
     counted = [arm for name, arm in cured.items() if name != "positive_control"]
-    bear_out(all(arm.summary.rung is Rung.BITWISE for arm in counted), "every arm is bitwise identical under triton")
+    bear_out(all(arm.summary.level is Level.BITWISE for arm in counted), "every arm is bitwise identical under triton")
     bear_out(len(set.union(*(arm.answers() for arm in counted))) == 1, "all arms agree with one another under triton")
     bear_out(cured["positive_control"].distinct > 1, "the control can see differences")
     causes = [(each["cause"], each["confidence"]) for each in verdict(DEFAULT)["findings"]]
@@ -98,19 +98,19 @@ def check() -> None:
     _check_gpu_certificate()
     _check_two_gpus()
     cpu = {name: arm.summary for name, arm in arms(CPU).items()}
-    bear_out(cpu["default/concurrent_8"].rung is Rung.NONE, "bfloat16 splits on a CPU")
-    bear_out(cpu["float32/concurrent_8"].rung is Rung.TOKENS, "float32 holds its tokens on a CPU")
-    bear_out(cpu["serial/concurrent_8"].rung is Rung.BITWISE, "serial is identical on a CPU")
+    bear_out(cpu["default/concurrent_8"].level is Level.NONE, "bfloat16 splits on a CPU")
+    bear_out(cpu["float32/concurrent_8"].level is Level.TOKENS, "float32 holds its tokens on a CPU")
+    bear_out(cpu["serial/concurrent_8"].level is Level.BITWISE, "serial is identical on a CPU")
 
 
 def _check_gpu_certificate() -> None:
     gpu = {name: arm.summary for name, arm in arms(GPU).items()}
     bear_out(all(gpu[f"{name}/repeat"].first_differs for name in ("default", "serial")), "both keep the first answer")
     for name in ("no-prefix-cache", "batch-invariant"):
-        bear_out(gpu[f"{name}/repeat"].rung is Rung.BITWISE, f"{name} is identical in a row")
-        bear_out(gpu[f"{name}/concurrent_8"].rung is Rung.NONE, f"{name} splits under load")
-    bear_out(all(gpu[f"{CURE}/{arm}"].rung is Rung.BITWISE for arm in MEASURED), "the cure holds under every load")
-    bear_out(all(gpu[f"float32/{arm}"].rung is Rung.TOKENS for arm in MEASURED), "float32 holds its tokens")
+        bear_out(gpu[f"{name}/repeat"].level is Level.BITWISE, f"{name} is identical in a row")
+        bear_out(gpu[f"{name}/concurrent_8"].level is Level.NONE, f"{name} splits under load")
+    bear_out(all(gpu[f"{CURE}/{arm}"].level is Level.BITWISE for arm in MEASURED), "the cure holds under every load")
+    bear_out(all(gpu[f"float32/{arm}"].level is Level.TOKENS for arm in MEASURED), "float32 holds its tokens")
     controls = [gpu[f"{name}/positive_control"] for name in GPU_PROFILES]
     bear_out(all(len(each.groups) == each.ok > 1 for each in controls), "every profile's control sees differences")
     serial = [len(arms(GPU)[f"serial/{arm}"].answers()) for arm in MEASURED]
@@ -119,10 +119,12 @@ def _check_gpu_certificate() -> None:
 
 def _check_two_gpus() -> None:
     one, two, six = arms(ONE), arms(TWO), arms(GPU)
-    bear_out(two["default/repeat"].summary.rung is Rung.BITWISE, "two GPUs give the first answer like the others")
-    bear_out(two["default/concurrent_8"].summary.rung is Rung.NONE, "two GPUs split under load by default")
+    bear_out(two["default/repeat"].summary.level is Level.BITWISE, "two GPUs give the first answer like the others")
+    bear_out(two["default/concurrent_8"].summary.level is Level.NONE, "two GPUs split under load by default")
     for found in (one, two):
-        bear_out(all(found[f"{CURE}/{arm}"].summary.rung is Rung.BITWISE for arm in MEASURED), "the cure holds on both")
+        bear_out(
+            all(found[f"{CURE}/{arm}"].summary.level is Level.BITWISE for arm in MEASURED), "the cure holds on both"
+        )
     answers = [found[f"{CURE}/repeat"].answers() for found in (six, one, two)]
     bear_out(answers[0] == answers[1] != answers[2], "another machine answers the same, another number of GPUs not")
 
@@ -200,8 +202,8 @@ def page(lang: Language) -> str:
     environment = Environment(  # noqa: S701 - Markdown, made of our own numbers
         loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True
     )
-    environment.filters["weakest"] = lambda rungs: min(rungs, key=lambda rung: rung.height)
-    return environment.get_template(f"page.{lang}.md").render(Rung=Rung, **values(lang))
+    environment.filters["weakest"] = lambda levels: min(levels, key=lambda level: level.height)
+    return environment.get_template(f"page.{lang}.md").render(Level=Level, **values(lang))
 
 
 def drawings() -> dict[str, str]:

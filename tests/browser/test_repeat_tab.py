@@ -18,7 +18,7 @@ pytestmark = pytest.mark.browser
 
 
 @pytest.mark.engine
-def test_the_example_is_repeated_on_the_real_engine_with_verdict_ladder_and_strip(page: Page, app_url: str) -> None:
+def test_the_example_is_repeated_on_the_real_engine_with_verdict_levels_and_strip(page: Page, app_url: str) -> None:
     open_tab(page, app_url, "repeat")
     page.locator("#repeat-example").click()
     expect(page.locator("#tab-repeat .vqa-gallery img").first).to_be_visible(timeout=SECONDS)
@@ -27,7 +27,7 @@ def test_the_example_is_repeated_on_the_real_engine_with_verdict_ladder_and_stri
     expect(page.locator("#repeat-progress")).to_contain_text("6 of 6")
     expect(page.locator("#repeat-verdict .vl-verdict strong")).to_contain_text(re.compile("identical|differ"))
     assert page.locator("#repeat-verdict .vl-strip").first.locator(".vl-cell").count() == 6
-    assert page.locator("#repeat-verdict .vl-ladder li").count() == 4
+    assert page.locator("#repeat-verdict .vl-levels li").count() == 4
     expect(page.locator("#repeat-groups")).to_contain_text(re.compile(r"\d of 6"))
     expect(page.locator("#repeat-plots .vl-panel-first circle")).to_have_count(1)
 
@@ -91,7 +91,7 @@ def test_stop_keeps_what_was_measured_and_a_reload_and_a_second_browser_see_it(
     other.context.close()
 
 
-def test_a_server_without_logprobs_is_told_to_hide_two_rungs(page: Page, faulty: FaultyApp, red_circle: Path) -> None:
+def test_a_server_without_logprobs_is_told_to_hide_two_levels(page: Page, faulty: FaultyApp, red_circle: Path) -> None:
     faulty.behave(vllm=False, token_ids=False, logprobs=False, cached_tokens=False, metrics=False)
     open_tab(page, faulty.url, "repeat")
     fill(page, "repeat", red_circle, n=4)
@@ -99,7 +99,7 @@ def test_a_server_without_logprobs_is_told_to_hide_two_rungs(page: Page, faulty:
     expect(page.locator("#repeat-verdict")).to_contain_text(
         "does not show what is needed to judge: Bit for bit, Tokens"
     )
-    assert page.locator("#repeat-verdict .vl-ladder .vl-unseen").count() == 2
+    assert page.locator("#repeat-verdict .vl-levels .vl-unseen").count() == 2
 
 
 def test_markup_in_questions_and_answers_stays_text(page: Page, faulty: FaultyApp, red_circle: Path) -> None:

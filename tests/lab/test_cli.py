@@ -48,7 +48,7 @@ def repeat(circle: str, server: FakeServer, *options: str) -> int:
         ({"fingerprint_changes_after": 3}, (), 2),
     ],
 )
-def test_the_exit_status_says_whether_the_required_rung_holds(
+def test_the_exit_status_says_whether_the_required_level_holds(
     faults: dict[str, object], options: tuple[str, ...], status: int, circle: str
 ) -> None:
     with FakeServer(**faults) as server:
@@ -93,7 +93,7 @@ def test_all_files_are_written_and_a_report_can_be_made_from_the_json_alone(
         (["-n", "0"], "0 repeats"),
         (["-n", "1000000000"], "1000000000 repeats"),
         (["-n", "4", "-c", "8"], "8 requests at a time"),
-        (["--require", "most"], "no rung"),
+        (["--require", "most"], "no level"),
         (["--cache", "frozen"], "cache"),
         (["--json", "/nowhere/at/all.json"], "cannot be written"),
     ],
@@ -135,7 +135,7 @@ def test_runs_are_listed_renamed_and_deleted(circle: str, capsys: pytest.Capture
     capsys.readouterr()
     assert main(["runs", "update", "--json"]) == 0
     (listed,) = json.loads(capsys.readouterr().out)
-    assert (listed["name"], listed["rung"], listed["samples"]) == ("before the update", "bitwise", 6)
+    assert (listed["name"], listed["level"], listed["samples"]) == ("before the update", "bitwise", 6)
     assert main(["runs", "--rename", listed["id"], "afterwards"]) == 0
     assert main(["runs"]) == 0
     assert "afterwards" in capsys.readouterr().out

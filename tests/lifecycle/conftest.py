@@ -16,9 +16,9 @@ import pytest
 from filelock import FileLock
 
 from tests.ports import free_port
+from vqa.engine.opening import Supervisor, engine_folder
 from vqa.engine.spec import EngineSpec
 from vqa.engine.state import LEGAL, EngineState, Limits, Snapshot
-from vqa.engine.supervisor import Supervisor, engine_folder
 from vqa.settings import Settings
 
 FAKE = Path(__file__).resolve().parent.parent / "fakes" / "engine_child.py"

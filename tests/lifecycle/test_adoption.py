@@ -15,10 +15,10 @@ import pytest
 from tests.lifecycle.conftest import QUICK, Make, test_processes
 from vqa.engine import record
 from vqa.engine.access import peek
+from vqa.engine.opening import Supervisor, engine_folder, open_engine
 from vqa.engine.process import Identity
 from vqa.engine.spec import EngineSpec
 from vqa.engine.state import EngineState, Snapshot
-from vqa.engine.supervisor import Supervisor, engine_folder, open_engine
 from vqa.errors import EngineError
 from vqa.settings import Settings
 

@@ -11,9 +11,9 @@ import pytest
 from tests.lifecycle.conftest import QUICK, RUN
 from tests.ports import free_port
 from vqa.engine.attach import AttachedEngine
+from vqa.engine.opening import open_engine
 from vqa.engine.spec import EngineSpec
 from vqa.engine.state import Engine, EngineState
-from vqa.engine.supervisor import open_engine
 from vqa.errors import EngineError
 from vqa.settings import Settings
 

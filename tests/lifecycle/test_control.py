@@ -14,10 +14,10 @@ from tests.lifecycle.conftest import Make
 from vqa import cli
 from vqa.engine.access import peek
 from vqa.engine.control import RemoteEngine, socket_path
+from vqa.engine.opening import engine_folder, open_engine
 from vqa.engine.presets import save_preset
 from vqa.engine.spec import EngineSpec
 from vqa.engine.state import EngineState
-from vqa.engine.supervisor import engine_folder, open_engine
 from vqa.errors import EngineError, InputError
 from vqa.settings import Settings
 

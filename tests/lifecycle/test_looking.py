@@ -11,9 +11,9 @@ import pytest
 from tests.lifecycle.conftest import Make
 from vqa import cli
 from vqa.engine.access import in_use, peek
+from vqa.engine.opening import engine_folder
 from vqa.engine.spec import EngineSpec
 from vqa.engine.state import EngineState
-from vqa.engine.supervisor import engine_folder
 from vqa.settings import Settings
 
 Switch = Callable[[str], None]

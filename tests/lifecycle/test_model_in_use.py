@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.lifecycle.conftest import Make
-from vqa.engine.managed import settings_beside
 from vqa.engine.spec import EngineSpec
 from vqa.engine.state import EngineState
+from vqa.engine.supervisor import settings_beside
 from vqa.models.local import InUseError, delete
 from vqa.settings import Settings
 

@@ -3,9 +3,9 @@
 import asyncio
 from pathlib import Path
 
-from vqa.engine.managed import BESIDE
 from vqa.engine.spec import EngineSpec
 from vqa.engine.state import EngineState
+from vqa.engine.supervisor import BESIDE
 from vqa.errors import EngineError
 from vqa.lab.certificate.side_by_side import KV_CACHE_BYTES, neighbours, settled, side_by_side
 from vqa.settings import Settings

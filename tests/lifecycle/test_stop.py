@@ -11,7 +11,7 @@ import pytest
 from tests.lifecycle.conftest import Make, test_processes
 from vqa.engine import process
 from vqa.engine.spec import EngineSpec
-from vqa.engine.state import EngineState, Progress
+from vqa.engine.state import DownloadBytes, EngineState
 from vqa.errors import ModelError
 
 
@@ -173,7 +173,7 @@ def test_stop_while_downloading_cancels_it(make: Make, spec: EngineSpec) -> None
     cancelled_at: list[float] = []
 
     def prepare(report, cancelled) -> str:
-        report(Progress(10, 100))
+        report(DownloadBytes(10, 100))
         while not cancelled():
             time.sleep(0.01)
         cancelled_at.append(time.monotonic())

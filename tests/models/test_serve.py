@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.models.conftest import MakeSettings
+from vqa.engine.opening import open_engine
 from vqa.engine.state import EngineState
-from vqa.engine.supervisor import open_engine
 from vqa.models.serve import start_configured
 
 

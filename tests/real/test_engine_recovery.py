@@ -15,8 +15,8 @@ from tests.conftest import base_environment
 from tests.ports import free_port
 from vqa.engine.access import peek
 from vqa.engine.health import port_free
+from vqa.engine.opening import Supervisor
 from vqa.engine.state import EngineState, Limits, Snapshot
-from vqa.engine.supervisor import Supervisor
 from vqa.settings import DEMO_MODEL, PROJECT, Settings
 
 START_SECONDS = 600.0

@@ -9,7 +9,7 @@ import pytest
 
 from tests.ports import free_port
 from vqa.answers import Answer, Sampling
-from vqa.engine.supervisor import open_engine
+from vqa.engine.opening import open_engine
 from vqa.lab import repeat
 from vqa.lab.certificate import certify
 from vqa.lab.certificate.certify import start_certificate
@@ -17,7 +17,7 @@ from vqa.lab.diagnosis.diagnose import Verdict
 from vqa.lab.plan.arms import RunSpec
 from vqa.lab.run.diagnose_job import diagnose_work
 from vqa.lab.run.manager import RunManager
-from vqa.lab.stats.agreement import Rung, normalize_answer
+from vqa.lab.stats.agreement import Level, normalize_answer
 from vqa.media.images import ImagePayload, load_image
 from vqa.settings import Settings, load_settings
 from vqa.store import Store
@@ -59,7 +59,7 @@ def test_twenty_repeats_through_the_library_are_identical(engine_url: str, red_c
     found = repeat(red_circle, QUESTION, n=20, base_url=engine_url, sampling=Sampling(max_tokens=32))
     assert found.holds("text")
     assert found.summary.ok == 20
-    assert Rung.BITWISE in found.summary.visible
+    assert Level.BITWISE in found.summary.visible
     assert found.sentence().startswith("All 20 answers were identical")
     assert all(sample.answer and sample.answer.token_ids for sample in found.samples)
 
@@ -92,7 +92,7 @@ def test_a_run_under_load_is_stored_with_what_the_server_counted(
     (block,) = status.result["facts"]["blocks"]
     assert block["ours"] == 24
     assert block["counters"]["finished"] >= 24
-    assert status.result["rung"] in {"bitwise", "tokens", "text", "answer", "none"}
+    assert status.result["level"] in {"bitwise", "tokens", "text", "answer", "none"}
 
 
 @pytest.mark.slow
@@ -106,11 +106,11 @@ def test_a_diagnosis_of_the_demo_model_runs_every_arm_and_claims_no_more_than_it
     assert status.status == "finished", status.error
     assert status.result is not None
     arms = status.result["arms"]
-    assert set(arms) >= {"positive_control", "repeat", "cold", "fully_cold", "concurrent_8", "needle", "seeds"}
+    assert set(arms) >= {"positive_control", "repeat", "cold", "fully_cold", "concurrent_8", "background", "seeds"}
     assert all(arm["failed"] == 0 for arm in arms.values())
     evidence = {row["arm"]: row for row in status.result["diagnosis"]["evidence"]}
-    assert evidence["needle"]["void"] is None
-    assert evidence["cold"]["void"] is None
+    assert evidence["background"]["invalid"] is None
+    assert evidence["cold"]["invalid"] is None
     # The example that the page offers must be one on which a difference could show.
     verdict = Verdict(status.result["verdict"])
     assert verdict in {Verdict.IDENTICAL, Verdict.DRIFT, Verdict.DIFFERS}
@@ -140,7 +140,7 @@ def test_the_certificate_tells_the_profiles_of_a_cpu_apart(
         assert rows["batch-invariant"]["reason"] == "engine.profile_needs_gpu"
         assert all(load["failed"] == 0 for load in shown.values())
         # One at a time every profile repeats, the first request after a start included, cold cache or none.
-        assert {shown[name, 1]["rung"] for name in names[:4]} == {"bitwise"}
+        assert {shown[name, 1]["level"] for name in names[:4]} == {"bitwise"}
         assert {shown[name, 1]["leading"] for name in names[:4]} == {0}
         # Whether a batch of 8 changes the numbers is the CPU's own: the certificate must say what the answers show.
         seen: dict[tuple[str, int], list[Answer]] = {}
@@ -172,7 +172,7 @@ def test_the_certificate_tells_the_profiles_of_a_cpu_apart(
         split = any(len({each.token_ids for each in answers}) > 1 for answers in seen.values())
         assert status.result["holds"] is (False if split else None)
         # An engine that takes requests one by one has no batch that could change anything; float32 flips no token.
-        assert shown["serial", 8]["rung"] == "bitwise"
+        assert shown["serial", 8]["level"] == "bitwise"
         assert shown["float32", 8]["distinct"] == 1
         assert shown["serial", 8]["throughput"] < shown["default", 8]["throughput"]
         assert store.run(run).header["engine"]["profile"] == "default"

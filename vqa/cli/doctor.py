@@ -33,7 +33,7 @@ MARKS = {GOOD: "✓", WARNING: "!", BAD: "✗"}
 
 
 @dataclass(frozen=True)
-class Finding:
+class Check:
     """One thing that was looked at."""
 
     level: str
@@ -64,10 +64,10 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print the findi
     return 1 if any(finding.level == BAD for finding in findings) else 0
 
 
-def examine(settings: Settings) -> list[Finding]:
+def examine(settings: Settings) -> list[Check]:
     """Returns all findings about this machine under these settings."""
     machine = Machine.load(settings)
-    checks: tuple[Callable[[], list[Finding]], ...] = (
+    checks: tuple[Callable[[], list[Check]], ...] = (
         _app,
         lambda: _device(machine),
         lambda: _server(settings) if settings.base_url else _vllm(machine),
@@ -83,11 +83,11 @@ def _say(key: str, **values: object) -> str:
     return t(f"doctor.{key}", cli_language(), **values)
 
 
-def _app() -> list[Finding]:
+def _app() -> list[Check]:
     versions = ", ".join(f"{name} {version}" for name in PACKAGES if (version := _version(name)))
     return [
-        Finding(GOOD, "VQA Lab", f"{__version__}, Python {platform.python_version()}, {platform.platform()}"),
-        Finding(GOOD, _say("packages"), versions),
+        Check(GOOD, "VQA Lab", f"{__version__}, Python {platform.python_version()}, {platform.platform()}"),
+        Check(GOOD, _say("packages"), versions),
     ]
 
 
@@ -98,74 +98,74 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _device(machine: Machine) -> list[Finding]:
+def _device(machine: Machine) -> list[Check]:
     findings = [
-        Finding(GOOD, gpu.name, _say("gpu", memory=f"{gpu.memory_total / 1e9:.0f}", capability=gpu.capability))
+        Check(GOOD, gpu.name, _say("gpu", memory=f"{gpu.memory_total / 1e9:.0f}", capability=gpu.capability))
         for gpu in machine.gpus
     ]
     if not findings:
-        findings = [Finding(GOOD, _say("device"), _say("no_gpu"))]
+        findings = [Check(GOOD, _say("device"), _say("no_gpu"))]
     elif machine.device == "cpu":
-        findings.append(Finding(WARNING, _say("device"), _say("gpu_unused"), _say("gpu_unused_remedy")))
+        findings.append(Check(WARNING, _say("device"), _say("gpu_unused"), _say("gpu_unused_remedy")))
     memory = _say("memory", total=f"{machine.ram_total / 1e9:.0f}", free=f"{machine.ram_available / 1e9:.0f}")
     level = GOOD if machine.ram_available > 3e9 else WARNING
-    return [*findings, Finding(level, _say("ram"), f"{memory}, {_say('cores', count=machine.cores)}")]
+    return [*findings, Check(level, _say("ram"), f"{memory}, {_say('cores', count=machine.cores)}")]
 
 
-def _vllm(machine: Machine) -> list[Finding]:
+def _vllm(machine: Machine) -> list[Check]:
     if not interpreter_works(machine.python):
-        return [Finding(BAD, "vLLM", _say("no_python", path=machine.python), _say("no_python_remedy"))]
+        return [Check(BAD, "vLLM", _say("no_python", path=machine.python), _say("no_python_remedy"))]
     if machine.vllm_version is None:
-        return [Finding(BAD, "vLLM", _say("no_vllm", path=machine.python), _say("no_vllm_remedy"))]
-    findings = [Finding(GOOD, "vLLM", f"{machine.vllm_distribution} {machine.vllm_version}")]
+        return [Check(BAD, "vLLM", _say("no_vllm", path=machine.python), _say("no_vllm_remedy"))]
+    findings = [Check(GOOD, "vLLM", f"{machine.vllm_distribution} {machine.vllm_version}")]
     if _version("torchvision") is None:
-        findings.append(Finding(WARNING, "torchvision", _say("no_torchvision"), _say("no_torchvision_remedy")))
+        findings.append(Check(WARNING, "torchvision", _say("no_torchvision"), _say("no_torchvision_remedy")))
     return findings
 
 
-def _server(settings: Settings) -> list[Finding]:
+def _server(settings: Settings) -> list[Check]:
     try:
         now = peek(settings)
     except VQAError as error:
-        return [Finding(BAD, _say("server"), error.message(cli_language()), error.hint(cli_language()))]
+        return [Check(BAD, _say("server"), error.message(cli_language()), error.hint(cli_language()))]
     if now.state is not EngineState.READY:
         reason = now.failure.message(cli_language()) if now.failure else now.state.value
         remedy = now.failure.hint(cli_language()) if now.failure else ""
-        return [Finding(BAD, _say("server"), f"{settings.base_url}: {reason}", remedy)]
+        return [Check(BAD, _say("server"), f"{settings.base_url}: {reason}", remedy)]
     found = [str(settings.base_url), now.model_id, now.vllm_version and f"vLLM {now.vllm_version}"]
-    return [Finding(GOOD, _say("server"), ", ".join(str(each) for each in found if each))]
+    return [Check(GOOD, _say("server"), ", ".join(str(each) for each in found if each))]
 
 
-def _model(settings: Settings) -> list[Finding]:
+def _model(settings: Settings) -> list[Check]:
     try:
         spec, prepare = plan_start(settings)
     except VQAError as error:
-        return [Finding(BAD, _say("model"), error.message(cli_language()), error.hint(cli_language()))]
+        return [Check(BAD, _say("model"), error.message(cli_language()), error.hint(cli_language()))]
     found = _say("to_download", model=spec.served_model_name) if prepare else str(spec.served_model_name)
-    return [Finding(GOOD, _say("model"), found), Finding(GOOD, _say("command"), spec.command())]
+    return [Check(GOOD, _say("model"), found), Check(GOOD, _say("command"), spec.command())]
 
 
-def _port(key: str, host: str, port: int) -> Finding:
+def _port(key: str, host: str, port: int) -> Check:
     what = t(key, cli_language(), port=port)
     if port_free(host, port):
-        return Finding(GOOD, what, _say("free"))
-    return Finding(WARNING, what, _say("taken", owner=port_owner(port)), _say("taken_remedy"))
+        return Check(GOOD, what, _say("free"))
+    return Check(WARNING, what, _say("taken", owner=port_owner(port)), _say("taken_remedy"))
 
 
-def _storage(settings: Settings) -> list[Finding]:
+def _storage(settings: Settings) -> list[Check]:
     folder = settings.data_dir
     try:
         folder.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(folder).free
         Store(settings.database).close()
     except OSError as problem:
-        return [Finding(BAD, _say("data"), f"{folder}: {problem.strerror}", _say("data_remedy"))]
+        return [Check(BAD, _say("data"), f"{folder}: {problem.strerror}", _say("data_remedy"))]
     except VQAError as error:
-        return [Finding(BAD, _say("data"), error.message(cli_language()), error.hint(cli_language()))]
+        return [Check(BAD, _say("data"), error.message(cli_language()), error.hint(cli_language()))]
     if not os.access(folder, os.W_OK):
-        return [Finding(BAD, _say("data"), _say("not_writable", path=folder), _say("data_remedy"))]
+        return [Check(BAD, _say("data"), _say("not_writable", path=folder), _say("data_remedy"))]
     level = GOOD if free > LEAST_FREE_DISK else WARNING
-    return [Finding(level, _say("data"), _say("disk", path=_short(folder), free=f"{free / 1e9:.1f}"))]
+    return [Check(level, _say("data"), _say("disk", path=_short(folder), free=f"{free / 1e9:.1f}"))]
 
 
 def _short(path: Path) -> str:

@@ -18,11 +18,11 @@ from vqa.engine import logfile
 from vqa.engine.access import peek
 from vqa.engine.flags import parse_words
 from vqa.engine.machine import Machine
+from vqa.engine.opening import engine_folder, open_engine
 from vqa.engine.presets import get_preset
 from vqa.engine.spec import EngineSpec
 from vqa.engine.spec import check as check_spec
-from vqa.engine.state import Engine, EngineState, Phase, Prepare, Progress, Snapshot
-from vqa.engine.supervisor import engine_folder, open_engine
+from vqa.engine.state import DownloadBytes, Engine, EngineState, Phase, Prepare, Snapshot
 from vqa.engine.vllm_args import check_with_vllm, learn, must_ask
 from vqa.errors import EngineError, InputError
 from vqa.settings import Settings, load_settings
@@ -234,7 +234,7 @@ def _follow(engine: Engine) -> Snapshot:
             return now
 
 
-def _percent(progress: Progress) -> int:
+def _percent(progress: DownloadBytes) -> int:
     return int(100 * progress.done_bytes / progress.total_bytes) if progress.total_bytes else -1
 
 

@@ -22,7 +22,7 @@ from vqa.lab.plan.arms import MAX_CONCURRENCY, CachePolicy, RunSpec, SeedPolicy
 from vqa.lab.run.documents import exit_code
 from vqa.lab.run.failures import error_text
 from vqa.lab.run.manager import RunManager
-from vqa.lab.stats.agreement import LADDER, Rung
+from vqa.lab.stats.agreement import LEVELS, Level
 from vqa.media.fetch import is_web_address
 from vqa.media.images import ImagePayload
 from vqa.settings import Settings, load_settings
@@ -75,7 +75,7 @@ def repeat(
     csv_file: CsvFile = None,
     junit_file: JunitFile = None,
 ) -> int:
-    """Ask the same again and again: exit status 0 when the required rung holds, 1 when not, 2 when it can't tell."""
+    """Ask the same again and again: exit status 0 when the required level holds, 1 when not, 2 when it can't tell."""
     settings = load_settings()
     spec = RunSpec(
         *read_inputs(inputs, settings),
@@ -86,7 +86,7 @@ def repeat(
         system=system,
         seed_policy=_one_of("seeds", seeds, SEED_POLICIES),
         cache=_one_of("cache", cache, CACHE_POLICIES),
-        require=read_rung(require),
+        require=read_level(require),
         name=name,
         max_repeats=settings.max_repeats,
     ).check()
@@ -113,7 +113,7 @@ def diagnose(
     csv_file: CsvFile = None,
     junit_file: JunitFile = None,
 ) -> int:
-    """Find out why answers differ: exit status 0 when the required rung holds in every arm, 1 when not, 2 unknown.
+    """Find out why answers differ: exit status 0 when the required level holds in every arm, 1 when not, 2 unknown.
 
     With `--then`, files and exit status are those of the second check; both runs are stored.
     """
@@ -122,7 +122,7 @@ def diagnose(
     images_and_questions = read_inputs(inputs, settings)
     spec = RunSpec(
         *images_and_questions, each_image=each_image, sampling=sampling, system=system, name=name,
-        require=read_rung(require),
+        require=read_level(require),
     )  # fmt: skip
     outputs = Outputs(json_file, html_file, csv_file, junit_file)
     if then is None:
@@ -165,7 +165,7 @@ def _run(settings: Settings, spec: RunSpec, base_url: str | None, kind: str, out
         )
 
 
-def _followed(settings: Settings, start: Callable[[RunManager], str], require: Rung, outputs: Outputs) -> int:
+def _followed(settings: Settings, start: Callable[[RunManager], str], require: Level, outputs: Outputs) -> int:
     """Starts a run, follows it to its end, writes what was asked for, and returns the exit status."""
     store = Store(settings.database)
     manager = RunManager(store, settings)
@@ -194,23 +194,23 @@ def certify(
     junit_file: JunitFile = None,
 ) -> int:
     """Measure which engine profiles keep answers identical on this hardware: 0 all asked for do, 1 not, 2 unknown."""
-    from vqa.engine.supervisor import open_engine
+    from vqa.engine.opening import open_engine
     from vqa.lab.certificate.certify import able_profiles, start_certificate
 
     settings, outputs = load_settings(), Outputs(json_file, html_file, csv_file, junit_file)
     outputs.check(cli_language())
     wanted = [word.strip() for word in profiles.split(",") if word.strip()] or able_profiles(settings)
     counts = [_whole(word) for word in loads.split(",") if word.strip()]
-    rung = read_rung(require)
+    level = read_level(require)
     engine = open_engine(settings)
     kept = engine.snapshot().serving
     try:
         return _followed(
             settings,
             lambda manager: start_certificate(
-                manager, engine, settings, wanted, counts, require=rung, name=name, together=together
+                manager, engine, settings, wanted, counts, require=level, name=name, together=together
             ),
-            rung,
+            level,
             outputs,
         )
     finally:
@@ -252,7 +252,7 @@ def runs(
 def report(
     run: Annotated[str, typer.Argument(metavar="RUN_OR_FILE", help="A run's id, or a JSON file of one.")],
     require: Annotated[
-        str | None, typer.Option(help="The rung that the JUnit file checks; by default the one that the run required.")
+        str | None, typer.Option(help="The level that the JUnit file checks; by default the one that the run required.")
     ] = None,
     json_file: JsonFile = None,
     html_file: HtmlFile = None,
@@ -265,8 +265,8 @@ def report(
         raise InputError("report_without_output")
     outputs.check(cli_language())
     settings = load_settings()
-    rung = None if require is None else read_rung(require)
-    outputs.write_report(stored_report(settings, run), rung, cli_language())
+    level = None if require is None else read_level(require)
+    outputs.write_report(stored_report(settings, run), level, cli_language())
     return 0
 
 
@@ -306,9 +306,9 @@ def _one_of(name: str, value: str, known: dict[str, _T]) -> _T:
     return known[value]
 
 
-def read_rung(name: str) -> Rung:
-    """Returns the rung of that name; raises InputError when there is none."""
-    known = {str(rung): rung for rung in LADDER}
+def read_level(name: str) -> Level:
+    """Returns the level of that name; raises InputError when there is none."""
+    known = {str(level): level for level in LEVELS}
     if name not in known:
-        raise InputError("rung_unknown", rung=name, known=", ".join(known))
+        raise InputError("level_unknown", level=name, known=", ".join(known))
     return known[name]

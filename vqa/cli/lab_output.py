@@ -16,12 +16,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from vqa.errors import InputError, StoreError
-from vqa.lab.diagnosis.invalid import void_sentence
+from vqa.lab.diagnosis.invalid import invalid_sentence
 from vqa.lab.diagnosis.verdict import engineer_sentence, hidden_sentence, manager_sentence, refused_sentences
 from vqa.lab.run.live import RunStatus
 from vqa.lab.run.manager import RunManager
 from vqa.lab.run.run_json import Report
-from vqa.lab.stats.agreement import Rung
+from vqa.lab.stats.agreement import Level
 from vqa.lab.stats.summary import RunSummary
 from vqa.settings import Settings
 from vqa.store import Run, Store
@@ -57,14 +57,14 @@ class Outputs:
             if path != STDOUT and (not folder.is_dir() or not os.access(folder, os.W_OK) or Path(path).is_dir()):
                 raise InputError("output_unwritable", path=path, reason=t("lab.output_folder", language))
 
-    def write(self, store: Store, run_id: str, require: Rung, language: Language) -> None:
+    def write(self, store: Store, run_id: str, require: Level, language: Language) -> None:
         """Writes the files of a stored run."""
         if self.any:
             from vqa.lab.report.export import collect
 
             self.write_report(collect(store, run_id), require, language)
 
-    def write_report(self, report: Report, require: Rung | None, language: Language) -> None:
+    def write_report(self, report: Report, require: Level | None, language: Language) -> None:
         """Writes every file that was asked for.
 
         Raises:
@@ -187,10 +187,10 @@ def _verdict_lines(
         found = list(summaries.values())
         if not found:
             return [t("lab.open_nothing", language)]
-        void = void_sentence(status.result, language)
-        lines = [void or manager_sentence(found[0], language)]
-        require = Rung((status.result or {}).get("require", "text"))
-        if not void and (hidden := hidden_sentence(found[0], require, language)):
+        invalid = invalid_sentence(status.result, language)
+        lines = [invalid or manager_sentence(found[0], language)]
+        require = Level((status.result or {}).get("require", "text"))
+        if not invalid and (hidden := hidden_sentence(found[0], require, language)):
             lines.append(hidden)
         lines += [engineer_sentence(found[0], language)] if technical else []
         return [*lines, *refused]
@@ -213,7 +213,7 @@ def print_runs(runs: list[Run], language: Language, *, as_json: bool) -> None:
                 "questions": run.header.get("questions"),
                 "model": run.header.get("model"),
                 "holds": (run.result or {}).get("holds"),
-                "rung": (run.result or {}).get("rung"),
+                "level": (run.result or {}).get("level"),
             }
             for run in runs
         ]
@@ -233,8 +233,8 @@ def print_runs(runs: list[Run], language: Language, *, as_json: bool) -> None:
 
 def _run_cells(run: Run, language: Language) -> tuple[str, ...]:
     result = run.result or {}
-    rung = result.get("rung") or result.get("verdict") or ""
-    key = "report.void" if void_sentence(result, language) else f"lab.rung_{rung}"
+    level = result.get("level") or result.get("verdict") or ""
+    key = "report.invalid" if invalid_sentence(result, language) else f"lab.level_{level}"
     questions = " / ".join(run.header.get("questions") or [])
     return (
         run.id,
@@ -242,7 +242,7 @@ def _run_cells(run: Run, language: Language) -> tuple[str, ...]:
         run.status,
         run.created_at.astimezone().strftime("%Y-%m-%d %H:%M"),
         str(run.samples),
-        t(key, language) if key in table(language) else rung,
+        t(key, language) if key in table(language) else level,
         " ".join((run.name or questions).split())[:60],
     )
 

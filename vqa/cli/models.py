@@ -16,7 +16,7 @@ from rich.table import Table
 from vqa.cli import cli_language, show_error
 from vqa.engine.machine import Machine
 from vqa.errors import InputError, ModelError
-from vqa.models.catalog import CATALOG, CatalogEntry, Fit, Verdict, fits
+from vqa.models.catalog import CATALOG, CatalogEntry, Fit, FitVerdict, fits
 from vqa.models.download import Download, DownloadState, Progress
 from vqa.models.ids import Source
 from vqa.models.local import LocalModel, LocalState, delete, list_local
@@ -166,7 +166,7 @@ def _local_table(local: list[LocalModel]) -> Table:
     return table
 
 
-def _catalog_table(known: list[tuple[CatalogEntry, Verdict]], local: dict[str, LocalModel]) -> Table:
+def _catalog_table(known: list[tuple[CatalogEntry, FitVerdict]], local: dict[str, LocalModel]) -> Table:
     language = cli_language()
     table = Table(title=t("models.title_catalog", language), title_justify="left")
     for name in ("fits", "id", "download", "licence", "flags", "reason"):
@@ -206,7 +206,7 @@ def _plain_local(model: LocalModel) -> dict[str, object]:
     }
 
 
-def _plain_entry(entry: CatalogEntry, verdict: Verdict) -> dict[str, object]:
+def _plain_entry(entry: CatalogEntry, verdict: FitVerdict) -> dict[str, object]:
     return {
         "id": entry.id,
         "bytes_on_disk": entry.bytes_on_disk,

@@ -39,7 +39,7 @@ def target(settings: Settings, base_url: str | None = None, *, model: str | None
     if address := base_url or settings.base_url:
         yield Target(normalize_base_url(address), None, model)
         return
-    from vqa.engine.supervisor import open_engine
+    from vqa.engine.opening import open_engine
     from vqa.models.serve import plan_start
 
     engine = open_engine(settings)

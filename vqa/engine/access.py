@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from vqa.engine import adopt, health, log, logfile, record
 from vqa.engine.attach import AttachedEngine
+from vqa.engine.opening import engine_folder, remote_engine
 from vqa.engine.state import EngineState, Failure, Limits, Phase, Snapshot
-from vqa.engine.supervisor import engine_folder, remote_engine
 from vqa.errors import EngineError, InputError
 from vqa.settings import Settings
 

@@ -1,4 +1,4 @@
-"""Finds the engine that an earlier process left running, or what is left of one; knows no state machine."""
+"""Finds the engine that an earlier process left running, or what is left of one."""
 
 import time
 from dataclasses import dataclass, replace

@@ -45,7 +45,7 @@ class AttachedEngine:
         failures = 0
         while not self._end.is_set():
             now = self._snapshot
-            target = health.Target(self._url, now.model_id, api_key=self._key, images=now.takes_images)
+            target = health.Endpoint(self._url, now.model_id, api_key=self._key, images=now.takes_images)
             found = health.probe(target, self._limits, ask=now.state != EngineState.READY)
             failures = 0 if found.fine else failures + 1
             if found.code == "other_model":  # it was restarted with another model: get to know it anew

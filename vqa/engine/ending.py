@@ -1,4 +1,4 @@
-"""A group of processes on its way out: asked to end, then made to; knows no state."""
+"""A group of processes on its way out: asked to end, then made to."""
 
 from vqa.engine.run import EngineRun
 from vqa.engine.state import Limits

@@ -1,4 +1,4 @@
-"""Reads the words of a `vllm serve …` command into fields; knows flags by name and runs nothing. Pure."""
+"""Reads the words of a `vllm serve …` command into fields."""
 
 import json
 import re

@@ -1,6 +1,6 @@
 """Asks a server whether it really serves: /health, /v1/models, who listens, and a one-token question with an image.
 
-/health answers from the front end alone, so a hung engine may stay 'healthy': only an answer counts. Knows no state.
+/health answers from the front end alone, so a hung engine may stay 'healthy': only an answer counts.
 """
 
 import contextlib
@@ -58,7 +58,7 @@ class _Wrong(Exception):  # noqa: N818 - it carries a finding, not an error
 
 
 @dataclass(frozen=True)
-class Target:
+class Endpoint:
     """Whom to ask: the address, the name the model must have, and whose processes must be listening there."""
 
     base_url: str
@@ -71,7 +71,7 @@ class Target:
     """Whether an earlier probe's image was accepted; None when not known."""
 
 
-def probe(target: Target, limits: Limits, *, ask: bool) -> Probe:
+def probe(target: Endpoint, limits: Limits, *, ask: bool) -> Probe:
     """Returns what is found at `target`: listener, /health, /v1/models, /metrics and, when `ask`, a question.
 
     A question is left out while requests are running: it would join their batch, and it is not needed as long as

@@ -1,4 +1,4 @@
-"""Under which profile a model starts unless told otherwise, as its user decided after a diagnosis; knows one file."""
+"""Under which profile a model starts unless told otherwise, as its user decided after a diagnosis."""
 
 import json
 from collections.abc import Mapping

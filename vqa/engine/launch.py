@@ -1,4 +1,4 @@
-"""What comes before an engine runs: fetching the model, looking for obstacles, spawning; knows no state."""
+"""What comes before an engine runs: fetching the model, looking for obstacles, spawning."""
 
 import errno
 import sys
@@ -11,7 +11,7 @@ from vqa.engine.folder import check_folder
 from vqa.engine.machine import can_compile, vllm_of
 from vqa.engine.run import EngineRun
 from vqa.engine.spec import EngineSpec
-from vqa.engine.state import Failure, Prepare, Progress
+from vqa.engine.state import DownloadBytes, Failure, Prepare
 from vqa.engine.surroundings import Surroundings
 from vqa.errors import VQAError
 
@@ -27,7 +27,7 @@ class Fetch:
         self,
         prepare: Prepare,
         post: Callable[[Callable[[], None]], None],
-        progressed: Callable[[Progress], None],
+        progressed: Callable[[DownloadBytes], None],
         done: Callable[[str, Failure | None], None],
     ) -> None:
         self._prepare = prepare

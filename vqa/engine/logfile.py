@@ -1,4 +1,4 @@
-"""The engine's log file: follow it, keep it small, read its end; knows nothing of what the lines mean."""
+"""The engine's log file: follow it, keep it small, read its end."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""The engine's state machine: the only writer of its state, run by one thread; knows nothing of pages or commands.
+"""The engine's state machine: the only writer of its state, run by one thread.
 
 Nothing here waits: requests change the state and return, `tick` looks at what happened, slow work (a download, a
 question to the server) runs in a thread of its own and posts its result back.
@@ -16,9 +16,9 @@ from vqa.engine.ending import Ending
 from vqa.engine.metrics import MetricsHistory
 from vqa.engine.run import EngineRun
 from vqa.engine.spec import EngineSpec
-from vqa.engine.state import ACTIVE, LEGAL, EngineState, Failure, Phase, PhaseMark, Prepare, Progress, Snapshot
+from vqa.engine.state import ACTIVE, LEGAL, DownloadBytes, EngineState, Failure, Phase, PhaseMark, Prepare, Snapshot
 from vqa.engine.surroundings import Surroundings
-from vqa.engine.watcher import Verdict, Watcher
+from vqa.engine.watcher import Judgement, Watcher
 from vqa.errors import EngineError, VQAError
 
 _S = EngineState
@@ -170,7 +170,7 @@ class Owner:
             self._launch(spec)
             return
         mark = PhaseMark(Phase.DOWNLOADING, 0.0, 0.0)
-        self._go(_S.DOWNLOADING, phase=Phase.DOWNLOADING, phases=(mark,), progress=Progress())
+        self._go(_S.DOWNLOADING, phase=Phase.DOWNLOADING, phases=(mark,), progress=DownloadBytes())
         self._fetch = launch.Fetch(
             prepare,
             self._around.post,
@@ -178,7 +178,7 @@ class Owner:
             lambda path, failure: self._fetched(generation, path, failure),
         )
 
-    def _progressed(self, generation: int, progress: Progress) -> None:
+    def _progressed(self, generation: int, progress: DownloadBytes) -> None:
         if generation == self._now.generation and self._now.state == _S.DOWNLOADING:
             self._publish(progress=progress)
 
@@ -240,7 +240,7 @@ class Owner:
 
     # ---- what the watcher says
 
-    def _judged(self, verdict: Verdict) -> None:
+    def _judged(self, verdict: Judgement) -> None:
         if self._ending or self._run is None:
             return
         found, state = verdict.found, self._now.state

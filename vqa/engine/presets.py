@@ -1,4 +1,4 @@
-"""Named specs that a user saved in the data folder; knows files and specs, nothing that runs."""
+"""Named specs that a user saved in the data folder."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""One child and all that it starts: spawn, recognise, stop; knows nothing of vLLM.
+"""One child and all that it starts: spawn, recognise, stop.
 
 A process is ours only if its PID, its creation time, its process group and the marker in its environment say so.
 The marker can vanish from a descendant (a program that sets its title writes over its environment), so descendants

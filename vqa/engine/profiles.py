@@ -1,4 +1,4 @@
-"""The engine profiles that the determinism lab compares: flags and variables, and where each can run. Pure."""
+"""The engine profiles that the determinism lab compares: flags and variables, and where each can run."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""The values that describe an engine at one moment, and which state may follow which. Pure."""
+"""The values that describe an engine at one moment, and which state may follow which."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -119,7 +119,7 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class Progress:
+class DownloadBytes:
     """How far a download is; None where a number is not known yet."""
 
     done_bytes: int = 0
@@ -172,7 +172,7 @@ class Snapshot:
     """When BACKOFF ends."""
     failure: Failure | None = None
     """The cause of FAILED, UNHEALTHY or BACKOFF."""
-    progress: Progress | None = None
+    progress: DownloadBytes | None = None
     survivors: tuple[int, ...] = ()
     log_path: str | None = None
     holder: str | None = None
@@ -215,7 +215,7 @@ class Snapshot:
         )
         values["pids"], values["survivors"] = tuple(values["pids"]), tuple(values["survivors"])
         values["spec"] = EngineSpec.from_dict(values["spec"]) if values["spec"] else None
-        values["progress"] = Progress(**values["progress"]) if values["progress"] else None
+        values["progress"] = DownloadBytes(**values["progress"]) if values["progress"] else None
         if failure := values["failure"]:
             values["failure"] = Failure(
                 failure["code"],
@@ -239,7 +239,7 @@ class Snapshot:
         return replace(self, elapsed=elapsed, phases=phases, seconds_without_output=silent)
 
 
-Report = Callable[[Progress], None]
+Report = Callable[[DownloadBytes], None]
 Cancelled = Callable[[], bool]
 Prepare = Callable[[Report, Cancelled], str]
 """Brings a model onto this machine; reports progress, looks at `cancelled`, returns the local folder."""

@@ -1,10 +1,10 @@
-"""What the state machine works with and never changes: folders, limits, and ways to be heard. Pure."""
+"""What the state machine works with and never changes: folders, limits, and ways to be heard."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from vqa.engine.health import Target
+from vqa.engine.health import Endpoint
 from vqa.engine.process import Group
 from vqa.engine.run import EngineRun
 from vqa.engine.spec import EngineSpec
@@ -35,14 +35,14 @@ class Surroundings:
         """What is written down about the running engine."""
         return self.folder / "engine.json"
 
-    def target(self, spec: EngineSpec, run: EngineRun, images: bool | None) -> Target:
+    def target(self, spec: EngineSpec, run: EngineRun, images: bool | None) -> Endpoint:
         """Returns whom to ask whether `run` serves `spec`."""
         return target_of(spec, run.group, self.api_key, images)
 
 
-def target_of(spec: EngineSpec, group: Group, api_key: str, images: bool | None) -> Target:
+def target_of(spec: EngineSpec, group: Group, api_key: str, images: bool | None) -> Endpoint:
     """Returns whom to ask whether the processes of `group` serve `spec`, and nobody else on its port."""
-    return Target(
+    return Endpoint(
         base_url=spec.base_url,
         model_id=spec.served_model_name or spec.model,
         port=spec.port,

@@ -18,7 +18,7 @@ _STRANGER_LOOKS = 2
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Judgement:
     """What the looks so far amount to."""
 
     kind: str
@@ -29,7 +29,7 @@ class Verdict:
 class Watcher:
     """Watches one run at a time; for the owner's thread."""
 
-    def __init__(self, around: Surroundings, judged: Callable[[Verdict], None]) -> None:
+    def __init__(self, around: Surroundings, judged: Callable[[Judgement], None]) -> None:
         self.history = MetricsHistory()
         self._around = around
         self._limits = around.limits
@@ -103,9 +103,9 @@ class Watcher:
         if found.fine:
             self._failures = 0
             if found.asked or state == EngineState.READY:
-                self._judged(Verdict("serves", found))
+                self._judged(Judgement("serves", found))
         elif state == EngineState.STARTING and self._strangers >= _STRANGER_LOOKS:
-            self._judged(Verdict("stranger", found))
+            self._judged(Judgement("stranger", found))
         else:
             # While it starts, not answering is normal; once it lists its model, not answering a question is not.
             counts = state != EngineState.STARTING or (found.code or "").startswith("chat_")
@@ -113,7 +113,7 @@ class Watcher:
             if counts:
                 self._next_look = now + self._limits.probe_failing
             if self._failures >= self._limits.failures:
-                self._judged(Verdict("failing", found))
+                self._judged(Judgement("failing", found))
 
     def _busy_too_long(self, found: health.Probe, now: float) -> health.Probe | None:
         """Returns a finding when requests are running but not one token has come for too long."""

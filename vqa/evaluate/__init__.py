@@ -1,4 +1,4 @@
-"""A data set of image, question and answer rows: read, asked, scored, compared. Knows no page."""
+"""A data set of image, question and answer rows: read, asked, scored, compared."""
 
 from vqa.evaluate.running import (
     Evaluation,

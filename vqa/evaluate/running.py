@@ -1,4 +1,4 @@
-"""A data set of image, question and answer rows: accuracy, and how often repeats of a question agree. Knows no page."""
+"""A data set of image, question and answer rows: accuracy, and how often repeats of a question agree."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from vqa.client import Client
 from vqa.errors import InputError
 from vqa.lab.plan.arms import Arm, ArmPlan, Plan, RunSpec
 from vqa.lab.run.documents import exit_code
-from vqa.lab.run.job import Job, Work
+from vqa.lab.run.job import RunJob, Work
 from vqa.lab.run.runner import LabRunner
-from vqa.lab.stats.agreement import Rung, normalize_answer
+from vqa.lab.stats.agreement import Level, normalize_answer
 from vqa.lab.stats.summarize import RunSummarizer
 from vqa.lab.stats.summary import RunSummary
 from vqa.media.images import ImageLimits, ImagePayload, load_image
@@ -239,8 +239,8 @@ def evaluation_of(results: Sequence[Result], summary: RunSummary, repeats: int) 
         accuracy=_mean([result.right for result in results]),
         exact=_mean([result.exact for result in results]),
         by_kind={kind: value for kind, value in by_kind.items() if value is not None},
-        tar_raw=summary.tar(Rung.TEXT),
-        tar_answer=summary.tar(Rung.ANSWER),
+        tar_raw=summary.tar(Level.TEXT),
+        tar_answer=summary.tar(Level.ANSWER),
     )
 
 
@@ -256,7 +256,7 @@ def evaluate_work(
     spec = RunSpec((rows[0].question,), n=repeats, sampling=sampling)
     plan = Plan(spec, (ArmPlan(Arm.REPEAT, repeats * len(rows), concurrency, whole=True),))
 
-    async def work(job: Job) -> Json:
+    async def work(job: RunJob) -> Json:
         summarizer = RunSummarizer()
         landed: list[Sample] = []
         job.live.expect(plan)
@@ -278,7 +278,7 @@ def evaluate_work(
                     landed.append(_light(sample))
         summary = summarizer.summary()
         results = results_of(rows, landed)
-        holds = None if summary.failed or repeats < 2 else summary.holds(Rung.TEXT)
+        holds = None if summary.failed or repeats < 2 else summary.holds(Level.TEXT)
         return {
             "version": 1,
             "holds": holds,

@@ -17,7 +17,7 @@ from vqa.lab.plan.arms import RunSpec
 from vqa.lab.plan.plans import plan_repeat
 from vqa.lab.run.runner import LabRunner
 from vqa.lab.run.server import ServerView
-from vqa.lab.stats.agreement import Rung
+from vqa.lab.stats.agreement import Level
 from vqa.lab.stats.summarize import summarize_run
 from vqa.lab.stats.summary import RunSummary
 from vqa.media.images import ImagePayload, load_image
@@ -34,13 +34,13 @@ class Repeats:
     summary: RunSummary
 
     @property
-    def rung(self) -> Rung:
-        """The strongest rung of the identity ladder that holds."""
-        return self.summary.rung
+    def level(self) -> Level:
+        """The strongest level of the levels of agreement that holds."""
+        return self.summary.level
 
-    def holds(self, rung: Rung | str = Rung.TEXT) -> bool | None:
-        """Returns whether all answers are the same on `rung`; None when that could not be told."""
-        return self.summary.holds(Rung(rung))
+    def holds(self, level: Level | str = Level.TEXT) -> bool | None:
+        """Returns whether all answers are the same on `level`; None when that could not be told."""
+        return self.summary.holds(Level(level))
 
     def sentence(self, language: Language = "en", *, technical: bool = False) -> str:
         """Returns the verdict in one sentence."""

@@ -1,4 +1,4 @@
-"""Any picture a user gives, checked and made ready to send: bytes in, ImagePayload out. Knows no server and no page.
+"""Any picture a user gives, checked and made ready to send: bytes in, ImagePayload out.
 
 A JPEG, PNG or WebP within the limits goes out byte for byte, so that its hash stays the same from request to request.
 """

@@ -1,4 +1,4 @@
-"""Pages of a PDF as pictures, rendered by a process of its own; knows no page of ours."""
+"""Pages of a PDF as pictures, rendered by a process of its own."""
 
 from __future__ import annotations
 

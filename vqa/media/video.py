@@ -1,4 +1,4 @@
-"""The first frames of a video as pictures, decoded by a process of its own; knows no page of ours."""
+"""The first frames of a video as pictures, decoded by a process of its own."""
 
 from __future__ import annotations
 

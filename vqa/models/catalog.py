@@ -1,4 +1,4 @@
-"""The models known to work and whether they fit on this machine; knows nothing of downloads.
+"""The models known to work and whether they fit on this machine.
 
 Sizes are those of the safetensors files that the hubs list (rounded to three digits; last looked up in November
 2026). Where a hub page could not be seen, the size is the published number of parameters times two bytes, which is
@@ -82,7 +82,7 @@ class Fit(StrEnum):
 
 
 @dataclass(frozen=True)
-class Verdict:
+class FitVerdict:
     """Whether it fits, and why in words: `code` names the text, `values` fill its placeholders."""
 
     fit: Fit
@@ -195,7 +195,7 @@ def suggestions(model_id: str, limit: int = 3) -> list[str]:
     return list(dict.fromkeys(close))[:limit]
 
 
-def fits(entry: CatalogEntry, machine: Machine, *, torchvision: bool | None = None) -> Verdict:
+def fits(entry: CatalogEntry, machine: Machine, *, torchvision: bool | None = None) -> FitVerdict:
     """Returns whether `machine` can serve `entry` now, judged from its free memory, with the reason.
 
     `torchvision` says whether the engine's Python has it (looked up when None): without a GPU it often cannot be had.
@@ -203,29 +203,29 @@ def fits(entry: CatalogEntry, machine: Machine, *, torchvision: bool | None = No
     if machine.device == "cuda":
         return _fits_gpus(entry, tuple(gpu.memory_free for gpu in machine.gpus))
     if entry.needs_torchvision and not (find_spec("torchvision") is not None if torchvision is None else torchvision):
-        return Verdict(Fit.NO, "fit_torchvision")
+        return FitVerdict(Fit.NO, "fit_torchvision")
     free = machine.ram_available
     values = {"need": _gb(entry.memory_bytes), "free": _gb(free)}
     if entry.memory_bytes > free:
-        return Verdict(Fit.NO, "fit_ram_no", values)
+        return FitVerdict(Fit.NO, "fit_ram_no", values)
     if entry.memory_bytes > _SLOW_ON_CPU or entry.memory_bytes > 0.8 * free:
-        return Verdict(Fit.TIGHT, "fit_ram_slow", values)
-    return Verdict(Fit.YES, "fit_ram_yes", values)
+        return FitVerdict(Fit.TIGHT, "fit_ram_slow", values)
+    return FitVerdict(Fit.YES, "fit_ram_yes", values)
 
 
-def _fits_gpus(entry: CatalogEntry, gpus_free: tuple[int, ...]) -> Verdict:
+def _fits_gpus(entry: CatalogEntry, gpus_free: tuple[int, ...]) -> FitVerdict:
     best = max(gpus_free)
     values = {"need": _gb(entry.memory_bytes), "free": _gb(best)}
     if entry.memory_bytes <= 0.85 * best:
-        return Verdict(Fit.YES, "fit_gpu_yes", values)
+        return FitVerdict(Fit.YES, "fit_gpu_yes", values)
     if entry.memory_bytes <= best:
-        return Verdict(Fit.TIGHT, "fit_gpu_tight", values)
+        return FitVerdict(Fit.TIGHT, "fit_gpu_tight", values)
     for number in (2, 4, 8):
         shares = sorted(gpus_free, reverse=True)[:number]
         # Every GPU gets an equal share, so the one with the least free memory decides.
         if len(shares) == number and entry.memory_bytes <= 0.85 * number * shares[-1]:
-            return Verdict(Fit.TIGHT, "fit_gpu_split", {**values, "number": number})
-    return Verdict(Fit.NO, "fit_gpu_no", values)
+            return FitVerdict(Fit.TIGHT, "fit_gpu_split", {**values, "number": number})
+    return FitVerdict(Fit.NO, "fit_gpu_no", values)
 
 
 def _gb(size: int) -> str:

@@ -15,7 +15,7 @@ from vqa.settings import Settings
 
 
 @dataclass(frozen=True)
-class Job:
+class DownloadJob:
     """One download as it stood when it was looked at; `name` carries the revision."""
 
     name: str
@@ -90,7 +90,7 @@ class Downloads:
         """Cancels everything and returns when nothing of it runs any more."""
         self.cancel()
 
-    def jobs(self) -> tuple[Job, ...]:
+    def jobs(self) -> tuple[DownloadJob, ...]:
         """Returns all downloads since the app started, oldest first."""
         with self._lock:
             known = tuple(self._all.values())
@@ -108,11 +108,11 @@ def _unfinished(model: LocalModel) -> Unfinished:
     return Unfinished(name, hub_of(model.source), model.path, model.bytes, model.total_bytes)
 
 
-def _job(running: Download) -> Job:
+def _job(running: Download) -> DownloadJob:
     now, problem = running.progress(), None
     if now.state is DownloadState.FAILED:
         try:
             running.wait(0)
         except ModelError as found:
             problem = found
-    return Job(with_revision(running.model_id, running.revision), running.source, running.folder, now, problem)
+    return DownloadJob(with_revision(running.model_id, running.revision), running.source, running.folder, now, problem)

@@ -1,4 +1,4 @@
-"""What a hub says a model consists of, and the notes about it that lie in the model's folder; knows no network."""
+"""What a hub says a model consists of, and the notes about it that lie in the model's folder."""
 
 import hashlib
 import json

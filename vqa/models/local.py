@@ -1,4 +1,4 @@
-"""The models on this machine: the bundled one, downloads, own checkpoint folders; knows no hub."""
+"""The models on this machine: the bundled one, downloads, own checkpoint folders."""
 
 import json
 import os
@@ -170,7 +170,7 @@ def delete(settings: Settings, model_id: str) -> int:
 def _check_unused(settings: Settings, model: LocalModel) -> None:
     """Refuses to take away what an engine of this data folder serves, loads or is about to start again."""
     from vqa.engine.access import in_use  # the child that downloads needs none of it
-    from vqa.engine.managed import all_settings
+    from vqa.engine.supervisor import all_settings
 
     for now in map(in_use, all_settings(settings)):
         if now and now.spec and Path(now.spec.model).resolve() == model.path.resolve():

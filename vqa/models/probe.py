@@ -1,4 +1,4 @@
-"""Writes the sensitivity probe: a small vision-language checkpoint with seeded random weights; knows no server.
+"""Writes the sensitivity probe: a small vision-language checkpoint with seeded random weights.
 
 Its next-token margins are tiny, so any numeric change inside the engine (another batch, another kernel) soon flips
 a token. What flips measures the engine's configuration on this hardware, not anybody's model.

@@ -1,4 +1,4 @@
-"""The sensitivity probe's tokenizer, chat template and processor files, made by rule; knows no weights.
+"""The sensitivity probe's tokenizer, chat template and processor files, made by rule.
 
 The tokenizer is byte-level BPE without merges: whatever is asked costs one token a byte, so a short question already
 fills the 128-token blocks in which a CPU's prefix cache works. The other 3,824 tokens are two-syllable nonsense

@@ -1,4 +1,4 @@
-"""Draws the sensitivity probe's weights and writes them as safetensors; knows no tokens' meaning and no server."""
+"""Draws the sensitivity probe's weights and writes them as safetensors."""
 
 import math
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""How far a download is, as values: states, bytes, speed; pure, knows no process and no hub."""
+"""How far a download is, as values: states, bytes, speed; pure."""
 
 import time
 from collections import deque

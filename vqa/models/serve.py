@@ -11,10 +11,9 @@ from typing import Any
 from vqa.engine.access import engine_args
 from vqa.engine.kept_profile import USUAL, kept_profile
 from vqa.engine.machine import Machine
+from vqa.engine.opening import Supervisor
 from vqa.engine.spec import PROFILES, EngineSpec
-from vqa.engine.state import Cancelled, Engine, EngineState, Prepare, Report
-from vqa.engine.state import Progress as EngineProgress
-from vqa.engine.supervisor import Supervisor
+from vqa.engine.state import Cancelled, DownloadBytes, Engine, EngineState, Prepare, Report
 from vqa.errors import VQAError
 from vqa.models.catalog import DEMO_ID, find
 from vqa.models.ids import split_revision, with_revision
@@ -104,7 +103,7 @@ def _prepare(settings: Settings, wanted: NeedsDownload) -> Prepare:
 
         def on_progress(now: Progress) -> None:
             report(
-                EngineProgress(
+                DownloadBytes(
                     done_bytes=now.bytes_done,
                     total_bytes=now.bytes_total,
                     done_files=now.files_done,

@@ -1,4 +1,4 @@
-"""Compares a folder with a listing: is every file there, with its size and hash? Knows no network and no hub client."""
+"""Compares a folder with a listing: is every file there, with its size and hash?"""
 
 import hashlib
 from collections.abc import Callable

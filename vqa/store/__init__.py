@@ -1,4 +1,4 @@
-"""Runs, samples, pictures and conversations in SQL (SQLite unless told otherwise); knows values, not how they are made.
+"""Runs, samples, pictures and conversations in SQL (SQLite unless told otherwise).
 
 What was stored before a crash is readable after it. `plan["images"]` of a run and `images` of a message hold the
 SHA-256 of the pictures that they use: a picture that nothing names any more goes with the last that named it.

@@ -1,4 +1,4 @@
-"""The tables of the store, as SQLAlchemy sees them; knows no behaviour."""
+"""The tables of the store, as SQLAlchemy sees them."""
 
 import sqlalchemy as sa
 

@@ -1,4 +1,4 @@
-"""Every text a user can see, in English and Chinese, looked up by key; knows no other room of the package.
+"""Every text a user can see, in English and Chinese, looked up by key.
 
 The tables are `vqa/text/<language>/<topic>.json`; the key of an entry is `<topic>.<name>`. Placeholders are
 those of `str.format`. Both languages hold the same keys and placeholders: a test compares them.

@@ -1,4 +1,4 @@
-"""What every tab is handed: settings, store, engine and runs, wired together once by the app. Knows no page."""
+"""What every tab is handed: settings, store, engine and runs, wired together once by the app."""
 
 from __future__ import annotations
 

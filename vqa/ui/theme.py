@@ -1,4 +1,4 @@
-"""The page's look: colours, type and spacing on Gradio's theme engine, all from this machine. Knows no tab."""
+"""The page's look: colours, type and spacing on Gradio's theme engine, all from this machine."""
 
 from __future__ import annotations
 

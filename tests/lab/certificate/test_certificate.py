@@ -19,7 +19,7 @@ from vqa.lab.report.export import collect, load_report, to_html, to_junit
 from vqa.lab.report.say import certificate_lines
 from vqa.lab.run.manager import RunManager
 from vqa.lab.run.recorded import recorded
-from vqa.lab.stats.agreement import Rung
+from vqa.lab.stats.agreement import Level
 from vqa.store import Run, Store
 from vqa.text import LANGUAGES, Language
 
@@ -85,10 +85,10 @@ def rows_of(page: str) -> list[str]:
 
 def load(number: int, seconds: float, rate: float, *, distinct: int = 1) -> dict[str, Json]:
     holds = dict.fromkeys(("bitwise", "tokens", "text", "answer"), distinct == 1)
-    rung = "bitwise" if distinct == 1 else "none"
+    level = "bitwise" if distinct == 1 else "none"
     counts = {"n": 20, "ok": 20, "failed": 0, "distinct": distinct, "logprob_variants": distinct}
     cost = {"median_seconds": seconds, "throughput": rate}
-    return {"load": number, "rung": rung, "holds": holds, "leading": 0, "epsilon": 0.0, **counts, **cost}
+    return {"load": number, "level": level, "holds": holds, "leading": 0, "epsilon": 0.0, **counts, **cost}
 
 
 def profile(name: str, *loads: dict[str, Json], **more: Json) -> dict[str, Json]:
@@ -99,7 +99,7 @@ def profile(name: str, *loads: dict[str, Json], **more: Json) -> dict[str, Json]
 def test_throughput_stands_beside_latency_and_both_against_the_default_profile(language: Language) -> None:
     usual = profile("default", load(1, 0.5, 2.0), load(8, 1.0, 7.5))
     serial = profile("serial", load(1, 0.6, 1.5), load(8, 4.0, 1.8))
-    result = certificate_result([usual, serial], Rung.TOKENS)
+    result = certificate_result([usual, serial], Level.TOKENS)
     first, second = (unescape(row) for row in rows_of(outcomes.certificate(result, language)))
     unit = {"en": "requests/s", "zh": "请求/秒"}[language]
     assert f"7.5 {unit}</small>" in first
@@ -111,7 +111,7 @@ def test_throughput_stands_beside_latency_and_both_against_the_default_profile(l
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_failed_requests_are_told_in_the_terminal(language: Language) -> None:
-    result = certificate_result([profile("default", load(1, 0.5, 2.0) | {"ok": 18, "failed": 2})], Rung.TOKENS)
+    result = certificate_result([profile("default", load(1, 0.5, 2.0) | {"ok": 18, "failed": 2})], Level.TOKENS)
     (line,) = certificate_lines(result, language)
     assert line.endswith({"en": " · 2 requests failed", "zh": " · 2 次请求失败"}[language])
 
@@ -136,7 +136,7 @@ def certificates() -> list[str]:
 @pytest.mark.parametrize("run_id", certificates())
 def test_recorded_certificates_keep_their_meaning_with_and_without_a_control(run_id: str) -> None:
     stored: Any = load_report(recorded()[run_id]).run.result
-    found = certificate_result(stored["profiles"], Rung(stored["require"]))
+    found = certificate_result(stored["profiles"], Level(stored["require"]))
     assert {name: found[name] for name in ("holds", "exit_code")} == {
         name: stored[name] for name in ("holds", "exit_code")
     }
@@ -156,4 +156,4 @@ def test_equal_answers_without_a_control_are_said_to_be_without_one() -> None:
         ([profile("default", same, split)], False),
         ([profile("default", same, control=control)], False),
     ):
-        assert (said in outcomes.certificate(certificate_result(rows, Rung.TOKENS), "en")) is expected
+        assert (said in outcomes.certificate(certificate_result(rows, Level.TOKENS), "en")) is expected

@@ -68,7 +68,7 @@ def test_as_many_answers_after_a_restart_as_differ_from_later_ones_are_start_up(
         assert (found[Cause.START_UP].confidence, found[Cause.START_UP].values["k"]) == (Confidence.CONFIRMED, k)
 
 
-def test_restarts_that_were_not_cold_or_not_another_process_are_void_and_confirm_nothing() -> None:
+def test_restarts_that_were_not_cold_or_not_another_process_are_invalid_and_confirm_nothing() -> None:
     odd = ["odd", *["usual"] * 4]
     arms = CONTROL | {"repeat": arm("repeat", *["usual"] * 20)}
     old, new = EngineProcess(7, 1.0), EngineProcess(7, 2.0)
@@ -79,13 +79,13 @@ def test_restarts_that_were_not_cold_or_not_another_process_are_void_and_confirm
 
     def told(rounds: dict[str, list[Sample]], starts: tuple[Start, ...]) -> tuple[object, ...]:
         found = diagnose(arms | rounds, Facts(VLLM, starts=starts))
-        return found.confidence, {row.arm: row.void for row in found.evidence if row.void}
+        return found.confidence, {row.arm: row.invalid for row in found.evidence if row.invalid}
 
     assert told(after_restarts(*odd), fresh) == (Confidence.CONFIRMED, {})
-    assert told(after_restarts(*odd), kept) == (Confidence.CONSISTENT, {named[2]: "lab.void_not_restarted"})
-    assert told(after_restarts(*odd), unknown) == (Confidence.CONSISTENT, {named[2]: "lab.void_not_restarted"})
-    confidence, void = told(after_restarts(*odd, cached=(0, 0, 16, 16, 16)), fresh)
-    assert (confidence, void) == (Confidence.UNKNOWN, dict.fromkeys(named, "lab.void_not_cold"))
+    assert told(after_restarts(*odd), kept) == (Confidence.CONSISTENT, {named[2]: "lab.invalid_not_restarted"})
+    assert told(after_restarts(*odd), unknown) == (Confidence.CONSISTENT, {named[2]: "lab.invalid_not_restarted"})
+    confidence, invalid = told(after_restarts(*odd, cached=(0, 0, 16, 16, 16)), fresh)
+    assert (confidence, invalid) == (Confidence.UNKNOWN, dict.fromkeys(named, "lab.invalid_not_cold"))
 
 
 def test_what_is_known_of_restarts_comes_back_from_the_store() -> None:
@@ -131,9 +131,9 @@ def test_the_measured_default_engine_of_the_h100_has_both_causes() -> None:
         "cold": arm("cold", *[cold] * 10, cached=(0,) * 10),
         "warm": arm("warm", *[warm] * 10),
         "concurrent_8": arm("concurrent_8", *(f"a b {n % 15}" for n in range(64))),
-        "needle": arm("needle", *(f"a c {n}" for n in range(20))),
+        "background": arm("background", *(f"a c {n}" for n in range(20))),
     }
-    facts = Facts(VLLM, blocks=(replace(block("needle", 0, 20), background_answered=9),))
+    facts = Facts(VLLM, blocks=(replace(block("background", 0, 20), background_answered=9),))
     found = diagnose(arms, facts)
     assert [(each.cause, each.confidence) for each in found.findings] == [
         (Cause.COLD_PREFIX_CACHE, Confidence.CONFIRMED),
@@ -150,14 +150,14 @@ def test_one_differing_answer_in_a_row_is_not_the_cold_cache_when_it_had_a_hit()
 
 def test_a_server_that_calls_itself_differently_afterwards_voids_the_run() -> None:
     facts = Facts(VLLM, before=Identity(("m",), None, "0.32.0"), after=Identity(("m",), None, "0.33.0"))
-    assert diagnose({"repeat": arm("repeat", *["usual"] * 20)}, facts).verdict is Verdict.VOID
+    assert diagnose({"repeat": arm("repeat", *["usual"] * 20)}, facts).verdict is Verdict.INVALID
     restarted = replace(facts, after=facts.before, restarted=True)
-    assert diagnose({"repeat": arm("repeat", *["usual"] * 20)}, restarted).verdict is Verdict.VOID
+    assert diagnose({"repeat": arm("repeat", *["usual"] * 20)}, restarted).verdict is Verdict.INVALID
 
 
-def test_a_needle_without_its_background_load_is_void() -> None:
-    arms = CONTROL | {"repeat": arm("repeat", *["usual"] * 20), "needle": arm("needle", *["usual"] * 10)}
-    assert diagnose(arms, Facts(VLLM, blocks=(block("needle", 0, 10),))).void_arms == ("needle",)
+def test_a_background_without_its_background_load_is_invalid() -> None:
+    arms = CONTROL | {"repeat": arm("repeat", *["usual"] * 20), "background": arm("background", *["usual"] * 10)}
+    assert diagnose(arms, Facts(VLLM, blocks=(block("background", 0, 10),))).invalid_arms == ("background",)
 
 
 def test_diagnoses_and_facts_survive_the_store() -> None:

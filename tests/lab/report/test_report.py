@@ -203,7 +203,7 @@ def test_html_of_a_run_without_an_answer_says_so() -> None:
     assert "2 of 2 requests failed" in text_of(to_html(made([failed(0), failed(1)])))
 
 
-def test_html_of_a_server_that_shows_no_tokens_says_which_rungs_it_hides() -> None:
+def test_html_of_a_server_that_shows_no_tokens_says_which_levels_it_hides() -> None:
     bare = [answer("a red circle", ids=False, shown=False)] * 5
     words = text_of(to_html(made(samples(*bare))))
     assert "does not show what is needed to judge: Bit for bit, Tokens" in words

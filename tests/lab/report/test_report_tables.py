@@ -14,7 +14,7 @@ from tests.lab.made import answer, failed, samples
 from tests.lab.report.test_report import first_differs, made
 from vqa.lab.report.export import to_csv, to_junit
 from vqa.lab.run.run_json import Report
-from vqa.lab.stats.agreement import Rung
+from vqa.lab.stats.agreement import Level
 
 
 def test_csv_has_a_row_for_each_sample_with_its_group() -> None:
@@ -29,7 +29,7 @@ def test_csv_texts_are_no_formulas(text: str) -> None:
     assert rows[0]["text"] == f"'{text}"
 
 
-def outcome(report: Report, require: Rung | None) -> list[str]:
+def outcome(report: Report, require: Level | None) -> list[str]:
     suite = ElementTree.fromstring(to_junit(report, require)).find("testsuite")
     assert suite is not None
     counted = {"failure": "failures", "error": "errors", "skipped": "skipped"}
@@ -39,37 +39,37 @@ def outcome(report: Report, require: Rung | None) -> list[str]:
     return [next((child.tag for child in case if child.tag in counted), "passed") for case in suite.findall("testcase")]
 
 
-def test_junit_fails_where_the_rung_does_not_hold_and_passes_where_it_does() -> None:
+def test_junit_fails_where_the_level_does_not_hold_and_passes_where_it_does() -> None:
     same = samples(*["a red circle"] * 5)
     other = samples("A red circle.", *["a red circle"] * 4, question=1)
     report = made([*same, *other], questions=("One?", "Two?"))
-    assert outcome(report, Rung.TEXT) == ["passed", "failure"]
-    assert outcome(report, Rung.ANSWER) == ["passed", "passed"]
+    assert outcome(report, Level.TEXT) == ["passed", "failure"]
+    assert outcome(report, Level.ANSWER) == ["passed", "passed"]
 
 
-def test_junit_is_an_error_where_failed_requests_leave_it_open_and_skipped_where_the_rung_is_hidden() -> None:
-    assert outcome(made([*samples("a", "a"), failed(2)]), Rung.TEXT) == ["error"]
+def test_junit_is_an_error_where_failed_requests_leave_it_open_and_skipped_where_the_level_is_hidden() -> None:
+    assert outcome(made([*samples("a", "a"), failed(2)]), Level.TEXT) == ["error"]
     bare = [answer("a", ids=False, shown=False)] * 3
-    assert outcome(made(samples(*bare)), Rung.TOKENS) == ["skipped"]
+    assert outcome(made(samples(*bare)), Level.TOKENS) == ["skipped"]
 
 
-def test_junit_checks_the_rung_that_the_run_itself_required_unless_told_otherwise() -> None:
+def test_junit_checks_the_level_that_the_run_itself_required_unless_told_otherwise() -> None:
     report = made(samples("A red circle.", *["a red circle"] * 4))
     assert outcome(report, None) == ["failure"]
     spec = report.run.plan["spec"] | {"require": "answer"}
     asked = replace(report, run=replace(report.run, plan={"spec": spec}))
     assert outcome(asked, None) == ["passed"]
-    assert outcome(asked, Rung.TEXT) == ["failure"]
+    assert outcome(asked, Level.TEXT) == ["failure"]
 
 
 def test_junit_wants_a_positive_control_that_differs_and_skips_an_arm_whose_premise_did_not_hold() -> None:
     control, warm = samples("a", "b", arm="positive_control"), samples("a", "a", arm="warm")
     report = made([*control, *warm, *samples("a", "a", "a")], kind="diagnose")
-    assert outcome(report, Rung.TEXT) == ["passed", "passed", "passed"]
-    rows = [{"arm": "warm", "void": "lab.void_not_warm"}, {"arm": "repeat", "void": None}]
-    void = replace(report, run=replace(report.run, result={"diagnosis": {"evidence": rows}}))
-    assert outcome(void, Rung.TEXT) == ["passed", "skipped", "passed"]
-    assert outcome(made(samples("a", "a", arm="positive_control"), kind="diagnose"), Rung.TEXT) == ["error"]
+    assert outcome(report, Level.TEXT) == ["passed", "passed", "passed"]
+    rows = [{"arm": "warm", "invalid": "lab.invalid_not_warm"}, {"arm": "repeat", "invalid": None}]
+    invalid = replace(report, run=replace(report.run, result={"diagnosis": {"evidence": rows}}))
+    assert outcome(invalid, Level.TEXT) == ["passed", "skipped", "passed"]
+    assert outcome(made(samples("a", "a", arm="positive_control"), kind="diagnose"), Level.TEXT) == ["error"]
 
 
 def test_junit_names_question_and_arm_and_survives_control_characters() -> None:

@@ -37,8 +37,8 @@ def diagnosed(manager: RunManager, image: ImagePayload, **faults: object) -> Dia
 
 def test_a_clean_server_is_identical_with_its_bound(manager: RunManager, image: ImagePayload) -> None:
     found = diagnosed(manager, image)
-    assert (found.verdict, found.findings, found.void_arms) == (Verdict.IDENTICAL, (), ())
-    assert found.values["rung"] == "bitwise"
+    assert (found.verdict, found.findings, found.invalid_arms) == (Verdict.IDENTICAL, (), ())
+    assert found.values["level"] == "bitwise"
     assert found.values["arms"] == len(found.evidence) - 1, "the positive control is no arm that could agree"
     assert found.values["bound"] == f"{100 * (1 - 0.05 ** (1 / (found.values['ok'] - 1))):.1f}%"
 
@@ -85,7 +85,7 @@ def test_drift_without_flips_is_not_called_a_difference(manager: RunManager, ima
     found = diagnosed(manager, image, drift=0.012)
     assert (found.verdict, found.cause) == (Verdict.DRIFT, Cause.DRIFT)
     assert found.values["epsilon"] == "0.012"
-    assert found.values["rung"] == "tokens"
+    assert found.values["level"] == "tokens"
 
 
 def test_fragile_positions_are_named(manager: RunManager, image: ImagePayload) -> None:
@@ -103,23 +103,25 @@ def test_prompts_that_differ_in_token_ids_are_preprocessing(manager: RunManager,
 
 def test_a_changed_fingerprint_voids_the_run(manager: RunManager, image: ImagePayload) -> None:
     found = diagnosed(manager, image, fingerprint_changes_after=50)
-    assert (found.verdict, found.cause) == (Verdict.VOID, Cause.SERVER_CHANGED)
+    assert (found.verdict, found.cause) == (Verdict.INVALID, Cause.SERVER_CHANGED)
 
 
 def test_a_changed_model_voids_the_run(manager: RunManager, image: ImagePayload) -> None:
     found = diagnosed(manager, image, model_changes_after=50)
-    assert (found.verdict, found.cause) == (Verdict.VOID, Cause.SERVER_CHANGED)
+    assert (found.verdict, found.cause) == (Verdict.INVALID, Cause.SERVER_CHANGED)
 
 
-def test_arms_whose_premise_fails_are_void_and_nothing_is_confirmed(manager: RunManager, image: ImagePayload) -> None:
+def test_arms_whose_premise_fails_are_invalid_and_nothing_is_confirmed(
+    manager: RunManager, image: ImagePayload
+) -> None:
     found = diagnosed(manager, image, salts_work=False, cold_differs=True)
     # A fresh image id still keeps a request apart where a salt does not; with salts that work the cause is confirmed.
-    assert found.void_arms == ("cold",)
+    assert found.invalid_arms == ("cold",)
     assert [(each.cause, each.confidence) for each in found.findings] == [
         (Cause.COLD_PREFIX_CACHE, Confidence.CONSISTENT)
     ]
     confirmed = diagnosed(manager, image, cold_differs=True)
-    assert (confirmed.void_arms, confirmed.confidence) == ((), Confidence.CONFIRMED)
+    assert (confirmed.invalid_arms, confirmed.confidence) == ((), Confidence.CONFIRMED)
 
 
 def test_warm_arm_is_left_out_when_the_prefix_cache_is_off(manager: RunManager, image: ImagePayload) -> None:
@@ -159,14 +161,14 @@ def test_answers_cut_at_max_tokens_count_and_are_told(manager: RunManager, image
 
 
 @pytest.mark.parametrize("hidden", [{"logprobs": False}, {"token_ids": False}, {"vllm": False}])
-def test_rungs_that_the_server_does_not_show_are_not_claimed(
+def test_levels_that_the_server_does_not_show_are_not_claimed(
     hidden: dict[str, bool], manager: RunManager, image: ImagePayload
 ) -> None:
     with FakeServer(**hidden) as server:
         status = run(manager, server, image)
     assert status.result is not None
     assert status.result["verdict"] == Verdict.IDENTICAL
-    assert status.result["rung"] == ("tokens" if "logprobs" in hidden else "text")
+    assert status.result["level"] == ("tokens" if "logprobs" in hidden else "text")
 
 
 def test_a_server_that_is_not_vllm_still_shows_load_splits(manager: RunManager, image: ImagePayload) -> None:

@@ -60,8 +60,8 @@ def test_the_stored_verdict_follows_from_the_samples(run_id: str) -> None:
             for load in row["loads"]:
                 arm = f"{row['name']}/" + ("repeat" if load["load"] == 1 else f"concurrent_{load['load']}")
                 summary = summarize_run(arms[arm]).questions[0]
-                assert summary.rungs[summary.display_rung].distinct == load["distinct"]
-                assert (summary.ok, str(summary.rung)) == (load["ok"], load["rung"])
+                assert summary.levels[summary.display_level].distinct == load["distinct"]
+                assert (summary.ok, str(summary.level)) == (load["ok"], load["level"])
 
 
 @pytest.mark.parametrize("run_id", RUNS)

@@ -16,7 +16,7 @@ from vqa.lab.plan.arms import RunSpec
 from vqa.lab.report.export import collect, to_html
 from vqa.lab.run.diagnose_job import diagnose_work
 from vqa.lab.run.manager import RunManager
-from vqa.lab.stats.agreement import Rung
+from vqa.lab.stats.agreement import Level
 from vqa.media.images import ImagePayload
 from vqa.store import Store
 from vqa.text import LANGUAGES, Language, t
@@ -40,14 +40,14 @@ def test_the_run_goes_on_without_logprobs_and_every_request_is_answered(
         assert server.state.rejected == concurrency
     assert (status.status, status.failed) == ("finished", 0)
     assert status.result is not None
-    assert (status.result["rung"], status.result["holds"]) == ("tokens", True)
+    assert (status.result["level"], status.result["holds"]) == ("tokens", True)
     assert status.result["visible"] == ["tokens", "text", "answer"]
     assert status.result["facts"]["refused"] == ["logprobs"]
     assert Facts.from_record(status.result["facts"]).refused == ("logprobs",)
 
 
 @pytest.mark.parametrize(
-    ("faults", "refused", "rung", "rejected"),
+    ("faults", "refused", "level", "rejected"),
     [
         ({"rejects_token_ids": True}, ["token_ids"], "text", 2),
         ({"rejects_token_ids": True, "rejects_logprobs": True}, ["logprobs", "token_ids"], "text", 3),
@@ -55,7 +55,7 @@ def test_the_run_goes_on_without_logprobs_and_every_request_is_answered(
     ],
 )
 def test_token_ids_and_both_are_left_out_where_they_are_refused(
-    faults: dict[str, bool], refused: list[str], rung: str, rejected: int, manager: RunManager, image: ImagePayload
+    faults: dict[str, bool], refused: list[str], level: str, rejected: int, manager: RunManager, image: ImagePayload
 ) -> None:
     with FakeServer(**faults) as server:
         run = manager.start(spec(image), server.base_url)
@@ -63,7 +63,7 @@ def test_token_ids_and_both_are_left_out_where_they_are_refused(
         assert (len(server.bodies), server.state.rejected) == (6, rejected)
     assert (status.status, status.failed) == ("finished", 0)
     assert status.result is not None
-    assert (status.result["facts"]["refused"], status.result["rung"]) == (refused, rung)
+    assert (status.result["facts"]["refused"], status.result["level"]) == (refused, level)
 
 
 def test_a_server_that_takes_them_is_asked_for_them_throughout(manager: RunManager, image: ImagePayload) -> None:
@@ -113,7 +113,7 @@ def test_a_diagnosis_runs_through(manager: RunManager, image: ImagePayload) -> N
 def test_the_library_does_the_same(image: ImagePayload) -> None:
     with FakeServer(rejects_logprobs=True) as server:
         found = repeat(image, "What?", n=3, base_url=server.base_url)
-    assert (found.rung, found.holds(Rung.BITWISE), found.holds()) == (Rung.TOKENS, None, True)
+    assert (found.level, found.holds(Level.BITWISE), found.holds()) == (Level.TOKENS, None, True)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -128,11 +128,11 @@ def test_the_page_and_the_report_say_what_cannot_be_seen(
         page = lab_views.verdict(manager.summaries(run)["repeat"], 0, status, 6, language)
         assert (said in page) is expected
         assert (said in to_html(collect(store, run), language)) is expected
-        assert t("report.unseen", language, rungs=t("report.rung_bitwise", language)) in page
+        assert t("report.unseen", language, levels=t("report.level_bitwise", language)) in page
 
 
 @pytest.mark.parametrize("fault", ["rejects_logprobs", "logprobs"])
-def test_exit_status_2_for_a_rung_that_is_not_shown_comes_with_a_sentence(
+def test_exit_status_2_for_a_level_that_is_not_shown_comes_with_a_sentence(
     fault: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "circle.png").write_bytes(picture().data)
@@ -144,7 +144,7 @@ def test_exit_status_2_for_a_rung_that_is_not_shown_comes_with_a_sentence(
         silent = capsys.readouterr().out
         assert main(["diagnose", *words[1:3], "--require", "bitwise", "--base-url", server.base_url]) == 2
         diagnosed = capsys.readouterr().out
-    assert "No verdict on the required rung (bitwise)" in said
-    assert "No verdict on the required rung (bitwise)" in diagnosed
+    assert "No verdict on the required level (bitwise)" in said
+    assert "No verdict on the required level (bitwise)" in diagnosed
     assert "No verdict" not in silent
     assert ("rejects requests that ask for logprobs" in said) is (fault == "rejects_logprobs")

@@ -63,7 +63,7 @@ def test_three_restarts_show_the_odd_beginning_of_each(manager: RunManager, stor
     assert [line for line in lines if "restart 2, question 1: B A A A A" in line]
 
 
-def test_a_restart_that_leaves_the_process_is_void_and_singles_nothing_out(
+def test_a_restart_that_leaves_the_process_is_invalid_and_singles_nothing_out(
     manager: RunManager, store: Store, spec: RunSpec
 ) -> None:
     engine = StandIn({"default": Behaviour(start_up=1)}, same_process=True)
@@ -71,9 +71,9 @@ def test_a_restart_that_leaves_the_process_is_void_and_singles_nothing_out(
     result = finished(manager, diagnose_work(spec, restarts=True, loads=(2,), size=6), spec, engine, "diagnose")
     engine.stop()
     found = diagnosis_from_record(result["diagnosis"])
-    assert {f"process_cold_{n}" for n in (1, 2, 3)} == set(found.void_arms)
+    assert {f"process_cold_{n}" for n in (1, 2, 3)} == set(found.invalid_arms)
     assert all(each.confidence is not Confidence.CONFIRMED for each in found.findings)
-    assert [row["void"] for row in result["restarts"]] == ["lab.void_not_restarted"] * 3
+    assert [row["invalid"] for row in result["restarts"]] == ["lab.invalid_not_restarted"] * 3
     assert "not seen to be another process" in outcomes.of_run(store.run(result["run"]), "en")
 
 
@@ -182,9 +182,9 @@ def test_the_certificate_measures_each_profile_and_starts_what_ran_before(manage
     engine.stop()
     rows = {row["name"]: row for row in result["profiles"]}
     shown = {(name, load["load"]): load for name, row in rows.items() for load in row["loads"]}
-    assert shown["default", 1]["rung"] == "bitwise"
+    assert shown["default", 1]["level"] == "bitwise"
     assert shown["default", 8]["distinct"] > 1
-    assert shown["float32", 8]["rung"] == "tokens"
+    assert shown["float32", 8]["level"] == "tokens"
     assert shown["float32", 8]["logprob_variants"] > 1
     assert rows["serial"]["reason"]
     assert rows["batch-invariant"]["reason"] == "engine.profile_needs_gpu"

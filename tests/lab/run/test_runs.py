@@ -20,7 +20,7 @@ from vqa.errors import InputError
 from vqa.lab.diagnosis.verdict import manager_sentence
 from vqa.lab.plan.arms import RunSpec
 from vqa.lab.run.manager import RunManager, server_place
-from vqa.lab.stats.agreement import Rung
+from vqa.lab.stats.agreement import Level
 from vqa.media.images import ImagePayload, load_image
 from vqa.models.listing import HubFile, Listing, write_complete
 from vqa.settings import Settings
@@ -46,7 +46,7 @@ def test_every_sample_is_a_request_of_its_own_and_is_stored(
     assert len({sample.answer.request_id for sample in store.samples(run) if sample.answer}) == 12
     assert store.run(run).result == status.result
     assert status.result is not None
-    assert (status.result["rung"], status.result["holds"], status.result["exit_code"]) == ("bitwise", True, 0)
+    assert (status.result["level"], status.result["holds"], status.result["exit_code"]) == ("bitwise", True, 0)
 
 
 def test_a_run_looks_the_same_after_the_app_was_started_again(
@@ -121,7 +121,7 @@ def test_a_server_that_goes_away_and_comes_back_gives_errors_and_no_verdict(
     assert status.status == "finished"
     assert 0 < summary.failed < 60
     assert summary.ok + summary.failed == 60
-    assert summary.holds(Rung.TEXT) is None
+    assert summary.holds(Level.TEXT) is None
     assert status.result is not None
     assert status.result["exit_code"] == 2
     assert str(summary.failed) in manager_sentence(summary)
@@ -196,7 +196,7 @@ def test_addresses_are_told_apart_by_machine_port_and_path(one: str, other: str,
         ({"n": True}, "repeats_invalid"),
         ({"n": 4, "concurrency": 8}, "concurrency_over_repeats"),
         ({"concurrency": 0}, "number_invalid"),
-        ({"require": Rung.NONE}, "rung_unknown"),
+        ({"require": Level.NONE}, "level_unknown"),
     ],
 )
 def test_bad_numbers_are_refused_before_anything_is_asked(

@@ -1,4 +1,4 @@
-"""Ladder, groups, divergence, drift, margins: properties, and comparisons against the plainest possible computation."""
+"""Levels, groups, divergence, drift, margins: properties, and comparisons against the plainest possible computation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from tests.lab.made import answer, failed, samples
 from vqa.answers import Answer, Sample, Token
-from vqa.lab.stats.agreement import LADDER, Rung, normalize_answer, rung_key
+from vqa.lab.stats.agreement import LEVELS, Level, level_key, normalize_answer
 from vqa.lab.stats.summarize import RunSummarizer, Summarizer, agreement, flip_interval, summarize, summarize_run
 
 settings.register_profile("lab", deadline=None, max_examples=60)
@@ -38,20 +38,20 @@ RUNS = st.lists(answers(), min_size=1, max_size=12)
 
 
 @given(RUNS)
-def test_a_rung_implies_all_weaker_ones(run: list[Answer]) -> None:
-    views = summarize(samples(*run)).rungs
-    counts = [views[rung].distinct for rung in LADDER]
+def test_a_level_implies_all_weaker_ones(run: list[Answer]) -> None:
+    views = summarize(samples(*run)).levels
+    counts = [views[level].distinct for level in LEVELS]
     assert counts == sorted(counts, reverse=True)
 
 
 @given(RUNS)
 def test_groups_are_what_comparing_every_pair_gives(run: list[Answer]) -> None:
     summary = summarize(samples(*run))
-    for rung in LADDER:
-        keys = [rung_key(each, rung) for each in run]
+    for level in LEVELS:
+        keys = [level_key(each, level) for each in run]
         brute = {tuple(i for i, other in enumerate(keys) if other == key) for key in keys}
-        assert {group.indexes for group in summary.rungs[rung].groups} == brute
-        assert sum(group.count for group in summary.rungs[rung].groups) == len(run)
+        assert {group.indexes for group in summary.levels[level].groups} == brute
+        assert sum(group.count for group in summary.levels[level].groups) == len(run)
 
 
 @given(RUNS, st.randoms(use_true_random=False))
@@ -59,8 +59,10 @@ def test_the_order_of_landing_changes_nothing_that_is_claimed(run: list[Answer],
     in_order = samples(*run)
     shuffled = chance.sample(in_order, len(in_order))
     one, other = summarize(in_order), summarize(shuffled)
-    assert (one.rung, one.leading, one.drift, one.latency) == (other.rung, other.leading, other.drift, other.latency)
-    assert {rung: one.rungs[rung].interval for rung in LADDER} == {rung: other.rungs[rung].interval for rung in LADDER}
+    assert (one.level, one.leading, one.drift, one.latency) == (other.level, other.leading, other.drift, other.latency)
+    assert {level: one.levels[level].interval for level in LEVELS} == {
+        level: other.levels[level].interval for level in LEVELS
+    }
 
 
 @given(RUNS)
@@ -159,7 +161,7 @@ def test_normalising_twice_changes_nothing(text: str) -> None:
 def test_equal_tokens_with_other_logprobs_are_not_bitwise() -> None:
     still, moved = answer("red circle"), answer("red circle", logprobs=[-0.1, -0.112])
     summary = summarize(samples(still, still, moved))
-    assert summary.rung is Rung.TOKENS
+    assert summary.level is Level.TOKENS
     assert summary.drift is not None
     assert (summary.drift.epsilon, summary.drift.position) == (pytest.approx(0.012), 1)
 
@@ -205,7 +207,7 @@ def test_without_token_ids_divergence_is_by_token_text_and_without_logprobs_by_c
     )
     assert (by_text.divergences[0].index, by_text.divergences[0].unit) == (1, "token")
     assert (by_character.divergences[0].index, by_character.divergences[0].unit) == (4, "character")
-    assert by_text.rungs[Rung.TOKENS].visible is False
+    assert by_text.levels[Level.TOKENS].visible is False
 
 
 def test_failed_and_broken_requests_are_never_answers() -> None:
@@ -213,48 +215,48 @@ def test_failed_and_broken_requests_are_never_answers() -> None:
     run = [*samples("red circle", "red circle"), failed(2), Sample("repeat", 3, broken), failed(4, code="stream_cut")]
     summary = summarize(run)
     assert (summary.n, summary.ok, summary.failed, summary.broken) == (5, 2, 3, 2)
-    assert summary.rung is Rung.BITWISE
-    assert summary.holds(Rung.TEXT) is None
+    assert summary.level is Level.BITWISE
+    assert summary.holds(Level.TEXT) is None
     assert summary.cells() == (0, 0, None, None, None)
 
 
 def test_failures_do_not_hide_a_difference() -> None:
     summary = summarize([*samples("red", "blue"), failed(2)])
-    assert summary.holds(Rung.TEXT) is False
-    assert summary.holds(Rung.BITWISE) is False
+    assert summary.holds(Level.TEXT) is False
+    assert summary.holds(Level.BITWISE) is False
 
 
 def test_an_answer_cut_at_max_tokens_counts_and_is_told() -> None:
     cut = answer("red circle", finish_reason="length")
     summary = summarize(samples(cut, cut))
-    assert (summary.ok, summary.cut, summary.holds(Rung.TEXT)) == (2, 2, True)
+    assert (summary.ok, summary.cut, summary.holds(Level.TEXT)) == (2, 2, True)
 
 
-def test_a_rung_that_is_not_shown_is_refuted_by_a_weaker_one_and_otherwise_left_open() -> None:
+def test_a_level_that_is_not_shown_is_refuted_by_a_weaker_one_and_otherwise_left_open() -> None:
     same = summarize(samples(*[answer("red", ids=False)] * 3))
-    assert (same.holds(Rung.BITWISE), same.holds(Rung.TEXT)) == (None, True)
+    assert (same.holds(Level.BITWISE), same.holds(Level.TEXT)) == (None, True)
     other = summarize(samples(*(answer(text, ids=False) for text in ("red", "red", "blue"))))
-    assert other.holds(Rung.BITWISE) is False
+    assert other.holds(Level.BITWISE) is False
 
 
 def test_one_answer_proves_nothing() -> None:
     summary = summarize(samples("red"))
-    assert (summary.rung, summary.holds(Rung.TEXT), summary.compared) == (Rung.NONE, None, False)
+    assert (summary.level, summary.holds(Level.TEXT), summary.compared) == (Level.NONE, None, False)
 
 
 def test_a_changed_fingerprint_leaves_everything_open() -> None:
     one = answer("red")
     summary = summarize(samples(one, replace(one, system_fingerprint="other")))
     assert summary.changed
-    assert summary.holds(Rung.TEXT) is None
+    assert summary.holds(Level.TEXT) is None
 
 
 def test_total_agreement_counts_questions() -> None:
     run = summarize_run([*samples("Red.", "red"), *samples("blue", "blue", question=1), *samples("x", question=2)])
-    assert run.tar(Rung.TEXT) == 0.5
-    assert run.tar(Rung.ANSWER) == 1.0
-    assert run.rung is Rung.NONE
-    assert run.interval(Rung.TEXT).comparisons == 2
+    assert run.tar(Level.TEXT) == 0.5
+    assert run.tar(Level.ANSWER) == 1.0
+    assert run.level is Level.NONE
+    assert run.interval(Level.TEXT).comparisons == 2
 
 
 def test_busy_time_leaves_out_what_ran_in_between() -> None:
@@ -329,7 +331,7 @@ def test_the_smallest_drift_is_not_lost_in_how_logprobs_are_held(moved: float) -
     summary = summarize(samples(one, other))
     assert summary.drift is not None
     assert summary.drift.epsilon == pytest.approx(moved, rel=1e-3)
-    assert summary.rung is Rung.TOKENS
+    assert summary.level is Level.TOKENS
 
 
 def test_adding_costs_the_same_however_many_came_before() -> None:

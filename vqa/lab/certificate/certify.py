@@ -20,9 +20,9 @@ from vqa.lab.certificate.side_by_side import Started, neighbours, settled, side_
 from vqa.lab.plan.arms import MAX_CONCURRENCY, Arm, ArmPlan, Plan, RunSpec
 from vqa.lab.plan.plans import CONTROL_TEMPERATURE
 from vqa.lab.run.header import plan_record
-from vqa.lab.run.job import RESTART_SECONDS, Job, Work, wait_serving
+from vqa.lab.run.job import RESTART_SECONDS, RunJob, Work, wait_serving
 from vqa.lab.run.manager import RunManager
-from vqa.lab.stats.agreement import Rung
+from vqa.lab.stats.agreement import Level
 from vqa.media.images import load_image
 from vqa.models.probe import PROBE_ID, PROBE_MAX_TOKENS, PROBE_QUESTION, ensure_probe, probe_image
 from vqa.models.serve import plan_start
@@ -53,7 +53,7 @@ class Certified:
     reason: str | None = None
 
 
-def certificate_spec(*, require: Rung = Rung.TOKENS, name: str = "") -> RunSpec:
+def certificate_spec(*, require: Level = Level.TOKENS, name: str = "") -> RunSpec:
     """Returns the one question that the probe is asked: a picture of coloured squares, 128 greedy tokens."""
     sampling = Sampling(temperature=0.0, max_tokens=PROBE_MAX_TOKENS, ignore_eos=True)
     image = load_image(probe_image(), name="probe.png")
@@ -96,7 +96,7 @@ def start_certificate(
     profiles: Sequence[str],
     loads: Sequence[int] = LOADS,
     *,
-    require: Rung = Rung.TOKENS,
+    require: Level = Level.TOKENS,
     name: str = "",
     together: bool = False,
 ) -> str:
@@ -139,7 +139,7 @@ def start_certificate(
 def certify_work(plan: Plan, wanted: Sequence[Certified], before: EngineSpec | None, *, together: bool = False) -> Work:
     """Returns the job: each profile's engine with the probe, and the plan's arms on it; then `before` starts again."""
 
-    async def work(job: Job) -> Json:
+    async def work(job: RunJob) -> Json:
         able = [each for each in wanted if each.reason is None]
         for each in able:
             job.live.expect(plan, f"{each.name}/")
@@ -160,12 +160,12 @@ def certify_work(plan: Plan, wanted: Sequence[Certified], before: EngineSpec | N
 
 
 async def _rows(
-    job: Job, plan: Plan, wanted: Sequence[Certified], started: Started | None = None
+    job: RunJob, plan: Plan, wanted: Sequence[Certified], started: Started | None = None
 ) -> list[dict[str, Json]]:
     return [await _measure(job, plan, each, (place, len(wanted)), started) for place, each in enumerate(wanted, 1)]
 
 
-async def _clear(job: Job) -> None:
+async def _clear(job: RunJob) -> None:
     """Stops the engine that runs, so that its memory is free for the others."""
     if job.engine is not None:
         await asyncio.to_thread(job.engine.stop)
@@ -173,7 +173,7 @@ async def _clear(job: Job) -> None:
 
 
 async def _measure(
-    job: Job, plan: Plan, wanted: Certified, place: tuple[int, int], started: Started | None
+    job: RunJob, plan: Plan, wanted: Certified, place: tuple[int, int], started: Started | None
 ) -> dict[str, Json]:
     """Returns one profile's row; a profile whose engine does not come up gets the reason and the others go on."""
     row: dict[str, Json] = {"name": wanted.name, "command": wanted.spec.command(), "reason": wanted.reason, "loads": []}
@@ -197,7 +197,7 @@ async def _measure(
     return row | {"loads": loads, "control": control, "changed": facts.changed, "others": facts.others}
 
 
-async def _serving(job: Job, wanted: Certified, started: Started | None) -> Job:
+async def _serving(job: RunJob, wanted: Certified, started: Started | None) -> RunJob:
     """Returns the job on the engine of a profile, once that serves.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What a certificate stores of each profile and load, and what follows from all of them. Pure."""
+"""What a certificate stores of each profile and load, and what follows from all of them."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from collections.abc import Mapping, Sequence
 
 from vqa.answers import Json
 from vqa.lab.run.documents import exit_code
-from vqa.lab.stats.agreement import LADDER, Rung
+from vqa.lab.stats.agreement import LEVELS, Level
 from vqa.lab.stats.summary import RunSummary, Summary
 
 
 def load_row(load: int, run: RunSummary) -> dict[str, Json]:
-    """Returns what one load showed: counts of token and logprob sequences, the strongest rung, and the cost."""
+    """Returns what one load showed: counts of token and logprob sequences, the strongest level, and the cost."""
     summary: Summary = run.questions[0]
-    bitwise = summary.rungs[Rung.BITWISE]
+    bitwise = summary.levels[Level.BITWISE]
     return {
         "load": load,
         "n": summary.n,
         "ok": summary.ok,
         "failed": summary.failed,
-        "rung": str(summary.rung),
-        "holds": {str(rung): summary.holds(rung) for rung in LADDER},
-        "distinct": summary.rungs[summary.display_rung].distinct,
+        "level": str(summary.level),
+        "holds": {str(level): summary.holds(level) for level in LEVELS},
+        "distinct": summary.levels[summary.display_level].distinct,
         "logprob_variants": bitwise.distinct if bitwise.visible else None,
         "leading": summary.leading,
         "epsilon": summary.drift.epsilon if summary.drift else None,
@@ -37,7 +37,7 @@ def control_row(run: RunSummary) -> dict[str, Json]:
     Where they did not (or it could not be told: None), equal answers under this profile prove nothing.
     """
     summary = run.questions[0]
-    view = summary.rungs[summary.display_rung]
+    view = summary.levels[summary.display_level]
     detects = None if view.holds is None else not view.holds
     return {"n": summary.n, "ok": summary.ok, "distinct": view.distinct, "detects": detects}
 
@@ -51,7 +51,7 @@ def detects(row: Mapping[str, Json]) -> bool:
     return control is None or control["detects"] is True
 
 
-def certificate_result(rows: Sequence[dict[str, Json]], require: Rung) -> dict[str, Json]:
+def certificate_result(rows: Sequence[dict[str, Json]], require: Level) -> dict[str, Json]:
     """Returns what is stored: every profile's row, and whether `require` holds in all that were asked for.
 
     One that could not run, or whose positive control saw no difference, leaves that open, unless another shows that it

@@ -90,8 +90,8 @@ async def settled(started: Started, *, least: float = LEAST_PATIENCE) -> None:
 
 
 def _start(settings: Settings, name: str, spec: EngineSpec, opened: list[Engine]) -> tuple[Engine, int] | EngineError:
-    from vqa.engine.managed import settings_beside
-    from vqa.engine.supervisor import open_engine
+    from vqa.engine.opening import open_engine
+    from vqa.engine.supervisor import settings_beside
 
     try:
         engine = open_engine(settings_beside(settings, name))

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from vqa.lab.diagnosis.facts import BlockFacts, Facts
-from vqa.lab.diagnosis.premises import arm_kind, void_reason
+from vqa.lab.diagnosis.premises import arm_kind, invalid_reason
 from vqa.lab.plan.arms import Arm
-from vqa.lab.stats.agreement import Rung
+from vqa.lab.stats.agreement import Level
 from vqa.lab.stats.summary import RunSummary, Summary
 
 Labels = Mapping[int, Hashable]
@@ -25,20 +25,20 @@ class CaseView:
     facts: Facts
 
     @cached_property
-    def rung(self) -> Rung:
-        """The rung on which answers are compared across arms."""
+    def level(self) -> Level:
+        """The level on which answers are compared across arms."""
         answered = [summary for summary in self.arms.values() if summary.ok]
-        shown = bool(answered) and all(Rung.TOKENS in summary.visible for summary in answered)
-        return Rung.TOKENS if shown else Rung.TEXT
+        shown = bool(answered) and all(Level.TOKENS in summary.visible for summary in answered)
+        return Level.TOKENS if shown else Level.TEXT
 
     def labels(self, arm: str) -> Labels:
         """Returns the answers of an arm by index, in the order of sending; empty when it was not run."""
         summary = self.arms.get(arm)
         if summary is None:
             return {}
-        groups = summary.rungs[self.rung].groups
+        groups = summary.levels[self.level].groups
         found = {
-            index: group.token_ids if self.rung is Rung.TOKENS else group.text
+            index: group.token_ids if self.level is Level.TOKENS else group.text
             for group in groups
             for index in group.indexes
         }
@@ -46,7 +46,7 @@ class CaseView:
 
     def counts(self, arm: str) -> bool:
         """Returns whether an arm was run and its premise held."""
-        return arm in self.arms and void_reason(arm, RunSummary((self.arms[arm],)), self.facts) is None
+        return arm in self.arms and invalid_reason(arm, RunSummary((self.arms[arm],)), self.facts) is None
 
     def named(self, kind: Arm) -> tuple[str, ...]:
         """Returns the names of the arms of a kind."""

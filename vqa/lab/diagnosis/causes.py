@@ -1,4 +1,4 @@
-"""The rows of the diagnosis table, one function each: does what was seen on one question show this cause? Pure."""
+"""The rows of the diagnosis table, one function each: does what was seen on one question show this cause?"""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def batch(case: CaseView) -> Finding | None:
     """Alone the answers agree, together with other requests they do not."""
     if case.settled is None:
         return None
-    crowded = [name for kind in (Arm.CONCURRENT, Arm.NEEDLE) for name in case.named(kind)]
+    crowded = [name for kind in (Arm.CONCURRENT, Arm.BACKGROUND) for name in case.named(kind)]
     off = [name for name in crowded if case.counts(name) and _off(case, name)]
     if not off:
         return None

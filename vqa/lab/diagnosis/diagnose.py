@@ -1,4 +1,4 @@
-"""From the samples of several arms to a verdict, its causes, how sure they are, and what helps. Pure."""
+"""From the samples of several arms to a verdict, its causes, how sure they are, and what helps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vqa.lab.diagnosis.facts import Facts
 from vqa.lab.diagnosis.findings import Cause, Confidence, Diagnosis, Evidence, Finding, Verdict
 from vqa.lab.diagnosis.premises import arm_kind
 from vqa.lab.plan.arms import Arm
-from vqa.lab.stats.agreement import Rung
+from vqa.lab.stats.agreement import Level
 from vqa.lab.stats.summarize import summarize_run
 from vqa.lab.stats.summary import RunSummary, Summary
 
@@ -28,7 +28,7 @@ def diagnose(samples: Mapping[str, Sequence[Sample]], facts: Facts) -> Diagnosis
     if facts.changed or everything.changed:
         what = facts.what_changed(everything.servers) or "/metrics"
         finding = Finding(Cause.SERVER_CHANGED, Confidence.CONFIRMED, {"what": what})
-        return Diagnosis(Verdict.VOID, (finding,), evidence, _values(everything, arms))
+        return Diagnosis(Verdict.INVALID, (finding,), evidence, _values(everything, arms))
     findings = find_causes(cases)
     verdict = _verdict(arms, everything, cases)
     if verdict is Verdict.DIFFERS and not findings:
@@ -76,7 +76,7 @@ def _verdict(arms: Mapping[str, RunSummary], everything: RunSummary, cases: Sequ
 
 
 def _display(summary: Summary) -> Json:
-    return summary.rungs[summary.display_rung]
+    return summary.levels[summary.display_level]
 
 
 def _drift_finding(everything: RunSummary) -> Finding:
@@ -95,8 +95,8 @@ def _drift_finding(everything: RunSummary) -> Finding:
 
 
 def _values(everything: RunSummary, arms: Mapping[str, RunSummary]) -> dict[str, Json]:
-    rung = Rung.TOKENS if Rung.TOKENS in everything.visible else Rung.TEXT
-    interval = everything.interval(rung)
+    level = Level.TOKENS if Level.TOKENS in everything.visible else Level.TEXT
+    interval = everything.interval(level)
     moved = [each.drift.epsilon for each in everything.questions if each.drift is not None]
     return {
         "n": everything.n,
@@ -107,5 +107,5 @@ def _values(everything: RunSummary, arms: Mapping[str, RunSummary]) -> dict[str,
         "distinct": max((_display(each).distinct for each in everything.questions), default=0),
         "bound": f"{100 * interval.high:.1f}%",
         "epsilon": f"{max(moved, default=0.0):.2g}",
-        "rung": str(everything.rung),
+        "level": str(everything.level),
     }

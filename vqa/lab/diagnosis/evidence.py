@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from vqa.lab.diagnosis.cases import CaseView
 from vqa.lab.diagnosis.facts import Facts
 from vqa.lab.diagnosis.findings import Evidence
-from vqa.lab.diagnosis.premises import arm_kind, void_reason
+from vqa.lab.diagnosis.premises import arm_kind, invalid_reason
 from vqa.lab.plan.arms import Arm
-from vqa.lab.stats.agreement import Rung
+from vqa.lab.stats.agreement import Level
 from vqa.lab.stats.summary import RunSummary
 
 INCOMPARABLE = frozenset({Arm.POSITIVE_CONTROL, Arm.REPEAT})
@@ -21,7 +21,7 @@ def evidence_rows(arms: Mapping[str, RunSummary], facts: Facts, cases: Sequence[
 
 
 def _row(name: str, run: RunSummary, facts: Facts, cases: Sequence[CaseView]) -> Evidence:
-    rung = Rung.TOKENS if Rung.TOKENS in run.visible and run.ok else Rung.TEXT
+    level = Level.TOKENS if Level.TOKENS in run.visible and run.ok else Level.TEXT
     cached = [count for each in run.questions for count in each.cached_tokens if count is not None]
     medians = [each.latency.median for each in run.questions if each.latency.median is not None]
     rates = [each.latency.throughput for each in run.questions if each.latency.throughput is not None]
@@ -31,13 +31,13 @@ def _row(name: str, run: RunSummary, facts: Facts, cases: Sequence[CaseView]) ->
         n=run.n,
         ok=run.ok,
         failed=run.failed,
-        distinct=max((each.rungs[rung].distinct for each in run.questions), default=0),
-        rung=rung,
-        holds=run.rung,
+        distinct=max((each.levels[level].distinct for each in run.questions), default=0),
+        level=level,
+        holds=run.level,
         equals_repeat=None if arm_kind(name) in INCOMPARABLE or not equal else all(equal),
         cached_low=min(cached, default=None),
         cached_high=max(cached, default=None),
         median_seconds=sum(medians) / len(medians) if medians else None,
         throughput=sum(rates) / len(rates) if rates else None,
-        void=void_reason(name, run, facts),
+        invalid=invalid_reason(name, run, facts),
     )

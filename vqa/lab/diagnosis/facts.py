@@ -1,4 +1,4 @@
-"""What was observed beside the answers: counters around each block, who the server was before and after. Pure."""
+"""What was observed beside the answers: counters around each block, who the server was before and after."""
 
 from __future__ import annotations
 

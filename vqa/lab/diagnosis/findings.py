@@ -1,4 +1,4 @@
-"""The values that a diagnosis is made of: verdict, causes with their confidence, evidence. Pure."""
+"""The values that a diagnosis is made of: verdict, causes with their confidence, evidence."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from vqa.answers import Json
-from vqa.lab.stats.agreement import Rung
+from vqa.lab.stats.agreement import Level
 
 
 class Verdict(StrEnum):
@@ -22,7 +22,7 @@ class Verdict(StrEnum):
     """Even temperature 1 gave one answer: this set-up shows no difference if there were one."""
     CANNOT_TELL = "cannot_tell"
     """Too little was answered: failed requests, or no arm with two answers."""
-    VOID = "void"
+    INVALID = "invalid"
     """The server changed in mid-run."""
 
 
@@ -60,11 +60,11 @@ class Evidence:
     ok: int
     failed: int
     distinct: int
-    """Distinct answers on the rung `rung`, over all questions of the run the largest number."""
-    rung: Rung
+    """Distinct answers on the level `level`, over all questions of the run the largest number."""
+    level: Level
     """On which answers were told apart: tokens, or text where no token ids are shown."""
-    holds: Rung
-    """The strongest rung that holds within the arm."""
+    holds: Level
+    """The strongest level that holds within the arm."""
     equals_repeat: bool | None
     """Whether its modal answers are those of the repeat arm; None for arms where that means nothing."""
     cached_low: int | None
@@ -72,7 +72,7 @@ class Evidence:
     """Least and most prefix-cache hits in tokens; None when not reported."""
     median_seconds: float | None
     throughput: float | None
-    void: str | None = None
+    invalid: str | None = None
     """Why the arm's premise did not hold: a text key below `lab.`; None when it counts."""
 
 
@@ -116,6 +116,6 @@ class Diagnosis:
         return tuple(sorted(dict.fromkeys(offered), key=lambda name: -offered.count(name)))
 
     @property
-    def void_arms(self) -> tuple[str, ...]:
+    def invalid_arms(self) -> tuple[str, ...]:
         """Arms whose premise did not hold."""
-        return tuple(row.arm for row in self.evidence if row.void)
+        return tuple(row.arm for row in self.evidence if row.invalid)

@@ -1,4 +1,4 @@
-"""Why a whole run tells nothing, whatever its answers are: another server, or another cache than it promises. Pure."""
+"""Why a whole run tells nothing, whatever its answers are: another server, or another cache than it promises."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from vqa.lab.diagnosis.findings import Verdict
 from vqa.text import Language, t, table
 
 
-def void_sentence(result: Mapping[str, Json] | None, language: Language = "en") -> str | None:
-    """Returns why a stored result of any kind is void, in a sentence; None when it counts, or there is none yet."""
+def invalid_sentence(result: Mapping[str, Json] | None, language: Language = "en") -> str | None:
+    """Returns why a stored result of any kind is invalid, in a sentence; None when it counts, or there is none yet."""
     if not result:
         return None
-    if result.get("verdict") == Verdict.VOID:
-        return t("lab.verdict_void", language)
+    if result.get("verdict") == Verdict.INVALID:
+        return t("lab.verdict_invalid", language)
     if result.get("server_changed"):
         return changed_sentence(_what_changed(result), language)
     if profiles := [str(row["name"]) for row in result.get("profiles") or () if row.get("changed")]:
         return t("lab.open_changed_profiles", language, profiles=", ".join(profiles))
-    void = result.get("void")
-    if not void:
+    invalid = result.get("invalid")
+    if not invalid:
         return None
-    reason = t(void["reason"], language) if void["reason"] in table(language) else str(void["reason"])
-    return t(f"lab.open_{void['arm']}", language, reason=reason)
+    reason = t(invalid["reason"], language) if invalid["reason"] in table(language) else str(invalid["reason"])
+    return t(f"lab.open_{invalid['arm']}", language, reason=reason)
 
 
 def changed_sentence(what: str | None, language: Language = "en") -> str:

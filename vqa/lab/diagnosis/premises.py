@@ -15,19 +15,19 @@ def arm_kind(name: str) -> Arm | None:
     return Arm(plain) if plain in set(Arm) else None
 
 
-def void_reason(name: str, run: RunSummary, facts: Facts) -> str | None:
+def invalid_reason(name: str, run: RunSummary, facts: Facts) -> str | None:
     """Returns the text key of why an arm's premise did not hold, or None when it held.
 
     Whether a request met a warm cache is read from `cached_tokens`, and where the server does not report it from the
     differences of its counters, as long as nobody else was asking.
     """
     if any(not each.compared for each in run.questions) or not run.questions:
-        return "lab.void_too_few"
-    if arm_kind(name) is Arm.NEEDLE and not any(block.background_answered for block in facts.of(name)):
-        return "lab.void_no_background"
+        return "lab.invalid_too_few"
+    if arm_kind(name) is Arm.BACKGROUND and not any(block.background_answered for block in facts.of(name)):
+        return "lab.invalid_no_background"
     start = facts.start_of(name)
     if start is not None and not start.fresh:
-        return "lab.void_not_restarted"
+        return "lab.invalid_not_restarted"
     return cache_reason(name, run, facts)
 
 
@@ -42,17 +42,17 @@ def cache_reason(name: str, run: RunSummary, facts: Facts) -> str | None:
     cached = [count for each in run.questions for count in each.cached_tokens if count is not None]
     least, most = min(cached, default=0), max(cached, default=0)
     if kind is Arm.WARM and cached and least == 0:
-        return "lab.void_not_warm"
+        return "lab.invalid_not_warm"
     if kind is not Arm.WARM and most > 0:
-        return "lab.void_not_cold"
+        return "lab.invalid_not_cold"
     if len(cached) < run.ok:
         hits = 0 if facts.capabilities.prefix_cache is False else _hits(facts, name)
         if hits is None:
-            return "lab.void_cache_unknown"
+            return "lab.invalid_cache_unknown"
         least = most = hits
     if kind is Arm.WARM:
-        return "lab.void_not_warm" if least == 0 else None
-    return "lab.void_not_cold" if most > 0 else None
+        return "lab.invalid_not_warm" if least == 0 else None
+    return "lab.invalid_not_cold" if most > 0 else None
 
 
 def _hits(facts: Facts, name: str) -> int | None:

@@ -1,4 +1,4 @@
-"""A summary in one sentence: one that a manager understands, one that an engineer can use. Pure."""
+"""A summary in one sentence: one that a manager understands, one that an engineer can use."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from vqa.answers import Json
 from vqa.lab.diagnosis.invalid import changed_sentence
-from vqa.lab.stats.agreement import Rung
+from vqa.lab.stats.agreement import Level
 from vqa.lab.stats.intervals import Interval
 from vqa.lab.stats.summary import RunSummary, Summary
 from vqa.text import Language, t
@@ -20,11 +20,11 @@ def manager_sentence(summary: Summary | RunSummary, language: Language = "en") -
         summary = summary.questions[0]
     if open_verdict := _open(summary, language):
         return open_verdict
-    texts = summary.rungs[Rung.TEXT]
+    texts = summary.levels[Level.TEXT]
     counts = {"n": summary.ok, "distinct": texts.distinct, "most": texts.groups[0].count}
     if texts.holds:
         return _cut(t("lab.manager_identical", language, **counts), summary.cut, language)
-    if summary.rungs[Rung.ANSWER].holds:
+    if summary.levels[Level.ANSWER].holds:
         return t("lab.manager_same_meaning", language, **counts)
     if summary.first_differs:
         return t("lab.manager_first_differs", language, n=summary.ok, rest=summary.ok - 1)
@@ -32,15 +32,15 @@ def manager_sentence(summary: Summary | RunSummary, language: Language = "en") -
 
 
 def engineer_sentence(summary: Summary | RunSummary, language: Language = "en") -> str:
-    """Returns the verdict with rungs, drift, fragile position and the bound of the flip rate."""
+    """Returns the verdict with levels, drift, fragile position and the bound of the flip rate."""
     if isinstance(summary, RunSummary):
         if len(summary.questions) != 1:
             return _engineer_run(summary, language)
         summary = summary.questions[0]
     if open_verdict := _open(summary, language, technical=True):
         return open_verdict
-    display = summary.display_rung
-    view = summary.rungs[display]
+    display = summary.display_level
+    view = summary.levels[display]
     parts = [_identity(summary, language) if view.holds else _split(summary, language), _logprobs(summary, language)]
     if view.holds and summary.fragile:
         parts.append(_fragile(summary, language))
@@ -58,11 +58,11 @@ def refused_sentences(result: Mapping[str, Json] | None, language: Language = "e
     return [t(f"lab.refused_{name}", language) for name in names]
 
 
-def hidden_sentence(summary: Summary | RunSummary, require: Rung, language: Language = "en") -> str | None:
-    """Returns that the required rung cannot be told since the server does not show it; None when it can be told."""
+def hidden_sentence(summary: Summary | RunSummary, require: Level, language: Language = "en") -> str | None:
+    """Returns that the required level cannot be told since the server does not show it; None when it can be told."""
     if summary.holds(require) is not None or summary.failed or not summary.ok or require in summary.visible:
         return None
-    return t("lab.open_hidden", language, rung=t(f"lab.rung_{require}", language))
+    return t("lab.open_hidden", language, level=t(f"lab.level_{require}", language))
 
 
 def bound(interval: Interval, language: Language = "en") -> str:
@@ -96,22 +96,22 @@ def _open(summary: Summary, language: Language, *, technical: bool = False) -> s
     if not summary.compared:
         key = "lab.open_failed" if summary.failed else "lab.open_one"
         return t(key, language, **values) + reason
-    if summary.failed and summary.rungs[Rung.TEXT].holds:
+    if summary.failed and summary.levels[Level.TEXT].holds:
         return t("lab.open_some_failed", language, **values) + reason
     return None
 
 
 def _identity(summary: Summary, language: Language) -> str:
-    rung = summary.rung if summary.rung.height >= Rung.TEXT.height else Rung.TEXT
-    return t(f"lab.identical_{rung}", language, n=summary.ok)
+    level = summary.level if summary.level.height >= Level.TEXT.height else Level.TEXT
+    return t(f"lab.identical_{level}", language, n=summary.ok)
 
 
 def _split(summary: Summary, language: Language) -> str:
-    view = summary.rungs[summary.display_rung]
+    view = summary.levels[summary.display_level]
     values = {
         "n": summary.ok,
         "distinct": view.distinct,
-        "unit": t(f"lab.unit_{summary.display_rung}", language),
+        "unit": t(f"lab.unit_{summary.display_level}", language),
         "share": percent(view.modal_share or 0.0),
     }
     said = [t("lab.split", language, **values)]
@@ -121,9 +121,9 @@ def _split(summary: Summary, language: Language) -> str:
         first = min(summary.divergences, key=lambda each: each.index)
         margin = "" if first.margin is None else t("lab.split_margin", language, margin=nats(first.margin))
         said.append(t(f"lab.split_at_{first.unit}", language, index=first.index, margin=margin))
-    if summary.display_rung is Rung.TOKENS and summary.rungs[Rung.TEXT].holds:
+    if summary.display_level is Level.TOKENS and summary.levels[Level.TEXT].holds:
         said.append(t("lab.split_text_holds", language))
-    elif summary.rungs[Rung.ANSWER].holds:
+    elif summary.levels[Level.ANSWER].holds:
         said.append(t("lab.split_answer_holds", language))
     return t("lab.part_join", language).join(said)
 
@@ -132,7 +132,7 @@ def _logprobs(summary: Summary, language: Language) -> str:
     if summary.drift is None:
         return t("lab.logprobs_unseen", language)
     if summary.drift.epsilon == 0.0:
-        return "" if summary.rung is Rung.BITWISE else t("lab.logprobs_still", language)
+        return "" if summary.level is Level.BITWISE else t("lab.logprobs_still", language)
     return t("lab.logprobs_moved", language, epsilon=nats(summary.drift.epsilon))
 
 
@@ -149,10 +149,10 @@ def _cut(sentence: str, cut: int, language: Language) -> str:
 def _manager_run(summary: RunSummary, language: Language) -> str:
     if summary.changed:
         return changed_sentence(" / ".join(summary.servers), language)
-    told = [each for each in summary.questions if each.holds(Rung.TEXT) is not None]
+    told = [each for each in summary.questions if each.holds(Level.TEXT) is not None]
     if not told:
         return t("lab.open_failed", language, n=summary.n, ok=summary.ok, failed=summary.failed)
-    same = sum(each.holds(Rung.TEXT) is True for each in told)
+    same = sum(each.holds(Level.TEXT) is True for each in told)
     key = "lab.manager_all_questions" if same == len(summary.questions) else "lab.manager_questions"
     values = {"same": same, "told": len(told), "questions": len(summary.questions), "n": summary.n}
     sentence = t(key, language, **values)
@@ -164,12 +164,12 @@ def _manager_run(summary: RunSummary, language: Language) -> str:
 def _engineer_run(summary: RunSummary, language: Language) -> str:
     if summary.changed or not summary.ok:
         return _manager_run(summary, language)
-    display = Rung.TOKENS if Rung.TOKENS in summary.visible else Rung.TEXT
-    raw, answers = summary.tar(Rung.TEXT), summary.tar(Rung.ANSWER)
+    display = Level.TOKENS if Level.TOKENS in summary.visible else Level.TEXT
+    raw, answers = summary.tar(Level.TEXT), summary.tar(Level.ANSWER)
     moved = [each.drift.epsilon for each in summary.questions if each.drift is not None]
     n = max(each.n for each in summary.questions)
     parts = [
-        t("lab.run_rung", language, rung=t(f"lab.rung_{summary.rung}", language)),
+        t("lab.run_level", language, level=t(f"lab.level_{summary.level}", language)),
         t("lab.run_tar", language, n=n, raw=_share(raw), answers=_share(answers)),
         t("lab.logprobs_moved", language, epsilon=nats(max(moved))) if moved and max(moved) > 0 else "",
         t("lab.part_failed", language, failed=summary.failed) if summary.failed else "",

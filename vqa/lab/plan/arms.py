@@ -1,4 +1,4 @@
-"""What a run asks: the spec a user fills in, and what an arm is: how its requests are salted, seeded, spread. Pure."""
+"""What a run asks: the spec a user fills in, and what an arm is: how its requests are salted, seeded, spread."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 
 from vqa.answers import Sampling
 from vqa.errors import InputError
-from vqa.lab.stats.agreement import Rung
+from vqa.lab.stats.agreement import Level
 from vqa.media.images import ImagePayload
 
 MAX_REPEATS = 10_000
@@ -28,7 +28,7 @@ class Arm(StrEnum):
     FULLY_COLD = "fully_cold"
     WARM = "warm"
     CONCURRENT = "concurrent"
-    NEEDLE = "needle"
+    BACKGROUND = "background"
     SEEDS = "seeds"
     POSITIVE_CONTROL = "positive_control"
     RE_ENCODING = "re_encoding"
@@ -61,7 +61,7 @@ class RunSpec:
     """`cold`: a fresh salt each request; `warm`: a shared salt after one priming request (both vLLM only)."""
     logprobs: int | None = 2
     text_first: bool = False
-    require: Rung = Rung.TEXT
+    require: Level = Level.TEXT
     name: str = ""
     max_repeats: int = MAX_REPEATS
 
@@ -89,8 +89,8 @@ class RunSpec:
             )
         if self.concurrency > self.n:
             raise InputError("concurrency_over_repeats", concurrency=self.concurrency, n=self.n)
-        if self.require is Rung.NONE:
-            raise InputError("rung_unknown", rung=self.require, known="bitwise, tokens, text, answer")
+        if self.require is Level.NONE:
+            raise InputError("level_unknown", level=self.require, known="bitwise, tokens, text, answer")
         return self
 
 

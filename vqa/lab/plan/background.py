@@ -1,4 +1,4 @@
-"""Unrelated requests of mixed length that run beside the needle arm, as other people's traffic would."""
+"""Unrelated requests of mixed length that run beside the background arm, as other people's traffic would."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Background:
         most = max(8, min(400, max_model_len // 8))
         text = " ".join(self._random.choices(WORDS, k=self._random.randint(4, most)))
         tokens = self._random.randint(8, max(16, min(160, max_model_len // 8)))
-        # Another temperature than the needle's: what others ask is not greedy either. No seed: vLLM 0.32 on a CPU dies
+        # Another temperature than the run's: what others ask is not greedy either. No seed: vLLM 0.32 on a CPU dies
         # of a seeded request whose prefill is split ('CPU Generator does not use offset').
         sampling = Sampling(temperature=0.7, max_tokens=tokens, ignore_eos=True)
         return Question(text, sampling=sampling, logprobs=None)

@@ -1,4 +1,4 @@
-"""Which arms a spec becomes on a server that can do so much, and in which order their requests are sent. Pure."""
+"""Which arms a spec becomes on a server that can do so much, and in which order their requests are sent."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def plan_diagnose(
         else:
             skipped.append(SkippedArm(arm.name, reason))
     arms += [ArmPlan(Arm.CONCURRENT, max(size, 2 * load), load, salting) for load in loads]
-    arms.append(ArmPlan(Arm.NEEDLE, size, salting=salting, background=8))
+    arms.append(ArmPlan(Arm.BACKGROUND, size, salting=salting, background=8))
     arms.append(ArmPlan(Arm.SEEDS, max(6, size), salting=salting, temperature=0.0, varied_seeds=True, seed_pairs=True))
     if any(case.images for case in spec.cases):
         arms.append(ArmPlan(Arm.RE_ENCODING, max(6, size // 2), salting=salting, priming=2, re_encoded=True))

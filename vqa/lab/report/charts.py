@@ -1,4 +1,4 @@
-"""Plots of a run as HTML and SVG fragments that need no script: numbers in, markup out. Knows no store and no page.
+"""Plots of a run as HTML and SVG fragments that need no script: numbers in, markup out.
 
 The page and the report show the same fragments. Geometry is in percent and text in pixels, so that a plot stays
 legible on a phone; a long run is drawn as a bitmap or in buckets, so that ten thousand samples stay a few kilobytes.

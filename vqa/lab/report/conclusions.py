@@ -1,4 +1,4 @@
-"""What a run concluded, as pieces of HTML that the page and the report share: sentences, causes, evidence. Pure."""
+"""What a run concluded, as pieces of HTML that the page and the report share: sentences, causes, evidence."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from html import escape
 from vqa.answers import Json
 from vqa.lab.diagnosis.findings import Confidence, Diagnosis, Evidence, Finding, Verdict
 from vqa.lab.diagnosis.verdict import engineer_sentence, manager_sentence, refused_sentences
-from vqa.lab.stats.agreement import Rung
+from vqa.lab.stats.agreement import Level
 from vqa.lab.stats.summary import RunSummary, Summary
 from vqa.text import Language, t, table
 
@@ -22,16 +22,16 @@ CONFIDENCE_TONES = {Confidence.CONFIRMED: "vl-good", Confidence.CONSISTENT: "vl-
 
 def tone(summary: Summary | RunSummary) -> str:
     """Returns the class that colours a verdict: good when the text holds, bad when it differs, else warn."""
-    holds = summary.holds(Rung.TEXT)
+    holds = summary.holds(Level.TEXT)
     return "vl-good" if holds else "vl-warn" if holds is None else "vl-bad"
 
 
-def sentences(summary: Summary | RunSummary, language: Language, *, void: str | None = None) -> str:
-    """Returns the verdict box: one sentence for a manager, one for an engineer; `void` says why none of it counts."""
-    if void is not None:
+def sentences(summary: Summary | RunSummary, language: Language, *, invalid: str | None = None) -> str:
+    """Returns the verdict box: a sentence for a manager, one for an engineer; `invalid` says why none of it counts."""
+    if invalid is not None:
         seen = "" if summary.changed else t("lab.seen_anyway", language, seen=engineer_sentence(summary, language))
         more = f"<p>{escape(seen)}</p>" if seen else ""
-        return f'<div class="vl-verdict vl-warn" role="status"><strong>{escape(void)}</strong>{more}</div>'
+        return f'<div class="vl-verdict vl-warn" role="status"><strong>{escape(invalid)}</strong>{more}</div>'
     return (
         f'<div class="vl-verdict {tone(summary)}" role="status"><strong>{escape(manager_sentence(summary, language))}'
         f"</strong><p>{escape(engineer_sentence(summary, language))}</p></div>"
@@ -115,7 +115,7 @@ def finding(each: Finding, language: Language) -> str:
 
 
 def evidence(rows: tuple[Evidence, ...], language: Language) -> str:
-    """Returns the table of arms: how many answers, variants, the rung that holds, cache hits, seconds, cost."""
+    """Returns the table of arms: how many answers, variants, the level that holds, cache hits, seconds, cost."""
     if not rows:
         return ""
     names = ("arm", "answers", "distinct", "holds", "equals", "cached", "seconds", "throughput")
@@ -135,23 +135,23 @@ def _evidence_row(row: Evidence, language: Language) -> str:
     if row.cached_high is not None and row.cached_high != row.cached_low:
         cached = f"{cached}–{row.cached_high}"
     about = arm_about(row.arm, language)
-    void = ""
-    if row.void:
-        reason = t(row.void, language) if row.void in table(language) else row.void
-        void = f'<br><span class="vl-chip vl-warn">{escape(t("report.void", language))}</span> {escape(reason)}'
-    holds = rung_chip(row.holds, language) if row.ok > 1 else "–"
+    invalid = ""
+    if row.invalid:
+        reason = t(row.invalid, language) if row.invalid in table(language) else row.invalid
+        invalid = f'<br><span class="vl-chip vl-warn">{escape(t("report.invalid", language))}</span> {escape(reason)}'
+    holds = level_chip(row.holds, language) if row.ok > 1 else "–"
     return (
-        f"<tr><td><b>{escape(arm_title(row.arm, language))}</b><br><small>{escape(about)}</small>{void}</td>"
+        f"<tr><td><b>{escape(arm_title(row.arm, language))}</b><br><small>{escape(about)}</small>{invalid}</td>"
         f'<td class="vl-num">{row.ok}/{row.n}</td><td class="vl-num">{row.distinct}</td><td>{holds}</td>'
         f'<td>{escape(equals)}</td><td class="vl-num">{cached}</td><td class="vl-num">{number(row.median_seconds)}</td>'
         f'<td class="vl-num">{number(row.throughput)}</td></tr>'
     )
 
 
-def rung_chip(rung: Rung, language: Language) -> str:
-    """Returns a rung's name in a pill, coloured by how much holds."""
-    hue = {Rung.NONE: "vl-bad", Rung.ANSWER: "vl-warn"}.get(rung, "vl-good")
-    return f'<span class="vl-chip {hue}">{escape(t(f"report.rung_{rung}", language))}</span>'
+def level_chip(level: Level, language: Language) -> str:
+    """Returns a level's name in a pill, coloured by how much holds."""
+    hue = {Level.NONE: "vl-bad", Level.ANSWER: "vl-warn"}.get(level, "vl-good")
+    return f'<span class="vl-chip {hue}">{escape(t(f"report.level_{level}", language))}</span>'
 
 
 def number(value: float | None) -> str:

@@ -1,4 +1,4 @@
-"""Two answers side by side as HTML: where they part, and which tokens stood to choose there. Pure."""
+"""Two answers side by side as HTML: where they part, and which tokens stood to choose there."""
 
 from __future__ import annotations
 

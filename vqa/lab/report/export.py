@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 from vqa.answers import Answer, Json, Sample
 from vqa.errors import StoreError
-from vqa.lab.diagnosis.invalid import void_sentence
+from vqa.lab.diagnosis.invalid import invalid_sentence
 from vqa.lab.diagnosis.premises import arm_kind
 from vqa.lab.diagnosis.verdict import engineer_sentence
 from vqa.lab.plan.arms import Arm
 from vqa.lab.report.junit import Outcome, TestOutcome, junit_xml
 from vqa.lab.report.reproduce import case_texts
 from vqa.lab.run.run_json import Report, document, dump, load_report
-from vqa.lab.stats.agreement import LADDER, Rung
+from vqa.lab.stats.agreement import LEVELS, Level
 from vqa.lab.stats.summarize import summarize_run
 from vqa.lab.stats.summary import RunSummary, Summary
 from vqa.text import Language, t
@@ -117,29 +117,29 @@ def _plain(text: str) -> str:
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 
-def required(run: Run) -> Rung:
-    """Returns the rung that a run was asked to hold; the text rung where it was asked for none."""
+def required(run: Run) -> Level:
+    """Returns the level that a run was asked to hold; the text level where it was asked for none."""
     named = (run.plan.get("spec") or {}).get("require")
-    return Rung(named) if named in set(LADDER) else Rung.TEXT
+    return Level(named) if named in set(LEVELS) else Level.TEXT
 
 
-def to_junit(report: Report, require: Rung | None = None, language: Language = "en") -> str:
+def to_junit(report: Report, require: Level | None = None, language: Language = "en") -> str:
     """Returns JUnit XML with a test case for each arm of each question: does `require` hold there?
 
-    None checks the rung that the run itself required.
+    None checks the level that the run itself required.
     """
     require = require or required(report.run)
     questions = case_texts(report.run.plan)
     evidence = ((report.run.result or {}).get("diagnosis") or {}).get("evidence") or ()
-    void = {row["arm"]: str(row["void"]) for row in evidence if row.get("void")}
-    whole = void_sentence(report.run.result, language)
+    invalid = {row["arm"]: str(row["invalid"]) for row in evidence if row.get("invalid")}
+    whole = invalid_sentence(report.run.result, language)
     cases = []
     for arm, run in summaries(report).items():
         for place, summary in enumerate(run.questions):
             text = f" {questions[place]}" if place < len(questions) else ""
             case = _case(arm, f"{place + 1}.{text}", summary, require, language)
-            if case.outcome is Outcome.PASSED and arm in void:
-                case = replace(case, outcome=Outcome.SKIPPED, message=t(void[arm], language))
+            if case.outcome is Outcome.PASSED and arm in invalid:
+                case = replace(case, outcome=Outcome.SKIPPED, message=t(invalid[arm], language))
             if whole is not None:
                 case = replace(case, outcome=Outcome.ERROR, message=whole)
             cases.append(case)
@@ -148,26 +148,28 @@ def to_junit(report: Report, require: Rung | None = None, language: Language = "
     return junit_xml(name, report.run.created_at, cases, properties)
 
 
-def _case(arm: str, name: str, summary: Summary, require: Rung, language: Language) -> TestOutcome:
+def _case(arm: str, name: str, summary: Summary, require: Level, language: Language) -> TestOutcome:
     seconds = sum(value for value in summary.seconds if value is not None)
     holds = summary.holds(require)
     detail = engineer_sentence(summary, language)
-    rung = t(f"report.rung_{require}", language)
+    level = t(f"report.level_{require}", language)
     if arm_kind(arm) is Arm.POSITIVE_CONTROL:
         return _control(TestOutcome(name, f"vqa.{arm}", seconds, Outcome.PASSED, detail=detail), summary, language)
     if holds:
         return TestOutcome(name, f"vqa.{arm}", seconds, Outcome.PASSED, detail=detail)
     if holds is False:
-        message = t("report.junit_differs", language, rung=rung, distinct=len(summary.groups), n=summary.ok)
+        message = t("report.junit_differs", language, level=level, distinct=len(summary.groups), n=summary.ok)
         return TestOutcome(name, f"vqa.{arm}", seconds, Outcome.FAILED, message, detail)
-    hidden = summary.ok > 1 and not summary.failed and not summary.rungs[require].visible
+    hidden = summary.ok > 1 and not summary.failed and not summary.levels[require].visible
     outcome = Outcome.SKIPPED if hidden else Outcome.ERROR
     key = "report.junit_hidden" if hidden else "report.junit_untold"
-    return TestOutcome(name, f"vqa.{arm}", seconds, outcome, t(key, language, rung=rung, failed=summary.failed), detail)
+    return TestOutcome(
+        name, f"vqa.{arm}", seconds, outcome, t(key, language, level=level, failed=summary.failed), detail
+    )
 
 
 def _control(case: TestOutcome, summary: Summary, language: Language) -> TestOutcome:
     """Returns the outcome of the positive control: its answers must differ, or a difference could not be seen here."""
-    if summary.rungs[summary.display_rung].holds is False:
+    if summary.levels[summary.display_level].holds is False:
         return case
     return replace(case, outcome=Outcome.ERROR, message=t("report.junit_control", language, n=summary.ok))

@@ -1,4 +1,4 @@
-"""What a run shows, as pieces of HTML that the page and the report share: ladder, strips, groups, diff, plots. Pure.
+"""What a run shows, as pieces of HTML that the page and the report share: levels, strips, groups, diff, plots.
 
 Everything a model, a user or a server wrote is escaped here, and nowhere later. Styled by `templates/lab.css`.
 """
@@ -13,7 +13,7 @@ from itertools import takewhile
 
 from vqa.lab.report import charts
 from vqa.lab.report.diffs import TEXT_SHOWN, diff, shorten
-from vqa.lab.stats.agreement import LADDER, Rung
+from vqa.lab.stats.agreement import LEVELS, Level
 from vqa.lab.stats.summary import Group, Summary
 from vqa.text import Language, t
 
@@ -23,8 +23,8 @@ __all__ = [
     "diff",
     "group_text",
     "groups",
-    "ladder",
     "latency",
+    "levels",
     "margins",
     "places",
     "section",
@@ -58,45 +58,45 @@ def section(title: str, *parts: str, note: str = "") -> str:
     return f"<section><h3>{escape(title)}</h3>{small}{inside}</section>"
 
 
-def ladder(summary: Summary, language: Language) -> str:
-    """Returns the identity ladder: for each rung whether it holds, with its number of variants, or is not shown."""
+def levels(summary: Summary, language: Language) -> str:
+    """Returns for each level of agreement whether it holds, with its number of variants, or is not shown."""
     items = []
-    for rung in LADDER:
-        view = summary.rungs[rung]
-        name, mark, words = "vl-unseen", "?", t("report.rung_unseen", language)
+    for level in LEVELS:
+        view = summary.levels[level]
+        name, mark, words = "vl-unseen", "?", t("report.level_unseen", language)
         if summary.ok < 2 and (view.visible or not summary.ok):
-            name, mark, words = "vl-waiting", "·", t("report.rung_waiting", language)
+            name, mark, words = "vl-waiting", "·", t("report.level_waiting", language)
         elif view.holds:
-            name, mark, words = "vl-holds", "✓", t("report.rung_holds", language, n=summary.ok)
+            name, mark, words = "vl-holds", "✓", t("report.level_holds", language, n=summary.ok)
         elif view.holds is False:
             name, mark = "vl-broken", "✗"
             share = f"{100 * (view.modal_share or 0):.3g}"
-            words = t("report.rung_broken", language, distinct=view.distinct, share=share)
-        if summary.compared and rung is summary.rung:
+            words = t("report.level_broken", language, distinct=view.distinct, share=share)
+        if summary.compared and level is summary.level:
             name += " vl-strongest"
-            words = f"{words} · {t('report.rung_strongest', language)}"
-        title = t(f"report.rung_{rung}", language)
-        explained = t(f"report.rung_{rung}_about", language)
+            words = f"{words} · {t('report.level_strongest', language)}"
+        title = t(f"report.level_{level}", language)
+        explained = t(f"report.level_{level}_about", language)
         items.append(
             f'<li class="{name}"><b><i aria-hidden="true">{mark}</i>{escape(title)}</b>'
             f"<span>{escape(words)}</span><span>{escape(explained)}</span></li>"
         )
-    return f'<ol class="vl-ladder">{"".join(items)}</ol>'
+    return f'<ol class="vl-levels">{"".join(items)}</ol>'
 
 
 def unseen(summary: Summary, language: Language) -> str:
-    """Returns a note on the rungs that this server does not show; empty when it shows all or nothing has landed."""
-    hidden = [rung for rung in LADDER if not summary.rungs[rung].visible]
+    """Returns a note on the levels that this server does not show; empty when it shows all or nothing has landed."""
+    hidden = [level for level in LEVELS if not summary.levels[level].visible]
     if not hidden or not summary.ok:
         return ""
-    names = t("report.comma", language).join(t(f"report.rung_{rung}", language) for rung in hidden)
-    return f'<p class="vl-note-box">{escape(t("report.unseen", language, rungs=names))}</p>'
+    names = t("report.comma", language).join(t(f"report.level_{level}", language) for level in hidden)
+    return f'<p class="vl-note-box">{escape(t("report.unseen", language, levels=names))}</p>'
 
 
-def cell_groups(summary: Summary, rung: Rung | None = None, *, running: bool = False) -> list[int]:
+def cell_groups(summary: Summary, level: Level | None = None, *, running: bool = False) -> list[int]:
     """Returns the group number of each request as `charts.strip` takes it; a hole in a running run is pending."""
     hole = charts.PENDING if running else charts.ERROR
-    return [hole if group is None else group for group in summary.cells(rung)]
+    return [hole if group is None else group for group in summary.cells(level)]
 
 
 def strips(summary: Summary, planned: int, language: Language, *, running: bool = False) -> str:
@@ -104,10 +104,10 @@ def strips(summary: Summary, planned: int, language: Language, *, running: bool 
     if not planned:
         return ""
     shown = charts.strip(cell_groups(summary, running=running), planned, language)
-    bitwise = summary.rungs[Rung.BITWISE]
-    if not (summary.rungs[summary.display_rung].holds and bitwise.holds is False):
+    bitwise = summary.levels[Level.BITWISE]
+    if not (summary.levels[summary.display_level].holds and bitwise.holds is False):
         return shown
-    by_logprobs = charts.strip(cell_groups(summary, Rung.BITWISE, running=running), planned, language)
+    by_logprobs = charts.strip(cell_groups(summary, Level.BITWISE, running=running), planned, language)
     head = t("report.strip_by_logprobs", language, distinct=bitwise.distinct)
     return f"{shown}<h4>{escape(head)}</h4>{by_logprobs}"
 

@@ -1,4 +1,4 @@
-"""The HTML report: puts the fragments of a run into one page for each language, in one file. Knows no store."""
+"""The HTML report: puts the fragments of a run into one page for each language, in one file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from vqa.answers import Answer, Sample
-from vqa.lab.diagnosis.invalid import void_sentence
+from vqa.lab.diagnosis.invalid import invalid_sentence
 from vqa.lab.report import charts, conclusions, fragments, outcomes
 from vqa.lab.report.reproduce import case_texts, commands
 from vqa.lab.run import public_header, recorded
@@ -123,7 +123,7 @@ def _verdict(run: Run, arms: Mapping[str, RunSummary], language: Language) -> st
         return error
     notes = conclusions.refused(run.result, language) + error
     shown = whole if len(whole.questions) > 1 else whole.questions[0]
-    return conclusions.sentences(shown, language, void=void_sentence(run.result, language)) + notes
+    return conclusions.sentences(shown, language, invalid=invalid_sentence(run.result, language)) + notes
 
 
 def _image_label(image: ImagePayload) -> str:
@@ -137,7 +137,7 @@ def _parts(
     """Returns one part for each arm of each question that was asked."""
     by_id = {sample.id: sample for sample in report.samples if sample.answer is not None}
     alone = report.run.kind == "repeat" and len(arms) == 1 and all(len(run.questions) == 1 for run in arms.values())
-    void = void_sentence(report.run.result, language) if report.run.kind == "repeat" else None
+    invalid = invalid_sentence(report.run.result, language) if report.run.kind == "repeat" else None
     parts = []
     for arm, run in arms.items():
         for place, summary in enumerate(run.questions):
@@ -149,24 +149,29 @@ def _parts(
                 {
                     "title": f"{title} · {place + 1}/{len(run.questions)}" if several else title,
                     "question": questions[place] if several and place < len(questions) else "",
-                    "body": part_body(summary, by_id, language, verdict=not alone, void=void),
+                    "body": part_body(summary, by_id, language, verdict=not alone, invalid=invalid),
                 }
             )
     return parts
 
 
 def part_body(
-    summary: Summary, by_id: Mapping[int, Sample], language: Language, *, verdict: bool = True, void: str | None = None
+    summary: Summary,
+    by_id: Mapping[int, Sample],
+    language: Language,
+    *,
+    verdict: bool = True,
+    invalid: str | None = None,
 ) -> str:
     """Returns everything about one arm of one question; `by_id` finds the samples of its groups.
 
-    `verdict` puts its sentences on top, for when nothing above has said them; `void` says why they do not count.
+    `verdict` puts its sentences on top, for when nothing above has said them; `invalid` says why they do not count.
     """
     say = conclusions.titled(language)
     return "".join(
         (
-            conclusions.sentences(summary, language, void=void) if verdict else "",
-            say("ladder", fragments.ladder(summary, language), fragments.unseen(summary, language)),
+            conclusions.sentences(summary, language, invalid=invalid) if verdict else "",
+            say("levels", fragments.levels(summary, language), fragments.unseen(summary, language)),
             say(
                 "strip",
                 fragments.strips(summary, len(summary.seconds), language),

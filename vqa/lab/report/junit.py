@@ -1,4 +1,4 @@
-"""Outcomes as JUnit XML, the way Jenkins, GitLab and GitHub read it; knows neither samples nor rungs."""
+"""Outcomes as JUnit XML, the way Jenkins, GitLab and GitHub read it."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Outcome(StrEnum):
     PASSED = "passed"
     FAILED = "failure"
     ERROR = "error"
-    """It could not be told: requests failed and no difference was seen, or the whole run is void."""
+    """It could not be told: requests failed and no difference was seen, or the whole run is invalid."""
     SKIPPED = "skipped"
-    """It was not checked: the server does not show the rung, or the arm's premise did not hold."""
+    """It was not checked: the server does not show the level, or the arm's premise did not hold."""
 
 
 @dataclass(frozen=True)

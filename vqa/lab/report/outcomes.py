@@ -1,4 +1,4 @@
-"""What a diagnosis or a certificate ended in, beside a former one where there is one: as HTML. Pure."""
+"""What a diagnosis or a certificate ended in, beside a former one where there is one: as HTML."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from html import escape
 from vqa.answers import Json
 from vqa.lab.certificate.rows import detects
 from vqa.lab.diagnosis.findings import Diagnosis
-from vqa.lab.diagnosis.invalid import void_sentence
+from vqa.lab.diagnosis.invalid import invalid_sentence
 from vqa.lab.report import charts, conclusions
 from vqa.lab.run.documents import diagnosis_from_record
-from vqa.lab.stats.agreement import Rung
+from vqa.lab.stats.agreement import Level
 from vqa.store import Run
 from vqa.text import Language, t, table
 
@@ -51,12 +51,14 @@ def after_start(restarts: Sequence[Mapping[str, Json]], language: Language) -> s
 
 def _start_row(row: Mapping[str, Json], requests: Sequence[Mapping[str, Json]], language: Language) -> str:
     process = "" if row["pid"] is None else f"<br><small>PID {row['pid']}</small>"
-    void = ""
-    if row["void"]:
-        void = f'<br><span class="vl-chip vl-warn">{escape(t("report.void", language))}</span> '
-        void += escape(_text(row["void"], language))
+    invalid = ""
+    if row["invalid"]:
+        invalid = f'<br><span class="vl-chip vl-warn">{escape(t("report.invalid", language))}</span> '
+        invalid += escape(_text(row["invalid"], language))
     cells = "".join(f"<td>{_request(request)}</td>" for request in requests)
-    return f'<tr><th scope="row">{escape(conclusions.arm_title(row["arm"], language))}{process}{void}</th>{cells}</tr>'
+    return (
+        f'<tr><th scope="row">{escape(conclusions.arm_title(row["arm"], language))}{process}{invalid}</th>{cells}</tr>'
+    )
 
 
 def _request(request: Mapping[str, Json]) -> str:
@@ -77,14 +79,14 @@ def before_after(run: Run, language: Language) -> str:
         for name, side in zip(("before", "after"), sides, strict=True)
     )
     rows = []
-    for name in ("verdict", "rung", "seconds", "throughput"):
+    for name in ("verdict", "level", "seconds", "throughput"):
         cells = []
         for side in sides:
             value = side[name]
             if name == "verdict":
                 cells.append(escape(t(f"diagnose.verdict_{value}", language)))
-            elif name == "rung":
-                cells.append(escape(t(f"report.rung_{value}", language)))
+            elif name == "level":
+                cells.append(escape(t(f"report.level_{value}", language)))
             else:
                 cells.append(conclusions.number(value))
         label = escape(t(f"diagnose.row_{name}", language))
@@ -101,7 +103,7 @@ def _side(result: Mapping[str, Json]) -> dict[str, Json]:
     return {
         "profile": result.get("profile") or "default",
         "verdict": str(found.verdict),
-        "rung": result.get("rung") or "none",
+        "level": result.get("level") or "none",
         "seconds": row.median_seconds if row else None,
         "throughput": max(rates, default=None),
     }
@@ -120,7 +122,7 @@ def _cost(sides: list[dict[str, Json]], language: Language) -> str:
 
 
 def certificate(result: Mapping[str, Json], language: Language) -> str:
-    """Returns the engine certificate: for each profile and load the strongest rung and the cost; and what it means.
+    """Returns the engine certificate: for each profile and load the strongest level and the cost; and what it means.
 
     The cost is the median latency of a request and the throughput, each also against the profile `default`.
     """
@@ -132,8 +134,8 @@ def certificate(result: Mapping[str, Json], language: Language) -> str:
     base = next((row for row in rows if row["name"] == "default"), rows[0])
     body = "".join(_certificate_row(row, loads, base, language) for row in rows)
     name = escape(t("diagnose.profile", language))
-    void = void_sentence(result, language)
-    top = f'<div class="vl-verdict vl-warn" role="status"><strong>{escape(void)}</strong></div>' if void else ""
+    invalid = invalid_sentence(result, language)
+    top = f'<div class="vl-verdict vl-warn" role="status"><strong>{escape(invalid)}</strong></div>' if invalid else ""
     made = f'<table class="vl-certificate"><thead><tr><th>{name}</th>{head}</tr></thead><tbody>{body}</tbody></table>'
     says, does_not = (escape(t(f"diagnose.certificate_{key}", language)) for key in ("says", "says_not"))
     notes = f'<p class="vl-soft">{says}</p><p class="vl-soft">{does_not}</p>'
@@ -168,9 +170,9 @@ def _certificate_cell(
     """`blind` tells that the positive control saw no difference: then only a difference is shown for what it is."""
     if load is None:
         return "<td>–</td>"
-    rung = Rung(load["rung"])
-    chip = conclusions.rung_chip(rung, language) if load["ok"] else "–"
-    if blind and rung is not Rung.NONE:
+    level = Level(load["level"])
+    chip = conclusions.level_chip(level, language) if load["ok"] else "–"
+    if blind and level is not Level.NONE:
         chip = f'<span class="vl-chip vl-warn">{escape(t("diagnose.verdict_cannot_detect", language))}</span>'
     counts = t(
         "diagnose.certificate_counts",

@@ -1,4 +1,4 @@
-"""The command lines that repeat a stored run: the engine's and ours, from its header and plan. Pure."""
+"""The command lines that repeat a stored run: the engine's and ours, from its header and plan."""
 
 from __future__ import annotations
 

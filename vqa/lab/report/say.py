@@ -1,11 +1,11 @@
-"""Diagnoses and certificates in sentences, for the terminal and wherever no page is at hand. Pure."""
+"""Diagnoses and certificates in sentences, for the terminal and wherever no page is at hand."""
 
 from __future__ import annotations
 
 from vqa.answers import Json
 from vqa.lab.certificate.rows import detects
 from vqa.lab.diagnosis.findings import Diagnosis, Finding, Verdict
-from vqa.lab.diagnosis.invalid import void_sentence
+from vqa.lab.diagnosis.invalid import invalid_sentence
 from vqa.lab.report.charts import ERROR, letter
 from vqa.lab.report.conclusions import number
 from vqa.lab.run.documents import diagnosis_from_record
@@ -28,7 +28,7 @@ def finding_title(finding: Finding, language: Language = "en") -> str:
 
 
 def diagnosis_lines(found: Diagnosis, language: Language = "en") -> list[str]:
-    """Returns the whole diagnosis as lines: verdict, each cause with why and remedy, void arms."""
+    """Returns the whole diagnosis as lines: verdict, each cause with why and remedy, invalid arms."""
     lines = [t(f"lab.verdict_{found.verdict}", language, **found.values)]
     for finding in found.findings:
         lines += [
@@ -37,7 +37,7 @@ def diagnosis_lines(found: Diagnosis, language: Language = "en") -> list[str]:
             "  " + t(f"lab.cause_{finding.cause}_remedy", language, **finding.values),
         ]
     for row in found.evidence:
-        state = t(row.void, language) if row.void else t(f"lab.rung_{row.holds}", language)
+        state = t(row.invalid, language) if row.invalid else t(f"lab.level_{row.holds}", language)
         lines.append(t("lab.evidence_line", language, arm=row.arm, ok=row.ok, distinct=row.distinct, state=state))
     return lines
 
@@ -55,7 +55,7 @@ def restart_lines(result: Json, language: Language = "en") -> list[str]:
 
 def certificate_lines(result: Json, language: Language = "en") -> list[str]:
     """Returns one line for each load of each profile of a certificate, and one for its positive control."""
-    lines = [void] if (void := void_sentence(result, language)) else []
+    lines = [invalid] if (invalid := invalid_sentence(result, language)) else []
     for profile in result["profiles"]:
         if profile["reason"]:
             reason = profile["reason"]
@@ -63,10 +63,10 @@ def certificate_lines(result: Json, language: Language = "en") -> list[str]:
             lines.append(t("lab.certificate_missing", language, profile=profile["name"], reason=reason))
             continue
         for load in profile["loads"]:
-            rung = t(f"lab.rung_{load['rung']}", language)
+            level = t(f"lab.level_{load['level']}", language)
             values = {name: load[name] for name in ("load", "ok", "distinct", "logprob_variants")}
             values |= {name: number(load[name]) for name in ("median_seconds", "throughput")}
-            line = t("lab.certificate_line", language, profile=profile["name"], rung=rung, **values)
+            line = t("lab.certificate_line", language, profile=profile["name"], level=level, **values)
             if load.get("failed"):
                 line += " · " + t("lab.part_failed", language, failed=load["failed"])
             lines.append(line)
@@ -83,7 +83,7 @@ def result_lines(status: RunStatus, language: Language = "en", *, technical: boo
         found = diagnosis_from_record(result["diagnosis"])
         hidden = []
         if result.get("holds") is None and found.verdict in {Verdict.IDENTICAL, Verdict.DRIFT}:
-            hidden = [t("lab.open_hidden", language, rung=t(f"lab.rung_{result['require']}", language))]
+            hidden = [t("lab.open_hidden", language, level=t(f"lab.level_{result['require']}", language))]
         if not technical:
             return [diagnosis_sentence(found, language), *hidden]
         return [*diagnosis_lines(found, language), *restart_lines(result, language), *hidden]

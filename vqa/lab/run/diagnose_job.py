@@ -16,7 +16,7 @@ from vqa.lab.plan.arms import Arm, ArmPlan, Plan, RunSpec
 from vqa.lab.plan.plans import LOADS, SIZE
 from vqa.lab.run.documents import diagnosis_record, exit_code, summary_record
 from vqa.lab.run.failures import CausedError, CheckBrokenOffError
-from vqa.lab.run.job import Job, Work, plan_on_server
+from vqa.lab.run.job import RunJob, Work, plan_on_server
 from vqa.lab.run.restarts import restart_rows
 from vqa.lab.stats.summarize import summarize_run
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from vqa.engine.spec import EngineSpec
-    from vqa.lab.stats.agreement import Rung
+    from vqa.lab.stats.agreement import Level
 
 COLD_STARTS = 3
 AFTER_START = 5
@@ -48,7 +48,7 @@ def diagnose_work(
     each. `loads` and `size` are those of `vqa.lab.plan.plans.plan_diagnose`.
     """
 
-    async def work(job: Job) -> Json:
+    async def work(job: RunJob) -> Json:
         if profile is None:
             return await conclude(job)
         former = engine_spec(job)
@@ -62,7 +62,7 @@ def diagnose_work(
                 raise CheckBrokenOffError("check_broken_off", problem, **values) from problem
             raise
 
-    async def conclude(job: Job) -> Json:
+    async def conclude(job: RunJob) -> Json:
         facts = await _process_cold(job, spec) if restarts else None
         job.live.tell()
         async with job.server() as (client, view):
@@ -77,7 +77,7 @@ def diagnose_work(
     return work
 
 
-def diagnose_result(samples: Mapping[str, Sequence[Sample]], facts: Facts, require: Rung) -> dict[str, Json]:
+def diagnose_result(samples: Mapping[str, Sequence[Sample]], facts: Facts, require: Level) -> dict[str, Json]:
     """Returns what is stored as the result of a diagnosis."""
     found = diagnose(samples, facts)
     everything = together(samples)
@@ -90,7 +90,7 @@ def diagnose_result(samples: Mapping[str, Sequence[Sample]], facts: Facts, requi
         "holds": holds,
         "exit_code": exit_code(holds),
         "verdict": str(found.verdict),
-        "rung": str(everything.rung),
+        "level": str(everything.level),
         "diagnosis": diagnosis_record(found),
         "arms": {name: summary_record(run) for name, run in arms.items()},
         "facts": facts.to_record(),
@@ -99,12 +99,12 @@ def diagnose_result(samples: Mapping[str, Sequence[Sample]], facts: Facts, requi
 
 
 def holds_after(found: Diagnosis, holds: bool | None) -> bool | None:
-    """Returns whether the required rung holds, given the verdict: a void or blind run tells nothing."""
-    blind = {Verdict.VOID, Verdict.CANNOT_DETECT, Verdict.CANNOT_TELL}
+    """Returns whether the required level holds, given the verdict: a invalid or blind run tells nothing."""
+    blind = {Verdict.INVALID, Verdict.CANNOT_DETECT, Verdict.CANNOT_TELL}
     return None if found.verdict in blind else holds
 
 
-def engine_spec(job: Job) -> EngineSpec:
+def engine_spec(job: RunJob) -> EngineSpec:
     """Returns what the managed engine runs now.
 
     Raises:
@@ -116,7 +116,7 @@ def engine_spec(job: Job) -> EngineSpec:
     return spec
 
 
-async def _start_under(job: Job, former: EngineSpec, profile: str) -> None:
+async def _start_under(job: RunJob, former: EngineSpec, profile: str) -> None:
     """Restarts the engine as `former` says but under another profile.
 
     Raises:
@@ -130,12 +130,12 @@ async def _start_under(job: Job, former: EngineSpec, profile: str) -> None:
         raise CausedError("profile_not_started", problem, **values) from problem
 
 
-def _profile(job: Job) -> str | None:
+def _profile(job: RunJob) -> str | None:
     spec = job.engine.snapshot().spec if job.engine is not None else None
     return None if spec is None else spec.profile
 
 
-async def _process_cold(job: Job, spec: RunSpec) -> Facts:
+async def _process_cold(job: RunJob, spec: RunSpec) -> Facts:
     """Restarts the engine three times and asks five cold questions after each start."""
     running = engine_spec(job)
     arm = ArmPlan(Arm.PROCESS_COLD, AFTER_START, salting="fresh_with_image", whole=True)
@@ -164,7 +164,7 @@ def _joined(earlier: Facts | None, later: Facts) -> Facts:
     return replace(later, blocks=(*earlier.blocks, *later.blocks), starts=(*earlier.starts, *later.starts))
 
 
-def _process(job: Job) -> EngineProcess | None:
+def _process(job: RunJob) -> EngineProcess | None:
     """Returns the managed engine's process as it is now; None when none is known."""
     pid = job.engine.snapshot().pid if job.engine is not None else None
     if pid is None:
@@ -182,6 +182,6 @@ def _by_arm(samples: Sequence[Sample]) -> dict[str, list[Sample]]:
     return arms
 
 
-def _before(job: Job, run_id: str) -> Json:
+def _before(job: RunJob, run_id: str) -> Json:
     run = job.store.run(run_id)
     return {"run": run_id, "result": run.result}

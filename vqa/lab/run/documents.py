@@ -1,4 +1,4 @@
-"""Summaries as plain values, for the store and for `--json`: small, versioned, without samples. Pure."""
+"""Summaries as plain values, for the store and for `--json`: small, versioned, without samples."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from vqa.lab.diagnosis.facts import Facts
 from vqa.lab.diagnosis.findings import Cause, Confidence, Diagnosis, Evidence, Finding, Verdict
 from vqa.lab.diagnosis.premises import cache_reason
 from vqa.lab.plan.arms import RunSpec
-from vqa.lab.stats.agreement import LADDER, Rung
+from vqa.lab.stats.agreement import LEVELS, Level
 from vqa.lab.stats.summary import RunSummary, Summary
 from vqa.store import Store
 
-RESULT_VERSION = 1
+RESULT_VERSION = 2
 EXIT_HOLDS, EXIT_DIFFERS, EXIT_CANNOT_TELL = 0, 1, 2
 
 
@@ -23,12 +23,12 @@ def exit_code(holds: bool | None) -> int:
 
 
 def run_result(
-    summary: RunSummary, require: Rung, facts: Facts | None = None, *, arm: str = "repeat"
+    summary: RunSummary, require: Level, facts: Facts | None = None, *, arm: str = "repeat"
 ) -> dict[str, Json]:
     """Returns what is stored as the result of a repeat run whose only arm is `arm`.
 
     Nothing is said to hold or not to hold when the server changed meanwhile, or when requests did not meet the cache
-    that the arm promises: that is then stored as `void`, the arm and a text key; see `vqa.lab.diagnosis.invalid`.
+    that the arm promises: that is then stored as `invalid`, the arm and a text key; see `vqa.lab.diagnosis.invalid`.
     """
     changed = summary.changed or bool(facts and facts.changed)
     reason = cache_reason(arm, summary, facts or Facts())
@@ -42,7 +42,7 @@ def run_result(
         **summary_record(summary),
         "facts": facts and facts.to_record(),
     }
-    return result | ({"void": {"arm": arm, "reason": reason}} if reason else {})
+    return result | ({"invalid": {"arm": arm, "reason": reason}} if reason else {})
 
 
 def summary_record(summary: RunSummary) -> dict[str, Json]:
@@ -52,26 +52,27 @@ def summary_record(summary: RunSummary) -> dict[str, Json]:
         "ok": summary.ok,
         "failed": summary.failed,
         "cut": summary.cut,
-        "rung": str(summary.rung),
-        "visible": [str(rung) for rung in summary.visible],
-        "tar_raw": summary.tar(Rung.TEXT),
-        "tar_answer": summary.tar(Rung.ANSWER),
-        "intervals": {str(rung): asdict(summary.interval(rung)) for rung in summary.visible},
+        "level": str(summary.level),
+        "visible": [str(level) for level in summary.visible],
+        "tar_raw": summary.tar(Level.TEXT),
+        "tar_answer": summary.tar(Level.ANSWER),
+        "intervals": {str(level): asdict(summary.interval(level)) for level in summary.visible},
         "questions": [question_record(each) for each in summary.questions],
     }
 
 
 def question_record(summary: Summary) -> dict[str, Json]:
     """Returns one question of an arm; groups by size, the texts of the largest twenty."""
+    shown = {level: summary.levels[level] for level in LEVELS if summary.levels[level].visible}
     return {
         "n": summary.n,
         "ok": summary.ok,
         "failed": summary.failed,
         "broken": summary.broken,
         "cut": summary.cut,
-        "rung": str(summary.rung),
-        "distinct": {str(rung): summary.rungs[rung].distinct for rung in LADDER if summary.rungs[rung].visible},
-        "modal_share": {str(rung): summary.rungs[rung].modal_share for rung in LADDER if summary.rungs[rung].visible},
+        "level": str(summary.level),
+        "distinct": {str(level): view.distinct for level, view in shown.items()},
+        "modal_share": {str(level): view.modal_share for level, view in shown.items()},
         "groups": [
             {"count": group.count, "first_index": group.first_index, "text": group.text}
             for group in summary.groups[:20]
@@ -102,7 +103,7 @@ def diagnosis_record(found: Diagnosis) -> dict[str, Json]:
             }
             for each in found.findings
         ],
-        "evidence": [asdict(row) | {"rung": str(row.rung), "holds": str(row.holds)} for row in found.evidence],
+        "evidence": [asdict(row) | {"level": str(row.level), "holds": str(row.holds)} for row in found.evidence],
     }
 
 
@@ -113,7 +114,7 @@ def diagnosis_from_record(record: Json) -> Diagnosis:
         for each in record["findings"]
     )
     evidence = (
-        Evidence(**row | {"rung": Rung(row["rung"]), "holds": Rung(row["holds"])}) for row in record["evidence"]
+        Evidence(**row | {"level": Level(row["level"]), "holds": Level(row["holds"])}) for row in record["evidence"]
     )
     return Diagnosis(Verdict(record["verdict"]), tuple(findings), tuple(evidence), record["values"])
 
@@ -128,5 +129,5 @@ def spec_from_record(record: Json, store: Store) -> RunSpec:
     values["questions"] = tuple(values["questions"])
     values["images"] = tuple(store.image(sha256) for sha256 in values["images"])
     values["sampling"] = Sampling(**values["sampling"])
-    values["require"] = Rung(values["require"])
+    values["require"] = Level(values["require"])
     return RunSpec(**values)

@@ -1,4 +1,4 @@
-"""Why a run failed, kept as keys and values of its texts, so that everybody reads it in their own language. Pure."""
+"""Why a run failed, kept as keys and values of its texts, so that everybody reads it in their own language."""
 
 from __future__ import annotations
 

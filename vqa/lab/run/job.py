@@ -37,7 +37,7 @@ RESTART_SECONDS = 1800.0
 
 
 @dataclass
-class Job:
+class RunJob:
     """The tools of one run; lives within the runs' event loop."""
 
     live: LiveRun
@@ -195,7 +195,7 @@ async def wait_serving(engine: Engine, generation: int) -> Snapshot:
     raise EngineError("engine_not_started", reason="timeout", hint="")
 
 
-Work = Callable[[Job], Awaitable[Json]]
+Work = Callable[[RunJob], Awaitable[Json]]
 """Does a run and returns the result to store."""
 
 
@@ -227,7 +227,7 @@ async def plan_on_server(
 def repeat_work(spec: RunSpec) -> Work:
     """Returns the job of the Repeat tab."""
 
-    async def work(job: Job) -> Json:
+    async def work(job: RunJob) -> Json:
         async with job.server() as (client, view):
             plan = plan_repeat(spec, await view.capabilities(managed=job.engine is not None))
             job.live.expect(plan)

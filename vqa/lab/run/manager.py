@@ -1,4 +1,4 @@
-"""Runs that live in the app and not in a page: one background thread with its own event loop. Knows no page."""
+"""Runs that live in the app and not in a page: one background thread with its own event loop."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from vqa.lab.run.diagnose_job import diagnose_work
 from vqa.lab.run.documents import run_result
 from vqa.lab.run.failures import failure_record
 from vqa.lab.run.header import spec_record
-from vqa.lab.run.job import Job, Work, plan_on_server, repeat_work
+from vqa.lab.run.job import RunJob, Work, plan_on_server, repeat_work
 from vqa.lab.run.kept_summaries import keep_summaries, stored_summaries
 from vqa.lab.run.live import LiveRun, RunStatus
 from vqa.lab.stats.summary import RunSummary
@@ -85,7 +85,7 @@ class RunManager:
             self._claims[place] = run_id
             live = self._runs[run_id] = LiveRun(run_id, kind)
             self._forget_old()
-        job = Job(live, self._store, self._settings, address, spec, engine)
+        job = RunJob(live, self._store, self._settings, address, spec, engine)
         asyncio.run_coroutine_threadsafe(self._run(job, work, address), self._running_loop())
         return run_id
 
@@ -98,7 +98,9 @@ class RunManager:
         """
 
         async def make() -> Plan:
-            job = Job(LiveRun("", "diagnose"), self._store, self._settings, normalize_base_url(base_url), spec, engine)
+            job = RunJob(
+                LiveRun("", "diagnose"), self._store, self._settings, normalize_base_url(base_url), spec, engine
+            )
             async with job.server() as (client, view):
                 return await plan_on_server(client, view, spec, engine)
 
@@ -118,7 +120,7 @@ class RunManager:
         if run is not None:
             raise InputError("run_busy", run=run, address=address)
 
-    async def _run(self, job: Job, work: Work, address: str) -> None:
+    async def _run(self, job: RunJob, work: Work, address: str) -> None:
         live = job.live
         live.task = asyncio.current_task()
         status, result, error, failure = "failed", None, None, None
@@ -246,7 +248,7 @@ def server_place(address: str) -> str:
     return f"{'localhost' if own else host}:{port}{parts.path.rstrip('/')}"
 
 
-def partial_result(job: Job) -> Json:
+def partial_result(job: RunJob) -> Json:
     """Returns what a stopped or failed repeat run still shows; None for other kinds and without a sample."""
     summaries = job.live.summaries()
     if job.live.kind != "repeat" or not summaries:

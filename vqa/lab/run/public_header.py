@@ -1,4 +1,4 @@
-"""What a report may say of the machine that a run was made on: no secret, and of a path only its last part. Pure."""
+"""What a report may say of the machine that a run was made on: no secret, and of a path only its last part."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each restart of the engine showed, request by request, as plain values for the store and as text. Pure."""
+"""What each restart of the engine showed, request by request, as plain values for the store and as text."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from vqa.answers import Json
 from vqa.lab.diagnosis.cases import CaseView
 from vqa.lab.diagnosis.diagnose import case_views
 from vqa.lab.diagnosis.facts import Facts
-from vqa.lab.diagnosis.premises import arm_kind, void_reason
+from vqa.lab.diagnosis.premises import arm_kind, invalid_reason
 from vqa.lab.plan.arms import Arm
 from vqa.lab.stats.summary import RunSummary
 
@@ -27,7 +27,7 @@ def restart_rows(arms: Mapping[str, RunSummary], facts: Facts) -> list[Json]:
         {
             "arm": name,
             "pid": start.process.pid if (start := facts.start_of(name)) and start.process else None,
-            "void": void_reason(name, arms[name], facts),
+            "invalid": invalid_reason(name, arms[name], facts),
             "questions": [_requests(case, name, known) for case, known in zip(cases, numbers, strict=True)],
         }
         for name in names

@@ -1,4 +1,4 @@
-"""A run as one JSON document with a versioned schema, and back again; knows no store and no page.
+"""A run as one JSON document with a versioned schema, and back again.
 
 The schema is `report.schema.json`, explained in `docs/report-schema.md`. Answers that are bitwise identical
 are written once, as in the store, so that ten thousand equal samples stay small.
@@ -24,9 +24,10 @@ from vqa.errors import InputError
 from vqa.lab.run.public_header import public
 from vqa.media.images import ImagePayload
 from vqa.store import MEASURED, Run
+from vqa.store.version1 import renamed_arm, renamed_plan, renamed_result
 
 SCHEMA = "vqa-lab/run"
-VERSION = 1
+VERSION = 2
 GZIP = b"\x1f\x8b"
 MAX_BYTES = 1 << 30
 """Of a report's JSON, unpacked."""
@@ -87,7 +88,7 @@ def load_report(source: Path | str | bytes) -> Report:
     if not isinstance(value.get("version"), int) or value["version"] > VERSION:
         raise InputError("report_too_new", path=name, version=value.get("version"), known=VERSION)
     try:
-        return _report(value)
+        return _report(value if value["version"] > 1 else _with_todays_words(value))
     except (KeyError, TypeError, ValueError, AttributeError, binascii.Error) as problem:
         raise InputError("report_invalid", path=name, reason=f"{type(problem).__name__}: {problem}") from problem
 
@@ -101,6 +102,14 @@ def _unpacked(data: bytes) -> bytes:
     if len(content) > MAX_BYTES:
         raise ValueError(f"over {MAX_BYTES} bytes")
     return content
+
+
+def _with_todays_words(value: Mapping[str, Json]) -> dict[str, Json]:
+    """Returns a document of version 1 as one of version 2."""
+    run = value["run"]
+    run = run | {"plan": renamed_plan(run["plan"]), "result": renamed_result(run["result"])}
+    samples = [row | {"arm": renamed_arm(row["arm"])} for row in value["samples"]]
+    return {**value, "run": run, "samples": samples}
 
 
 def _report(value: Mapping[str, Json]) -> Report:

@@ -1,4 +1,4 @@
-"""The identity ladder: in which sense two answers are the same, from bit for bit down to 'means the same'. Pure."""
+"""The levels of agreement: in which sense two answers are the same, from bit for bit down to 'means the same'."""
 
 import hashlib
 import re
@@ -9,8 +9,8 @@ from enum import StrEnum
 from vqa.answers import Answer, Token
 
 
-class Rung(StrEnum):
-    """How much of two answers is equal; a rung implies all the weaker ones."""
+class Level(StrEnum):
+    """How much of two answers is equal; a level implies all the weaker ones."""
 
     BITWISE = "bitwise"
     """Token ids and every reported logprob."""
@@ -25,11 +25,11 @@ class Rung(StrEnum):
     @property
     def height(self) -> int:
         """4 for bitwise down to 0 for none."""
-        return len(Rung) - 1 - list(Rung).index(self)
+        return len(Level) - 1 - list(Level).index(self)
 
 
-LADDER = (Rung.BITWISE, Rung.TOKENS, Rung.TEXT, Rung.ANSWER)
-"""The rungs that can hold, strongest first."""
+LEVELS = (Level.BITWISE, Level.TOKENS, Level.TEXT, Level.ANSWER)
+"""The levels that can hold, strongest first."""
 
 _NUMBER_WORDS = (
     *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"),
@@ -64,30 +64,30 @@ def _chinese_number(found: re.Match[str]) -> str:
     return "".join(str(_CHINESE_DIGITS[digit]) if digit in _CHINESE_DIGITS else "10" for digit in digits)
 
 
-def shown_rungs(answer: Answer) -> frozenset[Rung]:
-    """Returns the rungs that an answer's content lets one see."""
-    rungs = {Rung.TEXT, Rung.ANSWER}
+def shown_levels(answer: Answer) -> frozenset[Level]:
+    """Returns the levels that an answer's content lets one see."""
+    levels = {Level.TEXT, Level.ANSWER}
     if answer.token_ids is not None:
-        rungs.add(Rung.TOKENS)
+        levels.add(Level.TOKENS)
         if answer.tokens is not None:
-            rungs.add(Rung.BITWISE)
-    return frozenset(rungs)
+            levels.add(Level.BITWISE)
+    return frozenset(levels)
 
 
-def rung_key(answer: Answer, rung: Rung) -> bytes:
-    """Returns 16 bytes that are equal for two answers exactly when they are the same on `rung` (BLAKE2).
+def level_key(answer: Answer, level: Level) -> bytes:
+    """Returns 16 bytes that are equal for two answers exactly when they are the same on `level` (BLAKE2).
 
     Raises:
-        ValueError: the answer does not show that rung (see `shown_rungs`).
+        ValueError: the answer does not show that level (see `shown_levels`).
     """
-    if rung not in shown_rungs(answer):
-        raise ValueError(f"the answer does not show {rung}")
-    if rung is Rung.TEXT:
+    if level not in shown_levels(answer):
+        raise ValueError(f"the answer does not show {level}")
+    if level is Level.TEXT:
         return _digest(answer.text.encode("utf-8", "surrogatepass"))
-    if rung is Rung.ANSWER:
+    if level is Level.ANSWER:
         return _digest(normalize_answer(answer.text).encode("utf-8", "surrogatepass"))
     ids = array("q", answer.token_ids or ()).tobytes()
-    if rung is Rung.TOKENS:
+    if level is Level.TOKENS:
         return _digest(ids)
     # Adding 0.0 makes -0.0 and 0.0, which are equal, the same bytes; the lengths keep rows of unequal width apart.
     rows = array("d", (value + 0.0 for token in answer.tokens or () for value in _values(token)))

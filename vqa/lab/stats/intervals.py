@@ -1,4 +1,4 @@
-"""What a number of repeats lets one say about the flip rate, and how agreement is averaged. Pure."""
+"""What a number of repeats lets one say about the flip rate, and how agreement is averaged."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""One token path of a question: the range in which its logprobs moved, and where it leaves another. Pure."""
+"""One token path of a question: the range in which its logprobs moved, and where it leaves another."""
 
 from __future__ import annotations
 

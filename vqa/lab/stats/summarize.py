@@ -1,4 +1,4 @@
-"""Turns samples into summaries, one by one as they land, so that ten thousand can be redrawn at any moment. Pure."""
+"""Turns samples into summaries, one by one as they land, so that ten thousand can be redrawn at any moment."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from vqa.answers import Answer, Sample
-from vqa.lab.stats.agreement import LADDER, Rung, normalize_answer, rung_key, shown_rungs
+from vqa.lab.stats.agreement import LEVELS, Level, level_key, normalize_answer, shown_levels
 from vqa.lab.stats.intervals import Interval, agreement, flip_interval
 from vqa.lab.stats.paths import Path, divergence, margins
-from vqa.lab.stats.summary import Candidate, Divergence, Drift, Group, Latency, RungView, RunSummary, Summary
+from vqa.lab.stats.summary import Candidate, Divergence, Drift, Group, Latency, LevelView, RunSummary, Summary
 from vqa.lab.stats.timing import Timing
 
 __all__ = [
-    "LADDER",
+    "LEVELS",
     "Candidate",
     "Divergence",
     "Drift",
     "Group",
     "Interval",
     "Latency",
+    "Level",
+    "LevelView",
     "RunSummarizer",
     "RunSummary",
-    "Rung",
-    "RungView",
     "Summarizer",
     "Summary",
     "agreement",
@@ -41,7 +41,7 @@ BROKEN = frozenset({"stream_broken", "stream_cut", "truncated"})
 
 @dataclass(slots=True)
 class _Bucket:
-    """The samples of one group on one rung."""
+    """The samples of one group on one level."""
 
     number: int
     path: Path
@@ -79,11 +79,11 @@ class Summarizer:
         self._broken = 0
         self._cut = 0
         self._answers = 0
-        self._shown: Counter[Rung] = Counter()
-        self._buckets: dict[Rung, dict[bytes, _Bucket]] = {rung: {} for rung in LADDER}
+        self._shown: Counter[Level] = Counter()
+        self._buckets: dict[Level, dict[bytes, _Bucket]] = {level: {} for level in LEVELS}
         self._paths: dict[bytes, Path] = {}
         self._kept = 0
-        self._known: dict[int, tuple[Answer, dict[Rung, bytes]]] = {}
+        self._known: dict[int, tuple[Answer, dict[Level, bytes]]] = {}
         self._errors: Counter[str] = Counter()
         self._error_example = ""
         self._timing = Timing()
@@ -128,10 +128,10 @@ class Summarizer:
 
     def _classify(self, sample: Sample, answer: Answer) -> None:
         keys = self._keys(answer)
-        path = self._path(keys.get(Rung.TOKENS) or keys[Rung.TEXT], answer)
-        for rung, key in keys.items():
-            self._shown[rung] += 1
-            buckets = self._buckets[rung]
+        path = self._path(keys.get(Level.TOKENS) or keys[Level.TEXT], answer)
+        for level, key in keys.items():
+            self._shown[level] += 1
+            buckets = self._buckets[level]
             bucket = buckets.get(key)
             if bucket is None:
                 bucket = buckets[key] = _Bucket(len(buckets), path, answer.text, answer.finish_reason, sample.index)
@@ -139,15 +139,15 @@ class Summarizer:
             bucket.indexes.append(sample.index)
             bucket.ids.append(sample.id)
 
-    def _keys(self, answer: Answer) -> dict[Rung, bytes]:
-        """Returns the answer's key on each rung that it shows; remembered for answers that share their tokens.
+    def _keys(self, answer: Answer) -> dict[Level, bytes]:
+        """Returns the answer's key on each level that it shows; remembered for answers that share their tokens.
 
         The store hands out one tuple of tokens for all bitwise identical answers.
         """
         known = self._known.get(id(answer.tokens))
         if known is not None and known[0].token_ids == answer.token_ids and known[0].text == answer.text:
             return known[1]
-        keys = {rung: rung_key(answer, rung) for rung in shown_rungs(answer)}
+        keys = {level: level_key(answer, level) for level in shown_levels(answer)}
         if answer.tokens is not None and len(self._known) < DETAILED:
             self._known[id(answer.tokens)] = answer, keys
         return keys
@@ -167,9 +167,9 @@ class Summarizer:
 
     def summary(self) -> Summary:
         """Returns what can be said by now."""
-        views = {rung: self._view(rung) for rung in LADDER}
-        rung = next((rung for rung in LADDER if views[rung].holds), Rung.NONE)
-        display = Rung.TOKENS if views[Rung.TOKENS].visible else Rung.TEXT
+        views = {level: self._view(level) for level in LEVELS}
+        level = next((level for level in LEVELS if views[level].holds), Level.NONE)
+        display = Level.TOKENS if views[Level.TOKENS].visible else Level.TEXT
         order = self._by_size(display)
         modal = order[0] if order else None
         drift = self._drift(modal, order)
@@ -181,8 +181,8 @@ class Summarizer:
             failed=self.failed,
             broken=self._broken,
             cut=self._cut,
-            rungs=views,
-            rung=rung,
+            levels=views,
+            level=level,
             compared=self._answers > 1,
             divergences=tuple(divergence(b.number, b.path, order[0].path) for b in order[1 : DETAILED + 1]),
             drift=drift,
@@ -201,16 +201,16 @@ class Summarizer:
             not_most_probable=self._sampled,
         )
 
-    def _by_size(self, rung: Rung) -> list[_Bucket]:
-        return sorted(self._buckets[rung].values(), key=lambda bucket: (-len(bucket.indexes), bucket.first))
+    def _by_size(self, level: Level) -> list[_Bucket]:
+        return sorted(self._buckets[level].values(), key=lambda bucket: (-len(bucket.indexes), bucket.first))
 
-    def _view(self, rung: Rung) -> RungView:
-        visible = self._answers > 0 and self._shown[rung] == self._answers
+    def _view(self, level: Level) -> LevelView:
+        visible = self._answers > 0 and self._shown[level] == self._answers
         if not visible:
-            return RungView(rung, False, (), flip_interval(0, 0))
-        buckets = self._by_size(rung)
+            return LevelView(level, False, (), flip_interval(0, 0))
+        buckets = self._by_size(level)
         groups = tuple(bucket.group(detailed=place < DETAILED) for place, bucket in enumerate(buckets))
-        return RungView(rung, True, groups, flip_interval(self._answers - groups[0].count, self._answers - 1))
+        return LevelView(level, True, groups, flip_interval(self._answers - groups[0].count, self._answers - 1))
 
     def _drift(self, modal: _Bucket | None, order: list[_Bucket]) -> Drift | None:
         if modal is None:

@@ -1,20 +1,20 @@
-"""The values that a summary is made of: groups, rungs, divergences, drift, latency. Pure; computes nothing heavy."""
+"""The values that a summary is made of: groups, levels, divergences, drift, latency."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from vqa.lab.stats.agreement import LADDER, Rung
+from vqa.lab.stats.agreement import LEVELS, Level
 from vqa.lab.stats.intervals import Interval, agreement, flip_interval
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Samples that are the same on one rung."""
+    """Samples that are the same on one level."""
 
     key: int
-    """Number of the group on its rung, from 0, in the order in which the groups were first seen."""
+    """Number of the group on its level, from 0, in the order in which the groups were first seen."""
     count: int
     indexes: tuple[int, ...]
     """The places of its samples in the arm, in order of landing."""
@@ -41,7 +41,7 @@ class Divergence:
     """Where a group leaves the modal one (first differing token, arXiv 2506.09501)."""
 
     group: int
-    """`Group.key` on the tokens rung, or on the text rung when no token ids are shown."""
+    """`Group.key` on the tokens level, or on the text level when no token ids are shown."""
     index: int
     """Token position from 0; a length mismatch counts at the shorter length. Characters when no tokens are shown."""
     unit: str
@@ -64,10 +64,10 @@ class Drift:
 
 
 @dataclass(frozen=True)
-class RungView:
-    """What one rung of the ladder says."""
+class LevelView:
+    """What one level of the levels says."""
 
-    rung: Rung
+    level: Level
     visible: bool
     """Whether every counted sample shows it."""
     groups: tuple[Group, ...]
@@ -76,7 +76,7 @@ class RungView:
 
     @property
     def holds(self) -> bool | None:
-        """Whether all samples are the same on this rung; None when it is not shown or nothing was compared."""
+        """Whether all samples are the same on this level; None when it is not shown or nothing was compared."""
         if not self.visible or self.interval.comparisons == 0:
             return None
         return len(self.groups) == 1
@@ -126,14 +126,14 @@ class Summary:
     """Those of the failed whose stream broke in mid-answer."""
     cut: int
     """Answers that ended because max_tokens was reached: they count, but what would follow was not seen."""
-    rungs: Mapping[Rung, RungView]
+    levels: Mapping[Level, LevelView]
     """All four, whether visible or not."""
-    rung: Rung
-    """The strongest visible rung that holds over all counted samples; NONE also when nothing was compared."""
+    level: Level
+    """The strongest visible level that holds over all counted samples; NONE also when nothing was compared."""
     compared: bool
     """Whether there were at least two answers."""
     divergences: tuple[Divergence, ...]
-    """One for each group but the modal one, on the tokens rung if visible, else on the text rung; at most 200."""
+    """One for each group but the modal one, on the tokens level if visible, else on the text level; at most 200."""
     drift: Drift | None
     """None when no logprobs are shown or fewer than two answers were compared."""
     margins: tuple[float | None, ...]
@@ -153,7 +153,7 @@ class Summary:
     """How many failed, by error code."""
     error_example: str = ""
     servers: tuple[str, ...] = ()
-    """Every `model` and `system_fingerprint` that answers carried, as 'model fingerprint'; more than one voids it."""
+    """Every `model` and `system_fingerprint` that answers carried, 'model fingerprint'; more than one: invalid."""
     prompts: tuple[str, ...] = ()
     """Every SHA-256 of the prompt's token ids; more than one means that requests were prepared differently."""
     image_tokens: tuple[int, ...] = ()
@@ -167,39 +167,39 @@ class Summary:
         return self.leading == 1
 
     @property
-    def display_rung(self) -> Rung:
-        """The rung on which groups are shown: tokens when visible, else text."""
-        return Rung.TOKENS if self.rungs[Rung.TOKENS].visible else Rung.TEXT
+    def display_level(self) -> Level:
+        """The level on which groups are shown: tokens when visible, else text."""
+        return Level.TOKENS if self.levels[Level.TOKENS].visible else Level.TEXT
 
     @property
     def groups(self) -> tuple[Group, ...]:
-        """The groups on the display rung, largest first."""
-        return self.rungs[self.display_rung].groups
+        """The groups on the display level, largest first."""
+        return self.levels[self.display_level].groups
 
     @property
-    def visible(self) -> tuple[Rung, ...]:
-        """The visible rungs, strongest first."""
-        return tuple(rung for rung in LADDER if self.rungs[rung].visible)
+    def visible(self) -> tuple[Level, ...]:
+        """The visible levels, strongest first."""
+        return tuple(level for level in LEVELS if self.levels[level].visible)
 
     @property
     def modal(self) -> Group | None:
-        """The largest group on the display rung."""
+        """The largest group on the display level."""
         return self.groups[0] if self.groups else None
 
     @property
     def changed(self) -> bool:
-        """Whether answers came from servers that call themselves differently: such a run is void."""
+        """Whether answers came from servers that call themselves differently: such a run is invalid."""
         return len(self.servers) > 1
 
-    def holds(self, rung: Rung) -> bool | None:
-        """Returns whether `rung` holds; None when that could not be told.
+    def holds(self, level: Level) -> bool | None:
+        """Returns whether `level` holds; None when that could not be told.
 
-        A weaker visible rung that fails refutes a stronger one that is not shown. Failed requests without any
+        A weaker visible level that fails refutes a stronger one that is not shown. Failed requests without any
         difference leave it open, and so does a server that changed.
         """
         if self.changed:
             return None
-        weaker = [self.rungs[step].holds for step in LADDER if step.height <= rung.height]
+        weaker = [self.levels[step].holds for step in LEVELS if step.height <= level.height]
         if not weaker:
             return True
         if False in weaker:
@@ -208,10 +208,10 @@ class Summary:
             return None
         return True
 
-    def cells(self, rung: Rung | None = None) -> tuple[int | None, ...]:
+    def cells(self, level: Level | None = None) -> tuple[int | None, ...]:
         """Returns for each index the number of its group (0 = modal, then by size); None for failed or missing."""
         cells: list[int | None] = [None] * len(self.seconds)
-        for place, group in enumerate(self.rungs[rung or self.display_rung].groups):
+        for place, group in enumerate(self.levels[level or self.display_level].groups):
             for index in group.indexes:
                 cells[index] = place
         return tuple(cells)
@@ -245,14 +245,14 @@ class RunSummary:
         return sum(each.cut for each in self.questions)
 
     @property
-    def rung(self) -> Rung:
-        """The strongest rung that holds for every question."""
-        return min((each.rung for each in self.questions), key=lambda rung: rung.height, default=Rung.NONE)
+    def level(self) -> Level:
+        """The strongest level that holds for every question."""
+        return min((each.level for each in self.questions), key=lambda level: level.height, default=Level.NONE)
 
     @property
-    def visible(self) -> tuple[Rung, ...]:
-        """The rungs that every question shows, strongest first."""
-        return tuple(rung for rung in LADDER if all(rung in each.visible for each in self.questions))
+    def visible(self) -> tuple[Level, ...]:
+        """The levels that every question shows, strongest first."""
+        return tuple(level for level in LEVELS if all(level in each.visible for each in self.questions))
 
     @property
     def servers(self) -> tuple[str, ...]:
@@ -264,25 +264,25 @@ class RunSummary:
         """Whether answers came from servers that call themselves differently."""
         return len(self.servers) > 1
 
-    def tar(self, rung: Rung) -> float | None:
+    def tar(self, level: Level) -> float | None:
         """Returns the total agreement rate: the share of questions whose answers all agree (arXiv 2408.04667).
 
-        TARr@N is `tar(Rung.TEXT)`, TARa@N is `tar(Rung.ANSWER)`. Questions with fewer than two answers do not
+        TARr@N is `tar(Level.TEXT)`, TARa@N is `tar(Level.ANSWER)`. Questions with fewer than two answers do not
         count; None when there is no other.
         """
-        told = [view.holds for view in (each.rungs[rung] for each in self.questions) if view.holds is not None]
+        told = [view.holds for view in (each.levels[level] for each in self.questions) if view.holds is not None]
         return sum(told) / len(told) if told else None
 
-    def interval(self, rung: Rung) -> Interval:
+    def interval(self, level: Level) -> Interval:
         """Returns the interval for the flips of all questions together."""
-        views = [each.rungs[rung].interval for each in self.questions]
+        views = [each.levels[level].interval for each in self.questions]
         return flip_interval(sum(view.flips for view in views), sum(view.comparisons for view in views))
 
-    def holds(self, rung: Rung) -> bool | None:
-        """Returns whether `rung` holds for every question; None when that could not be told."""
+    def holds(self, level: Level) -> bool | None:
+        """Returns whether `level` holds for every question; None when that could not be told."""
         if self.changed:
             return None
-        told = [each.holds(rung) for each in self.questions]
+        told = [each.holds(level) for each in self.questions]
         if False in told:
             return False
         return None if None in told or not told else True

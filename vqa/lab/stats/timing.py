@@ -1,4 +1,4 @@
-"""How long requests took and how many came through, taken in one by one. Pure."""
+"""How long requests took and how many came through, taken in one by one."""
 
 from __future__ import annotations
 

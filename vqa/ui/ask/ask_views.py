@@ -1,4 +1,4 @@
-"""What the Ask tab shows of a question and its answer, as HTML or chat messages; safe with any text. Pure."""
+"""What the Ask tab shows of a question and its answer, as HTML or chat messages; safe with any text."""
 
 from __future__ import annotations
 

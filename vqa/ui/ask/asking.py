@@ -1,4 +1,4 @@
-"""From what stands in the Ask tab to a stream of answer pieces that can be stopped. Knows no component and no page."""
+"""From what stands in the Ask tab to a stream of answer pieces that can be stopped."""
 
 from __future__ import annotations
 

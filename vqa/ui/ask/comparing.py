@@ -1,4 +1,4 @@
-"""One question to two settings or servers at once: both answers as they grow, and where they differ. Knows no page."""
+"""One question to two settings or servers at once: both answers as they grow, and where they differ."""
 
 from __future__ import annotations
 

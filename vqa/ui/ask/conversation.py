@@ -1,4 +1,4 @@
-"""A conversation as a tree of messages, so that one can be edited or asked again and no version is lost. Pure."""
+"""A conversation as a tree of messages, so that one can be edited or asked again and no version is lost."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from vqa.ui.ask.clients import Clients
 from vqa.ui.ask.components import AskParts
 from vqa.ui.ask.conversation import Conversation, Message
 from vqa.ui.ask.fit_note import Asked
-from vqa.ui.ask.keeping import Keeper
+from vqa.ui.ask.keeping import ConversationKeeper
 from vqa.ui.ask.picture_files import BLANK, thumbnails
 from vqa.ui.ask.snippets import snippets
 from vqa.ui.examples import Example
@@ -35,7 +35,12 @@ class AskFlow:
     """The handlers of one Ask tab."""
 
     def __init__(
-        self, services: Services, lang: Language, parts: AskParts, keeper: Keeper, examples: tuple[Example, ...]
+        self,
+        services: Services,
+        lang: Language,
+        parts: AskParts,
+        keeper: ConversationKeeper,
+        examples: tuple[Example, ...],
     ) -> None:
         self._services, self._lang, self._parts, self._keeper, self._examples = services, lang, parts, keeper, examples
         self._clients = Clients(services)

@@ -9,7 +9,7 @@ from vqa.store import Store
 from vqa.ui.ask.conversation import Conversation, Message, message_from_json, message_json, name_of
 
 
-class Keeper:
+class ConversationKeeper:
     """Adds messages to conversations, in the store where there is one."""
 
     def __init__(self, store: Store | None) -> None:

@@ -1,4 +1,4 @@
-"""The same request as code that anybody can run: Python with the openai client, curl, and JavaScript. Pure."""
+"""The same request as code that anybody can run: Python with the openai client, curl, and JavaScript."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answers that are JSON, checked against their schema and shown as a table. Pure."""
+"""Answers that are JSON, checked against their schema and shown as a table."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from vqa.ui.ask import compare_tab, conversations, picture_tab, region_tab
 from vqa.ui.ask.components import AskParts, render
 from vqa.ui.ask.fit_note import hidden
 from vqa.ui.ask.flow import AskFlow
-from vqa.ui.ask.keeping import Keeper
+from vqa.ui.ask.keeping import ConversationKeeper
 from vqa.ui.ask.picture_flow import PictureFlow
 from vqa.ui.ask.tour_ask import bind_ask
 from vqa.ui.examples import load_examples
@@ -26,7 +26,7 @@ from vqa.ui.widgets.page_event import sent
 def build(services: Services, lang: Language) -> None:
     """Fills the tab."""
     examples = load_examples()
-    keeper = Keeper(None if services.settings.public else services.store)
+    keeper = ConversationKeeper(None if services.settings.public else services.store)
     parts, side = render(services, lang, examples)
     flow = AskFlow(services, lang, parts, keeper, examples)
     _bind_asking(services, parts, flow, lang)

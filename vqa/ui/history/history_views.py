@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from vqa.answers import Answer, Json
-from vqa.lab.diagnosis.invalid import void_sentence
+from vqa.lab.diagnosis.invalid import invalid_sentence
 from vqa.lab.diagnosis.verdict import manager_sentence
 from vqa.lab.report import conclusions, fragments, outcomes
 from vqa.lab.report.reproduce import case_texts
 from vqa.lab.run import public_header, recorded
 from vqa.lab.run.failures import error_text
-from vqa.lab.stats.agreement import Rung
+from vqa.lab.stats.agreement import Level
 from vqa.lab.stats.summary import RunSummary, Summary
 from vqa.store import Run
 from vqa.text import Language, t
@@ -55,7 +55,7 @@ def _row(run: Run, pressed: bool, lang: Language) -> str:
 
 
 def outcome(run: Run, lang: Language) -> str:
-    """Returns how a run ended in a pill: the rung that holds, the diagnosis, or its status."""
+    """Returns how a run ended in a pill: the level that holds, the diagnosis, or its status."""
     result = run.result or {}
     found = outcomes.diagnosis_of(run)
     if found is not None:
@@ -64,10 +64,10 @@ def outcome(run: Run, lang: Language) -> str:
     if run.status != "finished":
         hue = STATUS_TONES.get(run.status, "vl-warn")
         return f'<span class="vl-chip {hue}">{escape(t(f"report.status_{run.status}", lang))}</span>'
-    if void_sentence(result, lang) is not None:
-        return f'<span class="vl-chip vl-warn">{escape(t("report.void", lang))}</span>'
-    if "rung" in result and result.get("ok", 0) > 1:
-        return conclusions.rung_chip(Rung(result["rung"]), lang)
+    if invalid_sentence(result, lang) is not None:
+        return f'<span class="vl-chip vl-warn">{escape(t("report.invalid", lang))}</span>'
+    if "level" in result and result.get("ok", 0) > 1:
+        return conclusions.level_chip(Level(result["level"]), lang)
     return f'<span class="vl-chip vl-soft">{escape(t("report.status_finished", lang))}</span>'
 
 
@@ -79,7 +79,7 @@ def essence(run: Run, arms: Mapping[str, RunSummary], lang: Language) -> str:
         top = concluded
     elif (whole := conclusions.main_arm(arms)) is not None:
         shown = whole if len(whole.questions) > 1 else whole.questions[0]
-        top = conclusions.sentences(shown, lang, void=void_sentence(run.result, lang))
+        top = conclusions.sentences(shown, lang, invalid=invalid_sentence(run.result, lang))
     failed = error_text(run.error, run.result, lang)
     error = f'<p class="vl-note-box">{escape(failed)}</p>' if failed else ""
     rows = "".join(
@@ -137,11 +137,11 @@ def _column(run: Run, arms: Mapping[str, RunSummary], lang: Language) -> dict[st
     whole = conclusions.main_arm(arms)
     first: Summary | None = whole.questions[0] if whole and whole.questions else None
     judged = whole if first is None or (whole is not None and len(whole.questions) > 1) else first
-    sentence = "–" if judged is None else escape(void_sentence(run.result, lang) or manager_sentence(judged, lang))
+    sentence = "–" if judged is None else escape(invalid_sentence(run.result, lang) or manager_sentence(judged, lang))
     return {
         "when": run.created_at.strftime("%Y-%m-%d %H:%M UTC"),
         "verdict": sentence,
-        "rung": outcome(run, lang),
+        "level": outcome(run, lang),
         "distinct": "–" if whole is None else str(max((len(each.groups) for each in whole.questions), default=0)),
         "first": "–" if first is None else conclusions.number(first.latency.first),
         "median": "–" if first is None else conclusions.number(first.latency.median),

@@ -49,7 +49,7 @@ class Parts:
 def build(services: Services, lang: Language) -> gr.Timer:
     """Renders the tab and binds it; returns the timer that keeps the list true while the tab is open."""
     tr = words(lang)
-    keeper = Keeper(services, lang)
+    keeper = RunActions(services, lang)
     chosen, shown = gr.State(None), gr.State("")
     gr.HTML(lab_views.style(), visible="hidden")
     with gr.Row():
@@ -117,7 +117,7 @@ def _chosen(services: Services, lang: Language, chosen: gr.State) -> tuple[Parts
     return parts, (rename, compare, delete, yes, no)
 
 
-class Keeper:
+class RunActions:
     """Reads and changes stored runs for the tab."""
 
     def __init__(self, services: Services, lang: Language) -> None:

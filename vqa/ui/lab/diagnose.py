@@ -96,7 +96,7 @@ def build(services: Services, lang: Language) -> None:
 
 def _left(
     services: Services, lang: Language, own: bool
-) -> tuple[lab_form.Form, gr.Button, gr.Button, gr.Button, gr.Checkbox]:
+) -> tuple[lab_form.LabForm, gr.Button, gr.Button, gr.Button, gr.Checkbox]:
     """Renders the form; returns it with Diagnose, Stop, the plan's button and the box for restarts."""
     tr = words(lang)
     with gr.Column(render=False, min_width=200) as buttons:

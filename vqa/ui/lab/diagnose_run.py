@@ -97,7 +97,7 @@ class DiagnoseView(RunView):
             inside += [
                 conclusions.sentences(summary, lang),
                 titled("strip", fragments.strips(summary, len(summary.seconds), lang, running=status.running)),
-                titled("ladder", fragments.ladder(summary, lang), fragments.unseen(summary, lang)),
+                titled("levels", fragments.levels(summary, lang), fragments.unseen(summary, lang)),
                 titled("groups", fragments.groups(summary, lang)),
                 titled("latency", fragments.latency(summary, lang)),
                 titled("margins", fragments.margins(summary, lang)),

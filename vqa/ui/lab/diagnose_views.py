@@ -72,7 +72,7 @@ def _arm_row(name: str, planned: int, run: RunSummary | None, status: RunStatus,
     seconds = conclusions.number(sum(medians) / len(medians) if medians else None)
     return (
         f'<tr{mark}><td>{title}</td><td class="vl-num">{run.ok}/{planned}</td><td class="vl-num">{distinct}</td>'
-        f"<td>{conclusions.rung_chip(run.rung, lang) if compared else '–'}</td>"
+        f"<td>{conclusions.level_chip(run.level, lang) if compared else '–'}</td>"
         f'<td class="vl-num">{cached}</td><td class="vl-num">{seconds}</td><td>{_mini(run)}</td></tr>'
     )
 

@@ -1,4 +1,4 @@
-"""Summaries of ended runs, kept for the next look: reading ten thousand samples takes seconds. Knows no page."""
+"""Summaries of ended runs, kept for the next look: reading ten thousand samples takes seconds."""
 
 from __future__ import annotations
 

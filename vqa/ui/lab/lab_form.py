@@ -27,7 +27,7 @@ LEAST_REPEATS = 2
 
 
 @dataclass(frozen=True)
-class Form:
+class LabForm:
     """The components of the form, in the order in which `read` takes their values."""
 
     images: gr.Gallery
@@ -86,7 +86,7 @@ def ask_fields(
 
 def build(
     services: Services, lang: Language, *, prefix: str, buttons: Callable[[], None], repeats: bool = True
-) -> Form:
+) -> LabForm:
     """Renders the whole form, with what `buttons` renders above the settings that are seldom touched.
 
     Without `repeats` the numbers of requests are hidden, since a plan sets them.
@@ -114,7 +114,7 @@ def build(
             top_p = gr.Number(0.9, label="top_p", step=0.05, min_width=120)
         system = gr.Textbox(label=tr("repeat.system"), lines=1)
         name = gr.Textbox(label=tr("repeat.name"), placeholder=tr("repeat.name_hint"), lines=1)
-    return Form(
+    return LabForm(
         images, questions, each, n, concurrency, temperature, seed_policy, cache_policy, seed, max_tokens, top_p,
         system, name,
     )  # fmt: skip
@@ -126,7 +126,7 @@ def read(values: Sequence[Any], settings: Settings) -> RunSpec:
     Raises:
         InputError: a picture, a question or a number cannot be used.
     """
-    form = dict(zip((field for field in Form.__dataclass_fields__), values, strict=True))
+    form = dict(zip((field for field in LabForm.__dataclass_fields__), values, strict=True))
     questions = tuple(line.strip() for line in (form["questions"] or "").splitlines() if line.strip())
     if not questions:
         raise InputError("question_empty")

@@ -12,13 +12,13 @@ from typing import Any
 import gradio as gr
 
 from vqa.errors import StoreError
-from vqa.lab.diagnosis.invalid import void_sentence
+from vqa.lab.diagnosis.invalid import invalid_sentence
 from vqa.lab.report import conclusions, fragments
 from vqa.lab.run import recorded
 from vqa.lab.run.failures import error_text
 from vqa.lab.run.live import RunStatus
 from vqa.lab.run.public_header import public_text
-from vqa.lab.stats.agreement import Rung
+from vqa.lab.stats.agreement import Level
 from vqa.lab.stats.summary import Group, RunSummary, Summary
 from vqa.store import Run, Store
 from vqa.text import Language, t, table
@@ -157,21 +157,21 @@ def step(status: RunStatus, lang: Language) -> str:
 
 
 def verdict(run: RunSummary, question: int, status: RunStatus, planned: int, lang: Language) -> str:
-    """Returns the verdict, the ladder and the strip of one question; `planned` requests are its whole."""
+    """Returns the verdict, the levels and the strip of one question; `planned` requests are its whole."""
     summary = chosen(run, question)
     if summary is None:
         return ""
     titled = conclusions.titled(lang)
-    void = void_sentence(status.result, lang)
-    top = "" if status.running and summary.ok < 2 else conclusions.sentences(summary, lang, void=void)
+    invalid = invalid_sentence(status.result, lang)
+    top = "" if status.running and summary.ok < 2 else conclusions.sentences(summary, lang, invalid=invalid)
     overview = questions_table(run, lang) if len(run.questions) > 1 else ""
     strips = fragments.strips(summary, max(planned, len(summary.seconds)), lang, running=status.running)
-    ladder = fragments.ladder(summary, lang) + fragments.unseen(summary, lang)
+    levels = fragments.levels(summary, lang) + fragments.unseen(summary, lang)
     return fragments.wrap(
         overview,
         top,
         titled("strip", strips, first_note(summary, status, lang), fragments.cache_note(summary, lang)),
-        titled("ladder", ladder, conclusions.refused(status.result, lang)),
+        titled("levels", levels, conclusions.refused(status.result, lang)),
         conclusions.failures(summary, lang),
     )
 
@@ -195,7 +195,7 @@ def first_note(summary: Summary, status: RunStatus, lang: Language) -> str:
 
 
 def questions_table(run: RunSummary, lang: Language) -> str:
-    """Returns one row for each question: answers, variants and the strongest rung; and the agreement over all."""
+    """Returns one row for each question: answers, variants and the strongest level; and the agreement over all."""
     head = "".join(
         f'<th scope="col">{escape(t(f"report.column_{name}", lang))}</th>'
         for name in ("question", "answers", "distinct", "holds")
@@ -203,10 +203,10 @@ def questions_table(run: RunSummary, lang: Language) -> str:
     rows = "".join(
         f'<tr><td>{place + 1}</td><td class="vl-num">{each.ok}/{each.n}</td>'
         f'<td class="vl-num">{len(each.groups)}</td>'
-        f"<td>{conclusions.rung_chip(each.rung, lang) if each.compared else '–'}</td></tr>"
+        f"<td>{conclusions.level_chip(each.level, lang) if each.compared else '–'}</td></tr>"
         for place, each in enumerate(run.questions)
     )
-    agreed = run.tar(Rung.TEXT)
+    agreed = run.tar(Level.TEXT)
     note = "" if agreed is None else t("repeat.tar", lang, share=f"{100 * agreed:.3g}")
     table_html = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
     return f'<div class="vl-scroll" tabindex="0">{table_html}</div><p class="vl-soft">{escape(note)}</p>'

@@ -11,7 +11,7 @@ from vqa.errors import InputError
 from vqa.lab.diagnosis.verdict import manager_sentence
 from vqa.lab.report import conclusions
 from vqa.lab.run.recorded import label, recorded
-from vqa.lab.stats.agreement import Rung
+from vqa.lab.stats.agreement import Level
 from vqa.lab.stats.summary import RunSummary
 from vqa.text import Language, t
 from vqa.ui.examples import example
@@ -25,7 +25,7 @@ REPEATS = 20
 QUIET: dict[str, Any] = {"show_progress": "hidden", "queue": False}
 
 
-def bind_repeat(services: Services, lang: Language, form: lab_form.Form, run_id: gr.State) -> Any:
+def bind_repeat(services: Services, lang: Language, form: lab_form.LabForm, run_id: gr.State) -> Any:
     """Adds to the Repeat tab what fills its form, what puts it back, and the verdict in a sentence with its report.
 
     Returns:
@@ -94,10 +94,10 @@ def outcome(summary: RunSummary | None) -> str:
     differs), `differs`, or `open` where nothing can be concluded.
     """
     first = summary.questions[0] if summary is not None and summary.questions else None
-    if first is None or first.holds(Rung.TEXT) is None:
+    if first is None or first.holds(Level.TEXT) is None:
         return "open"
-    if first.holds(Rung.TEXT):
+    if first.holds(Level.TEXT):
         return "identical"
-    if first.rungs[Rung.ANSWER].holds:
+    if first.levels[Level.ANSWER].holds:
         return "meaning"
     return "leading" if first.leading else "differs"

@@ -1,4 +1,4 @@
-"""Boxes and points in an answer, in the formats of Qwen-VL, InternVL and Gemini, drawn on the picture. Pure."""
+"""Boxes and points in an answer, in the formats of Qwen-VL, InternVL and Gemini, drawn on the picture."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A box on a picture: checked, cut out, or drawn into it. Pure; knows no page."""
+"""A box on a picture: checked, cut out, or drawn into it."""
 
 from __future__ import annotations
 

@@ -1,12 +1,12 @@
-"""The models on this machine and those known to work, as HTML and as choices; whether they fit. Knows no component."""
+"""The models on this machine and those known to work, as HTML and as choices; whether they fit."""
 
 from __future__ import annotations
 
 from html import escape
 
 from vqa.engine.machine import Machine
-from vqa.models.catalog import CATALOG, CatalogEntry, Fit, Verdict, find, fits
-from vqa.models.downloads import Job, Unfinished
+from vqa.models.catalog import CATALOG, CatalogEntry, Fit, FitVerdict, find, fits
+from vqa.models.downloads import DownloadJob, Unfinished
 from vqa.models.ids import HUB_NAMES
 from vqa.models.local import LocalModel, LocalState, list_local
 from vqa.models.progress import DownloadState, size_text
@@ -80,7 +80,7 @@ def _note(entry: CatalogEntry, lang: Language) -> str:
     return escape(entry.notes(lang)) + flags
 
 
-def _row(name: str, note: str, size: str, licence: str, state: str, verdict: Verdict | None, lang: Language) -> str:
+def _row(name: str, note: str, size: str, licence: str, state: str, verdict: FitVerdict | None, lang: Language) -> str:
     mark = "–"
     if verdict is not None:
         word = badge(t(f"server.fit_{verdict.fit.value}", lang), FIT_TONES[verdict.fit])
@@ -104,12 +104,12 @@ def resumable(unfinished: list[Unfinished], lang: Language) -> list[tuple[str, s
     return found
 
 
-def jobs_html(jobs: tuple[Job, ...], lang: Language) -> str:
+def jobs_html(jobs: tuple[DownloadJob, ...], lang: Language) -> str:
     """Returns the downloads of this session with bytes, files, speed and time left; empty when there are none."""
     return "".join(_job_html(job, lang) for job in reversed(jobs))
 
 
-def _job_html(job: Job, lang: Language) -> str:
+def _job_html(job: DownloadJob, lang: Language) -> str:
     tr, now = words(lang), job.progress
     name = f"<p><strong>{escape(job.name)}</strong> · {escape(HUB_NAMES[job.source])} · {escape(str(job.folder))}</p>"
     if job.problem is not None:

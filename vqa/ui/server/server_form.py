@@ -29,7 +29,7 @@ FIELDS = (*OFTEN, *SELDOM, *SPREAD)
 
 
 @dataclass(frozen=True)
-class Form:
+class ServerForm:
     """The fields, keyed by the names of EngineSpec."""
 
     fields: dict[str, FormField]
@@ -39,7 +39,7 @@ class Form:
         return [self.fields[name] for name in FIELDS]
 
 
-def render(spec: EngineSpec, lang: Language, help_texts: dict[str, str]) -> Form:
+def render(spec: EngineSpec, lang: Language, help_texts: dict[str, str]) -> ServerForm:
     """Returns the fields, drawn and filled from `spec`; `help_texts` is what vLLM itself says of each flag."""
     tr = words(lang)
     fields = _group(OFTEN, spec, lang, help_texts)
@@ -48,7 +48,7 @@ def render(spec: EngineSpec, lang: Language, help_texts: dict[str, str]) -> Form
         fields |= _group(SELDOM, spec, lang, help_texts)
     with gr.Accordion(tr("server.spread_flags"), open=False):
         fields |= _group(SPREAD, spec, lang, help_texts)
-    return Form(fields)
+    return ServerForm(fields)
 
 
 def _explain_trust(switch: FormField, spec: EngineSpec, lang: Language) -> None:

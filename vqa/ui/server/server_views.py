@@ -1,4 +1,4 @@
-"""What the Server tab shows of the engine, as HTML; what moves with the clock is left to the page's script. Pure."""
+"""What the Server tab shows of the engine, as HTML; what moves with the clock is left to the page's script."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from html import escape
 
 from vqa.engine.metrics import MetricsSnapshot
 from vqa.engine.spec import EngineSpec
-from vqa.engine.state import EngineState, Phase, PhaseMark, Progress, Snapshot
+from vqa.engine.state import DownloadBytes, EngineState, Phase, PhaseMark, Snapshot
 from vqa.text import Language, t
 from vqa.ui.text import words
 from vqa.ui.widgets import status
@@ -118,7 +118,7 @@ def failure_html(snapshot: Snapshot, lang: Language) -> str:
     return card(failure.message(lang), body, tone="bad")
 
 
-def download_html(now: Progress, lang: Language) -> str:
+def download_html(now: DownloadBytes, lang: Language) -> str:
     """Returns the bar of a download: bytes, files, speed, time left."""
     tr = words(lang)
     share = now.done_bytes / now.total_bytes if now.total_bytes else None

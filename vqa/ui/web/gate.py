@@ -1,4 +1,4 @@
-"""What may pass to the page at all: which addresses, from which sites, how large, how often. Knows no tab.
+"""What may pass to the page at all: which addresses, from which sites, how large, how often.
 
 Gradio serves more than this page uses (a proxy for other addresses, recordings, deep links, …): only what the page
 itself needs is let through.

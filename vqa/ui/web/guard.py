@@ -1,4 +1,4 @@
-"""Who may reach the page and what a page may load: launch options, Host check, response headers. Knows no tab."""
+"""Who may reach the page and what a page may load: launch options, Host check, response headers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small pieces of HTML that every tab uses, each safe with any text in it; styled in assets/page.css. Pure."""
+"""Small pieces of HTML that every tab uses, each safe with any text in it; styled in assets/page.css."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from tests.lab.made import answer, picture, samples
 from vqa.answers import Sampling
 from vqa.cli import main
 from vqa.lab.diagnosis.facts import Facts
-from vqa.lab.diagnosis.invalid import void_sentence
+from vqa.lab.diagnosis.invalid import invalid_sentence
 from vqa.lab.diagnosis.premises import cache_reason
 from vqa.lab.plan.arms import CachePolicy, RunSpec
 from vqa.lab.report.export import collect, to_html, to_junit
@@ -25,26 +25,26 @@ from vqa.text import LANGUAGES, Language
 from vqa.ui.history import history_views
 from vqa.ui.lab import lab_views
 
-SALTS_IGNORED = ({"salts_work": False}, "cold", "lab.void_not_cold", "something in the cache")
-VOID = {
+SALTS_IGNORED = ({"salts_work": False}, "cold", "lab.invalid_not_cold", "something in the cache")
+INVALID = {
     "cold, but a salt does nothing": SALTS_IGNORED,
     "cold, but a salt does nothing and only the counters show it": (
         {"salts_work": False, "cached_tokens": False},
         "cold",
-        "lab.void_not_cold",
+        "lab.invalid_not_cold",
         "something in the cache",
     ),
     "cold, but nothing tells": (
         {"cached_tokens": False, "metrics": False},
         "cold",
-        "lab.void_cache_unknown",
+        "lab.invalid_cache_unknown",
         "does not tell what was cached",
     ),
-    "warm, but the cache is off": ({"prefix_cache": False}, "warm", "lab.void_not_warm", "nothing in the cache"),
+    "warm, but the cache is off": ({"prefix_cache": False}, "warm", "lab.invalid_not_warm", "nothing in the cache"),
     "warm, but the cache is off and only the counters show it": (
         {"prefix_cache": False, "cached_tokens": False},
         "warm",
-        "lab.void_not_warm",
+        "lab.invalid_not_warm",
         "nothing in the cache",
     ),
 }
@@ -59,17 +59,17 @@ def repeated(
     return status
 
 
-@pytest.mark.parametrize("name", VOID)
+@pytest.mark.parametrize("name", INVALID)
 def test_a_cache_policy_that_was_not_met_leaves_the_run_without_a_verdict(
     name: str, manager: RunManager, image: ImagePayload
 ) -> None:
-    faults, cache, reason, said = VOID[name]
+    faults, cache, reason, said = INVALID[name]
     with FakeServer(**faults) as server:
         result = repeated(manager, server, image, cache).result
     assert result is not None
     assert (result["holds"], result["exit_code"]) == (None, 2)
-    assert result["void"] == {"arm": cache, "reason": reason}
-    assert said in (void_sentence(result) or "")
+    assert result["invalid"] == {"arm": cache, "reason": reason}
+    assert said in (invalid_sentence(result) or "")
 
 
 @pytest.mark.parametrize(
@@ -89,8 +89,8 @@ def test_a_cache_policy_that_was_met_gives_a_verdict(
     with FakeServer(**faults) as server:
         result = repeated(manager, server, image, cache).result
     assert result is not None
-    assert (result["holds"], result["exit_code"], void_sentence(result)) == (True, 0, None)
-    assert "void" not in result
+    assert (result["holds"], result["exit_code"], invalid_sentence(result)) == (True, 0, None)
+    assert "invalid" not in result
 
 
 def test_answers_that_differ_prove_nothing_about_a_cache_that_they_did_not_meet(
@@ -99,16 +99,16 @@ def test_answers_that_differ_prove_nothing_about_a_cache_that_they_did_not_meet(
     with FakeServer(salts_work=False, race=0.5) as server:
         result = repeated(manager, server, image, "cold", n=12).result
     assert result is not None
-    assert (result["rung"], result["holds"]) == ("none", None)
+    assert (result["level"], result["holds"]) == ("none", None)
 
 
 def test_one_request_that_missed_is_enough_and_requests_without_an_answer_are_not() -> None:
     warm = summarize_run(samples(answer("a", cached=48), answer("a", cached=0), arm="warm"))
-    assert cache_reason("warm", warm, Facts()) == "lab.void_not_warm"
+    assert cache_reason("warm", warm, Facts()) == "lab.invalid_not_warm"
     assert cache_reason("concurrent_2", warm, Facts()) is None
     assert cache_reason("cold", summarize_run([]), Facts()) is None
     untold = summarize_run(samples(answer("a", cached=48), answer("a"), arm="cold"))
-    assert cache_reason("cold", untold, Facts()) == "lab.void_not_cold"
+    assert cache_reason("cold", untold, Facts()) == "lab.invalid_not_cold"
 
 
 CHANGES = {
@@ -126,7 +126,7 @@ def test_a_server_that_changed_is_told_with_its_names(name: str, manager: RunMan
         result = repeated(manager, server, image).result
     assert result is not None
     assert (result["holds"], result["exit_code"], result["server_changed"]) == (None, 2, True)
-    sentence = void_sentence(result) or ""
+    sentence = invalid_sentence(result) or ""
     assert "the server changed" in sentence
     assert said in sentence
 
@@ -141,7 +141,7 @@ def test_a_server_whose_counters_began_anew_is_told(manager: RunManager, image: 
         result = manager.wait(run, timeout=30).result
     assert result is not None
     assert result["exit_code"] == 2
-    assert "its counters began anew" in (void_sentence(result) or "")
+    assert "its counters began anew" in (invalid_sentence(result) or "")
 
 
 WHOLE = {"policy": SALTS_IGNORED[:2], "server": ({"model_changes_after": 6}, "as_is")}
@@ -156,7 +156,7 @@ def test_the_sentence_stands_on_the_page_in_the_history_and_in_every_report(
     with FakeServer(**faults) as server:
         status = repeated(manager, server, image, cache)
     run, arms = store.run(status.run_id), manager.summaries(status.run_id)
-    sentence = void_sentence(run.result, language)
+    sentence = invalid_sentence(run.result, language)
     assert sentence
     page = lab_views.verdict(next(iter(arms.values())), 0, status, 6, language)
     report = collect(store, run.id)
@@ -170,7 +170,7 @@ def test_the_sentence_stands_on_the_page_in_the_history_and_in_every_report(
     assert [(child.tag, child.get("message")) for child in case] == [("error", sentence)]
 
 
-def test_every_question_of_a_void_run_is_without_a_verdict(
+def test_every_question_of_a_invalid_run_is_without_a_verdict(
     manager: RunManager, store: Store, image: ImagePayload
 ) -> None:
     asked = RunSpec(("What?", "Where?"), (image,), n=3, cache="cold", sampling=Sampling(max_tokens=32))
@@ -179,7 +179,7 @@ def test_every_question_of_a_void_run_is_without_a_verdict(
         status = manager.wait(run, timeout=30)
     assert status.result is not None
     assert status.result["exit_code"] == 2
-    sentence = void_sentence(status.result) or ""
+    sentence = invalid_sentence(status.result) or ""
     html = to_html(collect(store, run)).partition('class="vr-en"')[2].partition("</main>")[0]
     assert html.count(f"<strong>{sentence}</strong>") == 3
     assert 'class="vl-verdict vl-good"' not in html

@@ -9,7 +9,7 @@ from vqa.engine.spec import EngineSpec
 from vqa.engine.state import Engine, Prepare, Snapshot
 
 
-class Heir:
+class Takeover:
     """Passes everything on to the process that manages the engine, or to whatever `take_over` opened after its end."""
 
     def __init__(self, remote: RemoteEngine, take_over: Callable[[], Engine]) -> None:
