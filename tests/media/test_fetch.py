@@ -2,10 +2,11 @@
 
 import asyncio
 import contextlib
+import gzip
 import io
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -46,13 +47,17 @@ class Handler(BaseHTTPRequestHandler):
             self.send_response(200)
             self.end_headers()
             self.server.asked_slow.wait(20)
+        elif kind == "packed":
+            self.reply(gzip.compress(png()), "image/png", encoding="gzip")
         elif kind == "huge":
             self.reply(bytes(3_000_000), "image/png")
         else:
             self.reply(png(), "application/octet-stream")
 
-    def reply(self, body: bytes, kind: str) -> None:
+    def reply(self, body: bytes, kind: str, encoding: str = "") -> None:
         self.send_response(200)
+        if encoding:
+            self.send_header("Content-Encoding", encoding)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -67,7 +72,7 @@ class Handler(BaseHTTPRequestHandler):
 def site() -> Iterator[str]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.asked_slow = threading.Event()
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     yield f"http://127.0.0.1:{server.server_address[1]}"
     server.asked_slow.set()
@@ -98,6 +103,31 @@ async def test_what_is_no_picture_is_refused(site: str, path: str, code: str) ->
     assert refused.value.code == code
 
 
+async def test_a_compressed_answer_is_not_unfolded(site: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import zlib
+
+    unfolded: list[object] = []
+    monkeypatch.setattr(zlib, "decompressobj", lambda *given: unfolded.append(given))
+    with pytest.raises(InputError, match="Content-Encoding: gzip"):
+        await fetch_image(f"{site}/packed", allow_local=True)
+    assert not unfolded
+
+
+async def test_a_picture_is_asked_for_as_it_is(site: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str | None] = []
+    monkeypatch.setattr(Handler, "reply", _noting(Handler.reply, asked))
+    await fetch_image(f"{site}/a.png", allow_local=True)
+    assert asked == ["identity"]
+
+
+def _noting(reply: Callable[..., None], asked: list[str | None]) -> Callable[..., None]:
+    def noting(handler: Handler, *given: object, **named: object) -> None:
+        asked.append(handler.headers.get("Accept-Encoding"))
+        reply(handler, *given, **named)
+
+    return noting
+
+
 async def test_a_slow_server_is_given_up(site: str) -> None:
     began = asyncio.get_running_loop().time()
     with pytest.raises(InputError, match="within 1 seconds"):
@@ -123,6 +153,24 @@ async def test_a_slow_server_is_given_up(site: str) -> None:
         "[2002:7f00:1::]",
         "100.64.0.1",
         "224.0.0.1",
+        "[64:ff9b::7f00:1]",
+        "[64:ff9b::a00:1]",
+        "[64:ff9b:1::1]",
+        "[::7f00:1]",
+        "[::808:808]",
+        "[::ffff:0:7f00:1]",
+        "[2001:0:4136:e378:8000:63bf:3fff:fdd2]",
+        "[2001:db8::1]",
+        "[fec0::1]",
+        "[3fff::1]",
+        "[5f00::1]",
+        "[ff0e::1]",
+        "[fd00:ec2::254]",
+        "100.100.100.200",
+        "168.63.129.16",
+        "192.0.0.192",
+        "192.88.99.1",
+        "240.0.0.1",
     ],
 )
 async def test_local_addresses_in_any_spelling_are_never_connected_to(
@@ -134,6 +182,13 @@ async def test_local_addresses_in_any_spelling_are_never_connected_to(
         await fetch_image(f"http://{host}:9/x.png")
     assert refused.value.code in {"fetch_local", "fetch_unresolved"}
     assert not connected
+
+
+@pytest.mark.parametrize("host", ["93.184.216.34", "2606:4700::1111", "64:ff9b::5db8:d822", "::ffff:93.184.216.34"])
+def test_addresses_of_the_internet_count_as_public(host: str) -> None:
+    import vqa.media.fetch
+
+    assert vqa.media.fetch._is_public(host)
 
 
 async def test_a_redirect_into_the_local_network_is_refused(site: str, monkeypatch: pytest.MonkeyPatch) -> None:

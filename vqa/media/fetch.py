@@ -19,6 +19,20 @@ from vqa.media.images import ImageLimits, ImagePayload, load_image
 
 MAX_REDIRECTS = 5
 SECONDS_IN_ALL = 30.0
+NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+"""Where networks without IPv4 put the rest of the world; the last 32 bits are who is meant."""
+GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
+NOT_PUBLIC = tuple(
+    map(
+        ipaddress.ip_network,
+        (
+            "192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32",
+            "2001::/23", "2001:db8::/32", "2002::/16", "2620:4f:8000::/48", "3fff::/20",
+        ),
+    )
+)  # fmt: skip
+"""Of IANA's registries of special-purpose addresses, those that Python's `is_global` takes for public, or that carry
+another address inside; and a cloud's metadata service on an address that looks like any other."""
 
 
 def is_web_address(source: str) -> bool:
@@ -75,26 +89,48 @@ async def _pinned(address: str, *, allow_local: bool) -> tuple[httpx.URL, dict[s
     if not allow_local and not all(_is_public(host) for host in hosts):
         raise InputError("fetch_local", address=address)
     netloc = url.netloc.decode("ascii")
-    headers = {"Host": netloc.rpartition("@")[2], "User-Agent": f"vqa-lab/{__version__}", "Accept": "image/*"}
+    headers = {
+        "Host": netloc.rpartition("@")[2],
+        "User-Agent": f"vqa-lab/{__version__}",
+        "Accept": "image/*",
+        "Accept-Encoding": "identity",
+    }
     return url.copy_with(host=hosts[0]), headers, {"sni_hostname": url.host}
 
 
 def _is_public(host: str) -> bool:
     address = ipaddress.ip_address(host.partition("%")[0])
-    mapped = getattr(address, "ipv4_mapped", None) or getattr(address, "sixtofour", None)
-    return all(one.is_global and not one.is_multicast for one in (address, mapped) if one is not None)
+    if isinstance(address, ipaddress.IPv6Address):
+        if address in NAT64:
+            address = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+        elif address.ipv4_mapped is not None:
+            address = address.ipv4_mapped
+        elif address not in GLOBAL_UNICAST:
+            return False
+    return address.is_global and not address.is_multicast and not any(address in network for network in NOT_PUBLIC)
 
 
 async def _body(reply: httpx.Response, address: str, limits: ImageLimits) -> bytes:
+    """Returns the bytes as they come: a compressed answer could unfold to anything before it is measured."""
     if not reply.is_success:
         raise InputError("fetch_failed", address=address, reason=f"HTTP {reply.status_code}")
     if reply.headers.get("content-type", "").startswith("text/"):
         raise InputError("fetch_not_a_picture", address=address, type=reply.headers["content-type"])
+    encoding = reply.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in {"", "identity"}:
+        raise InputError("fetch_failed", address=address, reason=f"Content-Encoding: {encoding[:40]}")
     body = bytearray()
-    async for piece in reply.aiter_bytes():
+    announced = reply.headers.get("content-length", "")
+    if announced.isdecimal():
+        _check_size(int(announced), address, limits)
+    async for piece in reply.aiter_raw():
         body += piece
-        if len(body) > limits.max_bytes:
-            raise InputError(
-                "image_too_large", name=address, size=f">{len(body) / 1e6:.1f}", limit=f"{limits.max_bytes / 1e6:.1f}"
-            )
+        _check_size(len(body), address, limits)
     return bytes(body)
+
+
+def _check_size(size: int, address: str, limits: ImageLimits) -> None:
+    if size > limits.max_bytes:
+        raise InputError(
+            "image_too_large", name=address, size=f">{size / 1e6:.1f}", limit=f"{limits.max_bytes / 1e6:.1f}"
+        )

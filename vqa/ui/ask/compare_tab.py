@@ -88,11 +88,11 @@ async def _compared(
         Client(address, each, timeout=settings.request_timeout) for address, each in zip(addresses, keys, strict=True)
     ]
     try:
-        sides = []
-        for client, chosen in zip(clients, options, strict=True):
-            question = asking.make_question(before, asked[-1].text, asked[-1].images, chosen)
-            sides.append((client, fitting.demanded(await fitting.fit(client, question, settings.max_tokens))))
         with services.visitors.asking():
+            sides = []
+            for client, chosen in zip(clients, options, strict=True):
+                question = asking.make_question(before, asked[-1].text, asked[-1].images, chosen)
+                sides.append((client, fitting.demanded(await fitting.fit(client, question, settings.max_tokens))))
             async for pieces in both_pieces(sides, stop, seconds=settings.max_seconds):
                 # The differences of two long answers take a while to find.
                 yield await asyncio.to_thread(compared_html, pieces, options, lang)

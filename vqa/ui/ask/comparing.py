@@ -20,19 +20,28 @@ async def both_pieces(
 ) -> AsyncIterator[tuple[Piece, ...]]:
     """Yields how far the answers are, whenever one of them grew; ends when all are done."""
     latest = [Piece("") for _ in sides]
-    changed: asyncio.Queue[tuple[int, Piece]] = asyncio.Queue()
+    changed: asyncio.Queue[tuple[int, Piece | Exception]] = asyncio.Queue()
 
     async def follow(place: int, client: Client, question: Question) -> None:
-        async for piece in answer_pieces(client, question, stop, seconds=seconds):
-            await changed.put((place, piece))
+        try:
+            async for piece in answer_pieces(client, question, stop, seconds=seconds):
+                await changed.put((place, piece))
+        except Exception as problem:
+            await changed.put((place, problem))
 
-    async with asyncio.TaskGroup() as tasks:
-        for place, (client, question) in enumerate(sides):
-            tasks.create_task(follow(place, client, question))
+    # No task group: whoever stops listening closes this at its yield, which a group turns into an error of its own.
+    tasks = [asyncio.create_task(follow(place, *side)) for place, side in enumerate(sides)]
+    try:
         while not all(piece.done for piece in latest):
-            place, piece = await changed.get()
-            latest[place] = piece
+            place, grown = await changed.get()
+            if isinstance(grown, Exception):
+                raise grown
+            latest[place] = grown
             yield tuple(latest)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def marked(text: str, other: str) -> str:
