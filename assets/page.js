@@ -112,6 +112,22 @@
     }
   });
 
+  // An answer is copied as the model wrote it, without what keeps its markup from becoming the page's.
+  const joiner = "\u2060";
+  let copied = null;
+  addEventListener("click", (event) => { copied = event.target; }, true);
+  if (navigator.clipboard && navigator.clipboard.writeText) {
+    const write = navigator.clipboard.writeText.bind(navigator.clipboard);
+    navigator.clipboard.writeText = (text) => {
+      if (!copied || !copied.closest || !copied.closest("#vqa-chat")) return write(text);
+      text = text.replaceAll(`<${joiner}`, "<").replaceAll(`!${joiner}[`, "![").replaceAll(`%%%${joiner}L`, "%%%L");
+      if (!copied.closest("pre, .code_wrap")) {
+        text = text.replaceAll("&lt;", "<").replaceAll("!\\[", "![").replaceAll("!{}[", "![");
+      }
+      return write(text);
+    };
+  }
+
   // Running clocks: an element with data-since (seconds since 1970) counts up without asking the server.
   const clock = (seconds) => {
     const whole = Math.max(0, Math.floor(seconds));

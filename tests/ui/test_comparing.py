@@ -26,9 +26,8 @@ async def test_whoever_stops_listening_ends_both_answers_and_hears_of_no_error()
 async def test_both_answers_come_to_their_end() -> None:
     with FakeServer(answer="one two") as server:
         clients = [Client(server.base_url), Client(server.base_url)]
-        last = ()
-        async for last in both_pieces([(one, Question("What?")) for one in clients], asyncio.Event(), seconds=30):
-            pass
-        assert [piece.text for piece in last] == ["one two", "one two"]
+        sides = [(client, Question("What?")) for client in clients]
+        grown = [pieces async for pieces in both_pieces(sides, asyncio.Event(), seconds=30)]
+        assert [piece.text for piece in grown[-1]] == ["one two", "one two"]
         for client in clients:
             await client.close()

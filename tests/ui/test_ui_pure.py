@@ -125,25 +125,6 @@ def test_temperature_reaches_exactly_zero_and_empty_fields_send_nothing() -> Non
     assert (options.temperature, options.max_tokens, options.seed) == (0.0, None, None)
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "<script>alert(1)</script>",
-        '<img src=x onerror="alert(1)">',
-        "</div><iframe>",
-        "![x](http://evil.example/a.png)",
-    ],
-)
-def test_html_and_pictures_in_a_models_text_are_disarmed(text: str) -> None:
-    safe = ask_views.safe_markdown(text)
-    assert "<" not in safe and "![" not in safe
-
-
-def test_code_and_formulas_stay_as_they_are() -> None:
-    text = "`a < <b>` and $x <y$ and ```\n<i>\n``` and 1 < 2"
-    assert ask_views.safe_markdown(text) == text
-
-
 CAT = (0.1, 0.2, 0.5, 0.6)
 DOG = (0.7, 0.1, 0.9, 0.3)
 

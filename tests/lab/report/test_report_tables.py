@@ -29,6 +29,16 @@ def test_csv_texts_are_no_formulas(text: str) -> None:
     assert rows[0]["text"] == f"'{text}"
 
 
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@x"])
+def test_no_column_of_the_csv_is_a_formula(text: str) -> None:
+    (sample,) = samples("a")
+    assert sample.answer is not None
+    told = replace(sample, arm=text, answer=replace(sample.answer, finish_reason=text, request_id=text))
+    (row,) = csv.DictReader(io.StringIO(to_csv(made([told]))))
+    assert [name for name, cell in row.items() if cell.startswith(("=", "+", "-", "@"))] == []
+    assert row["arm"] == row["finish_reason"] == row["request_id"] == f"'{text}"
+
+
 def outcome(report: Report, require: Level | None) -> list[str]:
     suite = ElementTree.fromstring(to_junit(report, require)).find("testsuite")
     assert suite is not None

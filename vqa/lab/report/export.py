@@ -85,7 +85,7 @@ def to_csv(report: Report) -> str:
     for sample in report.samples:
         groups = cells[sample.arm, sample.question]
         group = groups[sample.index] if sample.index < len(groups) else None
-        writer.writerow(_csv_row(sample, group))
+        writer.writerow([_plain(cell) for cell in _csv_row(sample, group)])
     return out.getvalue()
 
 
@@ -107,14 +107,15 @@ def _csv_row(sample: Sample, group: int | None) -> list[Json]:
         sample.seed,
         sample.concurrency,
         answer.request_id,
-        _plain(answer.text),
+        answer.text,
         sample.error.code if sample.error else "",
-        _plain(sample.error.message) if sample.error else "",
+        sample.error.message if sample.error else "",
     ]
 
 
-def _plain(text: str) -> str:
-    return f"'{text}" if text.startswith(_FORMULA) else text
+def _plain(cell: Json) -> Json:
+    """Returns a cell that no spreadsheet computes; servers and imported runs fill every column, not only the answer."""
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
 
 
 def required(run: Run) -> Level:

@@ -12,25 +12,13 @@ from vqa.errors import VQAError
 from vqa.media.images import ImagePayload
 from vqa.text import Language, t
 from vqa.ui.ask.conversation import Conversation, Message, Problem
+from vqa.ui.ask.harmless import safe_markdown
 from vqa.ui.text import words
 from vqa.ui.widgets.parts import badge, empty, stats
 
 TOKENS_SHOWN = 2000
-# Code and formulas are left as they are; everything else that could open a tag or fetch a picture is disarmed.
-KEPT = re.compile(
-    r"(```.*?(?:```|\Z)|`[^`\n]*`|\$\$.*?\$\$|(?<!\$)\$(?!\s)[^$\n]+?(?<!\s)\$|\\\(.*?\\\)|\\\[.*?\\\])", re.DOTALL
-)
 SPECIAL = re.compile(r"<(?:[|｜].+[|｜]|/?s|eos|end_of_\w+)>")
 """Tokens that end an answer, as the common tokenizers write them."""
-TAG_START = re.compile(r"<(?=[A-Za-z/!?|])")
-
-
-def safe_markdown(text: str) -> str:
-    """Returns a model's text with its Markdown and formulas, its HTML shown as text, and no picture fetched."""
-    parts = KEPT.split(text)
-    for place in range(0, len(parts), 2):
-        parts[place] = TAG_START.sub("&lt;", parts[place]).replace("![", "!\\[")
-    return "".join(parts)
 
 
 def answer_line(message: Message, lang: Language) -> str:

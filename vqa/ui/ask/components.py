@@ -12,17 +12,12 @@ from vqa.text import Language
 from vqa.ui.ask import ask_views, fit_note
 from vqa.ui.ask.asking import most_pictures
 from vqa.ui.ask.conversation import Conversation
+from vqa.ui.ask.harmless import LATEX
 from vqa.ui.examples import Example
 from vqa.ui.pictures import carrier, region_box, tray
 from vqa.ui.services import Services
 from vqa.ui.text import words
 
-LATEX: list[dict[str, str | bool]] = [
-    {"left": "$$", "right": "$$", "display": True},
-    {"left": "$", "right": "$", "display": False},
-    {"left": "\\(", "right": "\\)", "display": False},
-    {"left": "\\[", "right": "\\]", "display": True},
-]
 PICTURES = ["image", ".pdf", *SUFFIXES]
 COLOURS: list[str | tuple[str, float]] = ["#e11d48", "#2563eb", "#059669", "#111111", "#ffffff"]
 SESSION_SECONDS = 6 * 3600

@@ -19,6 +19,7 @@ from vqa.ui.ask.clients import Clients
 from vqa.ui.ask.components import AskParts
 from vqa.ui.ask.conversation import Conversation, Message
 from vqa.ui.ask.fit_note import Asked
+from vqa.ui.ask.harmless import restored
 from vqa.ui.ask.keeping import ConversationKeeper
 from vqa.ui.ask.picture_files import BLANK, thumbnails
 from vqa.ui.ask.snippets import snippets
@@ -181,7 +182,7 @@ class AskFlow:
         *values, session = options
         message = conversation.path()[_place(index)]
         asked = asking.read_options(self._services.settings, *values)
-        text = asking.check_text(text, self._services.settings)
+        text = asking.check_text(restored(text), self._services.settings)
         async for update in self._ask(Asked(conversation.until(message.parent), text, message.images, asked, session)):
             yield update
 
