@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from vqa.engine.parser_facts import FlagFacts, ParserFacts, check_flags
-from vqa.engine.record import write_json
 from vqa.engine.spec import PROFILES, EngineSpec
 from vqa.engine.vllm_args import check_with_vllm, known_facts, must_ask
+from vqa.json_file import write_json
 from vqa.settings import Settings
 
 WHOLE = ("integer",)

@@ -12,6 +12,7 @@ RANKS = {
     "text": 0,
     "__init__": 0,
     "errors": 1,
+    "json_file": 1,
     "settings": 2,
     "media": 3,
     "answers": 4,

@@ -1,30 +1,28 @@
 """Under which profile a model starts unless told otherwise, as its user decided after a diagnosis."""
 
-import json
 from collections.abc import Mapping
-from pathlib import Path
-
-from filelock import FileLock
+from typing import Any
 
 from vqa.engine.profiles import PROFILES
-from vqa.engine.record import write_json
 from vqa.errors import InputError
+from vqa.json_file import JsonFile
 from vqa.settings import Settings
 
 USUAL = "default"
 
 
-def _file(settings: Settings) -> Path:
-    return settings.data_dir / "engine" / "profiles.json"
+def _file(settings: Settings) -> JsonFile:
+    return JsonFile(settings.data_dir / "engine" / "profiles.json")
+
+
+def _known(plain: Any) -> dict[str, str]:
+    """Returns the entries that name a profile of today."""
+    return {m: p for m, p in plain.items() if str(p) in PROFILES} if isinstance(plain, dict) else {}
 
 
 def kept_profiles(settings: Settings) -> Mapping[str, str]:
     """Returns the kept profile of each model, by the model's folder; a damaged file counts as none."""
-    try:
-        plain = json.loads(_file(settings).read_text(encoding="utf-8"))
-        return {model: profile for model, profile in plain.items() if str(profile) in PROFILES}
-    except (OSError, ValueError, AttributeError, TypeError):
-        return {}
+    return _known(_file(settings).read())
 
 
 def kept_profile(settings: Settings, model: str) -> str | None:
@@ -41,11 +39,12 @@ def keep_profile(settings: Settings, model: str, profile: str) -> None:
     """
     if profile not in PROFILES:
         raise InputError("profile_unknown", name=profile, known=", ".join(PROFILES))
-    path = _file(settings)
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with FileLock(path.with_suffix(".lock")):
-        others = {name: kept for name, kept in kept_profiles(settings).items() if name != model}
-        write_json(path, others if profile == USUAL else {**others, model: profile})
+
+    def kept(plain: Any) -> dict[str, str]:
+        others = {name: each for name, each in _known(plain).items() if name != model}
+        return others if profile == USUAL else others | {model: profile}
+
+    _file(settings).change(kept)
 
 
 def forget_profile(settings: Settings, model: str) -> None:

@@ -12,8 +12,8 @@ import psutil
 from filelock import FileLock, Timeout
 
 from vqa.engine.process import Member
-from vqa.engine.record import write_json
 from vqa.errors import EngineError
+from vqa.json_file import write_json
 
 Kind = Literal["page", "cli"]
 

@@ -173,8 +173,3 @@ class MetricsHistory:
     def latest(self) -> MetricsSnapshot | None:
         """The newest snapshot."""
         return self._ring[-1] if self._ring else None
-
-    def clear(self) -> None:
-        """Forgets all; a new server counts from nothing."""
-        self._ring.clear()
-        self._cpu = None

@@ -1,25 +1,22 @@
 """Named specs that a user saved in the data folder."""
 
-import json
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from pathlib import Path
-
-from filelock import FileLock
+from typing import Any
 
 from vqa.engine.access import engine_args
 from vqa.engine.flags import HARMLESS
-from vqa.engine.record import write_json
 from vqa.engine.spec import EngineSpec
 from vqa.errors import InputError
+from vqa.json_file import JsonFile
 from vqa.settings import Settings
 
 _NAME = re.compile(r"\w[\w .-]{0,59}")
 
 
-def _file(settings: Settings) -> Path:
-    return settings.data_dir / "engine" / "presets.json"
+def _file(settings: Settings) -> JsonFile:
+    return JsonFile(settings.data_dir / "engine" / "presets.json")
 
 
 def _without(spec: EngineSpec, own: Collection[str] = ()) -> EngineSpec:
@@ -30,10 +27,13 @@ def _without(spec: EngineSpec, own: Collection[str] = ()) -> EngineSpec:
 
 def load_presets(settings: Settings) -> Mapping[str, EngineSpec]:
     """Returns all saved presets by name, sorted; a damaged file counts as none."""
+    return _known(_file(settings).read())
+
+
+def _known(plain: Any) -> dict[str, EngineSpec]:
     try:
-        plain = json.loads(_file(settings).read_text(encoding="utf-8"))
-        return {name: _without(EngineSpec.from_dict(plain[name])) for name in sorted(plain)}
-    except (OSError, ValueError, TypeError, AttributeError):
+        return {name: _without(EngineSpec.from_dict(plain[name])) for name in sorted(plain or ())}
+    except (ValueError, TypeError, AttributeError, KeyError):
         return {}
 
 
@@ -50,10 +50,7 @@ def save_preset(settings: Settings, name: str, spec: EngineSpec) -> None:
     if not _NAME.fullmatch(name):
         raise InputError("preset_name", name=name)
     spec = _without(spec, engine_args(settings))
-    path = _file(settings)
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with FileLock(path.with_suffix(".lock")):
-        write_json(path, {key: each.to_dict() for key, each in {**load_presets(settings), name: spec}.items()})
+    _file(settings).change(lambda plain: {key: each.to_dict() for key, each in {**_known(plain), name: spec}.items()})
 
 
 def get_preset(settings: Settings, name: str) -> EngineSpec:
@@ -75,6 +72,4 @@ def delete_preset(settings: Settings, name: str) -> None:
         InputError: there is none.
     """
     get_preset(settings, name)
-    path = _file(settings)
-    with FileLock(path.with_suffix(".lock")):
-        write_json(path, {key: each.to_dict() for key, each in load_presets(settings).items() if key != name})
+    _file(settings).change(lambda plain: {key: each.to_dict() for key, each in _known(plain).items() if key != name})

@@ -185,14 +185,6 @@ class Group:
                 total += times.user + times.system
         return total
 
-    def memory_bytes(self) -> int:
-        """Returns the resident memory of the live processes together; shared pages count once for each."""
-        total = 0
-        for process in self.alive():
-            with contextlib.suppress(psutil.Error):
-                total += process.memory_info().rss
-        return total
-
 
 def find_marked(marker: str) -> Identity | None:
     """Returns the leader among the processes that bear `marker`, or None.

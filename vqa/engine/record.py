@@ -2,14 +2,12 @@
 
 import contextlib
 import json
-import os
-import tempfile
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from vqa.engine.process import Group, Identity, Member
 from vqa.engine.spec import EngineSpec
+from vqa.json_file import write_json
 
 _VERSION = 1
 
@@ -30,25 +28,6 @@ class Record:
     def with_group(self, group: Group) -> "Record":
         """Returns the record with the processes of `group` as they are known now."""
         return replace(self, identity=group.identity, members=group.members)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Writes `value` so that a reader sees the old file or the new one, never a part; readable by the user alone.
-
-    Raises:
-        OSError: the folder cannot be written.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(value, file, ensure_ascii=False, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def save(path: Path, record: Record) -> None:

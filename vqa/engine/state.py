@@ -40,7 +40,6 @@ class Phase(StrEnum):
 
 _S = EngineState
 SETTLED = frozenset({_S.STOPPED, _S.READY, _S.UNHEALTHY, _S.FAILED})
-ALIVE = frozenset({_S.STARTING, _S.READY, _S.UNHEALTHY})
 ACTIVE = frozenset({_S.DOWNLOADING, _S.STARTING, _S.READY, _S.UNHEALTHY, _S.BACKOFF, _S.STOPPING})
 LEGAL: Mapping[EngineState, frozenset[EngineState]] = {
     _S.STOPPED: frozenset({_S.DOWNLOADING, _S.STARTING, _S.FAILED}),

@@ -22,10 +22,10 @@ from typing import Any
 from vqa.engine.flags import SWITCHES, VALUES
 from vqa.engine.machine import vllm_of
 from vqa.engine.parser_facts import SAMPLES, FlagFacts, ParserFacts, check_flags
-from vqa.engine.record import write_json
 from vqa.engine.spec import EngineSpec
 from vqa.engine.state import Engine
 from vqa.errors import EngineError
+from vqa.json_file import write_json
 from vqa.settings import Settings
 
 __all__ = [

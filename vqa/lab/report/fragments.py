@@ -27,7 +27,6 @@ __all__ = [
     "levels",
     "margins",
     "places",
-    "section",
     "strips",
     "stylesheet",
     "unseen",
@@ -47,15 +46,6 @@ def wrap(*parts: str) -> str:
     """Returns fragments inside the element that the stylesheet is scoped to; nothing when all are empty."""
     inside = "".join(parts)
     return f'<div class="vl">{inside}</div>' if inside else ""
-
-
-def section(title: str, *parts: str, note: str = "") -> str:
-    """Returns parts below a heading, or nothing when there are none; `title` and `note` are text."""
-    inside = "".join(parts)
-    if not inside:
-        return ""
-    small = f'<p class="vl-soft">{escape(note)}</p>' if note else ""
-    return f"<section><h3>{escape(title)}</h3>{small}{inside}</section>"
 
 
 def levels(summary: Summary, language: Language) -> str:

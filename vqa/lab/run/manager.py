@@ -53,7 +53,6 @@ class RunManager:
         self._thread: threading.Thread | None = None
         self._runs: OrderedDict[str, LiveRun] = OrderedDict()
         self._claims: dict[str, str] = {}
-        self._closed = False
 
     # Starting -------------------------------------------------------------------------------------------------------
 
@@ -205,7 +204,6 @@ class RunManager:
 
     def close(self) -> None:
         """Stops every run, waits for them to be stored as stopped, and ends the thread."""
-        self._closed = True
         for run_id in self.active():
             self.stop(run_id)
         for run_id in self.active():
