@@ -23,9 +23,11 @@ from PIL import Image, ImageDraw
 from benchmarks import Row
 from vqa.answers import Question, Sampling
 from vqa.client import request_body, server_root
-from vqa.evaluate import read_dataset
+from vqa.evaluate.reading import Row as DataRow
+from vqa.evaluate.reading import open_dataset
+from vqa.evaluate.reading.pictures import load_local
 from vqa.lab.plan.arms import RunSpec
-from vqa.media.images import load_image
+from vqa.media.images import ImageLimits
 from vqa.settings import DEMO_MODEL, PROJECT, load_settings
 from vqa.store import Store
 
@@ -94,10 +96,13 @@ def write_rows(folder: Path) -> Path:
 def write_requests(dataset: Path, model: str) -> Path:
     """Writes the same requests as a data set of vLLM's client, and beside it the fields that all of them carry."""
     lines = []
-    for row in read_dataset(dataset):
-        assert row.image is not None
+    for row in open_dataset(dataset).rows():
+        assert isinstance(row, DataRow)
         question = Question(
-            row.question, (load_image(row.image),), sampling=Sampling(), logprobs=RunSpec(("?",)).logprobs
+            row.question,
+            (load_local(row.pictures[0], ImageLimits()),),
+            sampling=Sampling(),
+            logprobs=RunSpec(("?",)).logprobs,
         )
         body = request_body(question, model, vllm=True)
         lines.append(json.dumps({"content": body.pop("messages")[-1]["content"]}))

@@ -14,7 +14,7 @@ from benchmarks.instant_server import TOKENS, instant_server
 from tests.conftest import ROOT, base_environment
 from vqa.answers import Question
 from vqa.client import Client
-from vqa.evaluate import read_dataset
+from vqa.evaluate.reading import Row, open_dataset
 from vqa.media.images import load_image
 
 
@@ -54,12 +54,12 @@ async def test_the_server_that_answers_at_once_answers_in_full() -> None:
 
 def test_both_clients_are_handed_the_same_pictures_and_questions(tmp_path: Path) -> None:
     dataset = write_rows(tmp_path)
-    rows, lines = read_dataset(dataset), write_requests(dataset, "m").read_text().splitlines()
+    rows, lines = list(open_dataset(dataset).rows()), write_requests(dataset, "m").read_text().splitlines()
     assert len(rows) == len(lines) == ROWS
     for row, line in zip(rows, lines, strict=True):
         picture, text = json.loads(line)["content"]
-        assert row.image is not None
-        assert picture["image_url"]["url"] == load_image(row.image).data_url
+        assert isinstance(row, Row) and row.pictures[0].path is not None
+        assert picture["image_url"]["url"] == load_image(row.pictures[0].path).data_url
         assert text["text"] == row.question
     fields = json.loads((tmp_path / "fields.json").read_text())
     assert fields["logprobs"] is True and fields["return_token_ids"] is True and fields["temperature"] == 0.0

@@ -1,105 +1,214 @@
-"""`python -m vqa evaluate DATASET`: accuracy and agreement over rows of image, question and answer."""
+"""`python -m vqa evaluate DATASET`: accuracy and agreement over rows of picture, question and answer."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import Progress
 
-from vqa.answers import Json, Sampling
+from vqa.answers import Sampling
 from vqa.cli import cli_language
-from vqa.cli.ask import BaseUrl
+from vqa.cli.evaluate_follow import follow_rows
 from vqa.cli.lab_output import Outputs, write_text
 from vqa.cli.target import target
-from vqa.evaluate import evaluate_work, read_dataset
-from vqa.lab.diagnosis.verdict import percent
-from vqa.lab.plan.arms import RunSpec
+from vqa.client import normalize_base_url
+from vqa.errors import InputError
+from vqa.evaluate.reading import Dataset, Reading, Row, parse_columns, reading_from_record
+from vqa.evaluate.reporting.files import RunFiles
+from vqa.evaluate.reporting.saying import heading, sentences
+from vqa.evaluate.running import KIND, Asking, asking_from_record, evaluate_work, spec_of
+from vqa.evaluate.running.values import WAIT_SECONDS
+from vqa.evaluate.scoring import Scorer, default_scorer, find_scorer
 from vqa.lab.run.failures import error_text
 from vqa.lab.run.live import RunStatus
 from vqa.lab.run.manager import RunManager
 from vqa.media.images import ImageLimits
 from vqa.settings import Settings, load_settings
 from vqa.store import Store
-from vqa.text import Language, t
 
-POLL_SECONDS = 0.5
+HEAD = 50
+BaseUrls = Annotated[
+    list[str] | None,
+    typer.Option("--base-url", help="Any OpenAI-compatible server (…/v1); several times for several, side by side."),
+]
+JsonFile = Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write the figures; - prints them.")]
+HtmlFile = Annotated[str | None, typer.Option("--html", metavar="FILE", help="Write a self-contained page.")]
+CsvFile = Annotated[str | None, typer.Option("--csv", metavar="FILE", help="Write one line for each answer.")]
+JunitFile = Annotated[str | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML.")]
+ScorerName = Annotated[
+    str | None, typer.Option("--scorer", metavar="NAME", help="The format's own by default; numeric:0.05 allows 5%.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands to the command line."""
+    from vqa.cli.evaluate_compare import score
+
+    for command in (evaluate, score):
+        app.command()(command)
 
 
 def evaluate(
-    dataset: Annotated[Path, typer.Argument(help="JSONL, JSON or CSV with image, question and answer.")],
+    dataset: Annotated[
+        Path | None, typer.Argument(help="JSON, JSONL, CSV, TSV or Parquet; a folder with one, or a zip.")
+    ] = None,
+    annotations: Annotated[Path | None, typer.Option(help="The file of the answers, where they lie apart.")] = None,
+    images: Annotated[list[Path] | None, typer.Option(help="Where the pictures are: folder, zip or Parquet.")] = None,
+    form: Annotated[str | None, typer.Option("--format", metavar="NAME", help="Found by the shape by default.")] = None,
+    columns: Annotated[str, typer.Option(metavar="FIELD=COLUMN,…", help="Such as image=photo,question=q.")] = "",
+    encoding: Annotated[str | None, typer.Option(help="Of a text file; UTF-8 and GB18030 are found.")] = None,
+    scorer: ScorerName = None,
+    prompt: Annotated[str | None, typer.Option(help="With {question}, and {options} and {hint} if wanted.")] = None,
+    system: Annotated[str | None, typer.Option(help="System prompt.")] = None,
     repeats: Annotated[int, typer.Option("-n", "--repeats", min=1, help="How often each row is asked.")] = 1,
-    concurrency: Annotated[int, typer.Option("-c", "--concurrency", min=1, max=256)] = 8,
+    concurrency: Annotated[
+        int, typer.Option("-c", "--concurrency", min=1, max=256, help="Requests at a time at each server.")
+    ] = 8,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first rows.")] = None,
     least: Annotated[float | None, typer.Option("--min-accuracy", min=0.0, max=1.0)] = None,
-    base_url: BaseUrl = None,
+    base_url: BaseUrls = None,
+    model: Annotated[str | None, typer.Option(help="Of the server, its first one by default.")] = None,
     temperature: Annotated[float, typer.Option(min=0.0, max=2.0)] = 0.0,
+    top_p: Annotated[float, typer.Option(min=0.0, max=1.0)] = 0.9,
     max_tokens: Annotated[int | None, typer.Option(min=1)] = None,
+    seed: Annotated[int | None, typer.Option()] = None,
+    wait: Annotated[float, typer.Option(min=0.0, help="Seconds to wait for a server that went away.")] = WAIT_SECONDS,
     name: Annotated[str, typer.Option(help="A name to find the run by.")] = "",
-    json_file: Annotated[
-        str | None, typer.Option("--json", metavar="FILE", help="Write the figures; - prints.")
-    ] = None,
+    resume: Annotated[str | None, typer.Option(metavar="RUN", help="Go on with a run: no row is asked twice.")] = None,
+    json_file: JsonFile = None,
+    html_file: HtmlFile = None,
+    csv_file: CsvFile = None,
+    junit_file: JunitFile = None,
 ) -> int:
-    """Measure a data set: exit status 0 done, 1 below --min-accuracy, 2 some request failed."""
-    settings = load_settings()
-    Outputs(json=json_file).check(cli_language())
-    rows = read_dataset(dataset)[:limit]
-    sampling = Sampling(temperature=temperature, max_tokens=max_tokens)
+    """Measure a data set: exit status 0 done, 1 below --min-accuracy, 2 some row could not be asked or answered."""
+    settings, outputs = load_settings(), Outputs(json_file, html_file, csv_file, junit_file)
+    outputs.check(cli_language())
     limits = ImageLimits.of(settings)
-    work = evaluate_work(rows, repeats=repeats, concurrency=concurrency, sampling=sampling, limits=limits)
-    spec = RunSpec((rows[0].question,), n=repeats, sampling=sampling, name=name or dataset.name)
-    with target(settings, base_url) as server:
-        status = _follow(
-            settings, lambda runs: runs.start_work(work, spec, server.base_url, kind="evaluate", engine=server.engine)
-        )
-    return _conclude(status, json_file, least, cli_language())
-
-
-def _follow(settings: Settings, start: Callable[[RunManager], str]) -> RunStatus:
     store = Store(settings.database)
-    manager = RunManager(store, settings)
     try:
-        run_id = start(manager)
-        console = Console(stderr=True)
-        with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-            task = bar.add_task("", total=None)
-            status = manager.status(run_id)
-            while status.running:
-                bar.update(task, completed=status.done, total=status.total or None)
-                status = manager.wait(run_id, timeout=POLL_SECONDS)
-        return status
-    except KeyboardInterrupt:
-        manager.stop(run_id)
-        return manager.wait(run_id, timeout=30.0)
+        if resume is not None:
+            run = store.run(resume)
+            if "dataset" not in run.plan:
+                raise InputError("run_no_dataset", run=resume)
+            opened = Dataset(reading_from_record(run.plan["dataset"]))
+            asking = asking_from_record(run.plan["asking"], limits, allow_local=settings.allow_local_urls)
+            addresses = base_url or run.plan["addresses"]
+            name = run.name
+        else:
+            if dataset is None:
+                raise InputError("dataset_missing")
+            opened = Dataset(
+                Reading(
+                    dataset, annotations, tuple(images or ()), form, parse_columns(columns), prompt, system, encoding
+                )
+            )
+            sampling = Sampling(temperature, top_p, max_tokens, seed)
+            asking = Asking(
+                repeats, concurrency, sampling, model, limit, wait_seconds=wait, scorer=scorer or "", limits=limits,
+                allow_local=settings.allow_local_urls,
+            )  # fmt: skip
+            addresses = base_url or []
+        return run_rows(settings, store, opened, asking, addresses, outputs, name=name, resume=resume, least=least)
     finally:
-        manager.close()
         store.close()
 
 
-def _conclude(status: RunStatus, json_file: str | None, least: float | None, language: Language) -> int:
+def run_rows(
+    settings: Settings,
+    store: Store,
+    dataset: Dataset,
+    asking: Asking,
+    addresses: Sequence[str],
+    outputs: Outputs,
+    *,
+    name: str = "",
+    resume: str | None = None,
+    least: float | None = None,
+) -> int:
+    """Asks a data set, shows and writes what was measured, and returns the exit status."""
+    language = cli_language()
+    scorer = chosen_scorer(dataset, asking)
+    for line in heading(dataset.record(), scorer.record(), language):
+        print(line, file=sys.stderr)
+    status = ask_rows(settings, store, dataset, asking, addresses, name=name, resume=resume)
     result = status.result
-    if status.error or result is None:
-        print(error_text(status.error, result, language) or t("lab.open_nothing", language), file=sys.stderr)
+    if status.error:
+        print(error_text(status.error, result, language), file=sys.stderr)
+    if result is None or "scorer" not in result:
         return 2
-    if json_file is not None:
-        write_text(json_file, json.dumps({"run": status.run_id, **result}, ensure_ascii=False, indent=1) + "\n")
-    print(sentence(result, language), file=sys.stderr if json_file == "-" else sys.stdout)
-    if result["failed"]:
-        return 2
-    return 1 if least is not None and (result["accuracy"] is None or result["accuracy"] < least) else 0
+    write_files(store, status, outputs, least)
+    for line in sentences(result, status.run_id, language):
+        print(line, file=sys.stderr if outputs.to_stdout else sys.stdout)
+    return exit_status(status, least)
 
 
-def sentence(result: Json, language: Language) -> str:
-    """Returns an evaluation in one line."""
-    figures = {
-        name: "–" if result[name] is None else percent(result[name])
-        for name in ("accuracy", "exact", "tar_raw", "tar_answer")
-    }
-    counts = {name: result[name] for name in ("rows", "requests", "failed", "repeats")}
-    key = "lab.evaluated_repeats" if result["repeats"] > 1 else "lab.evaluated"
-    return t(key, language, **figures, **counts)
+def chosen_scorer(dataset: Dataset, asking: Asking) -> Scorer:
+    """Returns the scorer that a user named, or the data set's own.
+
+    Raises:
+        InputError: there is none of that name, or none of the first rows can be asked.
+    """
+    if asking.scorer:
+        return find_scorer(asking.scorer)
+    rows = []
+    for count, row in enumerate(dataset.rows()):
+        if count >= HEAD:
+            break
+        if isinstance(row, Row):
+            rows.append(row)
+    return default_scorer(dataset.format, rows)
+
+
+def ask_rows(
+    settings: Settings,
+    store: Store,
+    dataset: Dataset,
+    asking: Asking,
+    addresses: Sequence[str],
+    *,
+    name: str = "",
+    resume: str | None = None,
+) -> RunStatus:
+    """Asks a data set to the end, or until Ctrl-C; returns how it stands."""
+    manager = RunManager(store, settings)
+    named = [normalize_base_url(address) for address in addresses]
+    try:
+        with target(settings, named[0] if named else None, model=asking.model) as server:
+            every = [server.base_url, *named[1:]]
+            work = evaluate_work(dataset, asking, every)
+            run_id = manager.start_work(
+                work, spec_of(dataset, asking, name), server.base_url, kind=KIND, engine=server.engine, resume=resume
+            )
+            return follow_rows(manager, run_id, cli_language())
+    finally:
+        manager.close()
+
+
+def write_files(store: Store, status: RunStatus, outputs: Outputs, least: float | None = None) -> None:
+    """Writes every file that was asked for.
+
+    Raises:
+        InputError: one could not be written.
+    """
+    result = {"run": status.run_id, "status": status.status, **(status.result or {})}
+    files = RunFiles(store, store.run(status.run_id), result, cli_language(), least)
+    if outputs.json is not None:
+        write_text(outputs.json, json.dumps(result, ensure_ascii=False, indent=1) + "\n")
+    for path, make in ((outputs.html, files.html), (outputs.csv, files.csv), (outputs.junit, files.junit)):
+        if path is not None:
+            write_text(path, make())
+
+
+def exit_status(status: RunStatus, least: float | None) -> int:
+    """Returns 2 where anything could not be told, 1 where the accuracy is below `least`, else 0."""
+    result = status.result or {}
+    if status.status != "finished" or result.get("failed") or result.get("skipped"):
+        return 2
+    if least is None:
+        return 0
+    accuracy = result.get("accuracy")
+    return 2 if accuracy is None else int(accuracy < least)

@@ -13,7 +13,6 @@ import typer
 from vqa.answers import Sampling
 from vqa.cli import cli_language
 from vqa.cli.ask import BaseUrl, check_text, load_all
-from vqa.cli.evaluate import evaluate
 from vqa.cli.lab_output import Outputs, follow, print_runs, stored_report
 from vqa.cli.target import target
 from vqa.engine.profiles import PROFILES
@@ -51,7 +50,7 @@ JunitFile = Annotated[str | None, typer.Option("--junit", metavar="FILE", help="
 
 def register(app: typer.Typer) -> None:
     """Adds the commands to the command line."""
-    for command in (repeat, diagnose, certify, evaluate, runs, report):
+    for command in (repeat, diagnose, certify, runs, report):
         app.command()(command)
 
 

@@ -112,7 +112,7 @@ def follow(manager: RunManager, run_id: str, language: Language, *, quiet: bool 
     `quiet` sends the verdict to standard error, since standard output holds something else. Ctrl-C stops the run and
     keeps what was measured.
     """
-    with _ctrl_c() as pressed:
+    with ctrl_c() as pressed:
         status = _watch(manager, run_id, language, pressed)
         if status.running:
             manager.stop(run_id)
@@ -125,7 +125,7 @@ def follow(manager: RunManager, run_id: str, language: Language, *, quiet: bool 
 
 
 @contextmanager
-def _ctrl_c() -> Iterator[Callable[[], bool]]:
+def ctrl_c() -> Iterator[Callable[[], bool]]:
     """Yields whether Ctrl-C was pressed; a second press interrupts at once.
 
     An exception in the middle of waiting could leave the run's lock held for ever, so the first press only says so.

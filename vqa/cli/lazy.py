@@ -13,7 +13,8 @@ from typer.core import TyperCommand, TyperGroup
 
 MODULES = {
     "ask": ("ask",),
-    "lab": ("repeat", "diagnose", "certify", "evaluate", "runs", "report"),
+    "lab": ("repeat", "diagnose", "certify", "runs", "report"),
+    "evaluate": ("evaluate", "score"),
     "engine": ("serve", "start", "stop", "restart", "status", "logs", "check"),
     "models": ("download", "models", "remove"),
     "twin": ("twin",),

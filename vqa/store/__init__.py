@@ -5,10 +5,11 @@ SHA-256 of the pictures that they use: a picture that nothing names any more goe
 """
 
 from vqa.store.chats import ChatStore
-from vqa.store.runs import MEASURED, Run, RunStore
+from vqa.store.evaluations import EvaluationStore, StoredRow
+from vqa.store.runs import MEASURED, Run
 
-__all__ = ["MEASURED", "Run", "Store"]
+__all__ = ["MEASURED", "Run", "Store", "StoredRow"]
 
 
-class Store(RunStore, ChatStore):
+class Store(EvaluationStore, ChatStore):
     """The one place that reads and writes what must survive. Safe to use from several threads and processes."""

@@ -22,7 +22,7 @@ import sqlalchemy as sa
 from vqa.answers import Answer, Json, Sample, SampleError, content_json, tokens_from_json
 from vqa.errors import StoreError
 from vqa.store.base import Database
-from vqa.store.tables import answers, runs, samples, summaries
+from vqa.store.tables import answers, dataset_rows, runs, samples, summaries
 
 ANSWERS_IN_MEMORY = 256
 AT_ONCE = 500
@@ -205,7 +205,7 @@ class RunStore(Database):
         """Deletes a run, its samples, and the answers and pictures that nothing else uses."""
         named = set(self.run(run_id).plan.get("images", ()))
         with self._begin() as connection:
-            for table in (samples, summaries):
+            for table in (samples, summaries, dataset_rows):
                 connection.execute(sa.delete(table).where(table.c.run_id == run_id))
             connection.execute(sa.delete(runs).where(runs.c.id == run_id))
             used = sa.select(samples.c.answer).where(samples.c.answer.is_not(None))

@@ -41,6 +41,7 @@ samples = sa.Table(
     sa.Column("answer", sa.ForeignKey("answers.sha256"), index=True),
     sa.Column("measured", sa.JSON(none_as_null=True)),
     sa.Column("error", sa.JSON(none_as_null=True)),
+    sa.Index("ix_samples_run_question", "run_id", "question"),
 )
 
 summaries = sa.Table(
@@ -52,6 +53,16 @@ summaries = sa.Table(
     sa.Column("data", sa.LargeBinary, nullable=False),
 )
 """What was computed from a long run's samples, so that opening it does not read them all again."""
+
+dataset_rows = sa.Table(
+    "dataset_rows",
+    metadata,
+    sa.Column("run_id", sa.ForeignKey("runs.id"), primary_key=True),
+    sa.Column("place", sa.Integer, primary_key=True),
+    sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("record", sa.JSON, nullable=False),
+)
+"""The rows of an evaluated data set: question, expected answers, options, and what its pictures are called."""
 
 images = sa.Table(
     "images",

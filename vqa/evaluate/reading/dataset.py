@@ -55,7 +55,7 @@ class Dataset:
         self.reading = reading
         forced = known_encoding(reading.encoding) if reading.encoding else None
         self._found: Found = find_tables(reading.path, encoding=forced, confined=reading.confined)
-        head = list(islice(self._records(), HEAD))
+        head = list(islice(self.records(), HEAD))
         records = [record for _, record in head if not isinstance(record, RowError)]
         if not head:
             raise InputError("dataset_empty", path=reading.path)
@@ -72,7 +72,7 @@ class Dataset:
         table = table_of(reading.annotations, forced) if reading.annotations else self._found.annotations
         self.annotations = table
         self._joined: Annotations | None = None
-        self._lookup = Lookup(self._places(), self._picture_table(forced), self._records, self.columns, self.format)
+        self._lookup = Lookup(self._places(), self._picture_table(forced), self.records, self.columns, self.format)
 
     @property
     def tables(self) -> tuple[Table, ...]:
@@ -93,7 +93,7 @@ class Dataset:
         if self.annotations is not None and self._joined is None:
             self._joined = read_annotations(self.annotations)
         maker = RowMaker(self.format, self.columns, self._lookup, self._joined, self.reading.system)
-        for place, (number, record) in enumerate(self._records()):
+        for place, (number, record) in enumerate(self.records()):
             if isinstance(record, RowError):
                 yield BadRow(place, number, record)
                 continue
@@ -123,7 +123,8 @@ class Dataset:
             "unknown": list(self.columns.unknown),
         }
 
-    def _records(self) -> Iterator[Record]:
+    def records(self) -> Iterator[Record]:
+        """Yields the records as they stand in the files."""
         start = 0
         for table in self._found.tables:
             last = 0

@@ -50,6 +50,8 @@ class RunJob:
     """Whether the full header has been stored."""
     aftermath: Failure | None = None
     """What becomes of the engine once the run has ended; told where a run is stopped."""
+    partial: Callable[[], Json] | None = None
+    """What to conclude from what is stored where the run does not come to its end."""
 
     @asynccontextmanager
     async def server(self) -> AsyncIterator[tuple[Client, ServerView]]:

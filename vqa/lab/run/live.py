@@ -62,6 +62,7 @@ class LiveRun:
         self._began = time.monotonic()
         self._ended: float | None = None
         self._done = 0
+        self._already = 0
         self._total = 0
         self._cost_done = 0.0
         self._cost_total = 0.0
@@ -90,6 +91,23 @@ class LiveRun:
             self._cost_done += self._costs.get(sample.arm, 0.0)
             self.arm = sample.arm
             self._arms.setdefault(sample.arm, RunSummarizer()).add(sample)
+            self._news.notify_all()
+
+    def expect_samples(self, total: int, already: int = 0) -> None:
+        """Sets how many samples there will be in all, of which some were stored before this process began."""
+        with self._news:
+            self._done += already - self._already
+            self._already = already
+            self._total = total
+            self._cost_total = float(max(total - already, 0))
+            self._news.notify_all()
+
+    def count(self, landed: int, failed: int) -> None:
+        """Counts samples that have been stored; of a data set's rows no summary is kept in memory."""
+        with self._news:
+            self._done += landed
+            self._failed += failed
+            self._cost_done += landed
             self._news.notify_all()
 
     def tell(self, **notes: Json) -> None:

@@ -71,8 +71,17 @@ class RunManager:
             return self.start_work(diagnose_work(spec), spec, base_url, kind=kind, engine=engine)
         return self.start_work(repeat_work(spec), spec, base_url, kind=kind, engine=engine)
 
-    def start_work(self, work: Work, spec: RunSpec, base_url: str, *, kind: str, engine: Engine | None = None) -> str:
-        """Starts any job as a run of `kind`; see `start`."""
+    def start_work(
+        self,
+        work: Work,
+        spec: RunSpec,
+        base_url: str,
+        *,
+        kind: str,
+        engine: Engine | None = None,
+        resume: str | None = None,
+    ) -> str:
+        """Starts any job as a run of `kind`, or lets the ended run `resume` go on; see `start`."""
         address = normalize_base_url(base_url)
         place = server_place(address)
         with self._lock:
@@ -80,7 +89,11 @@ class RunManager:
             header = {"base_url": address, "questions": list(spec.questions)}
             record = spec_record(spec)
             plan = {"spec": record, "images": record["images"]}
-            run_id = self._store.create_run(kind, header=header, plan=plan, name=spec.name)
+            if resume is None:
+                run_id = self._store.create_run(kind, header=header, plan=plan, name=spec.name)
+            else:
+                self._store.reopen_run(resume)
+                run_id = resume
             self._claims[place] = run_id
             live = self._runs[run_id] = LiveRun(run_id, kind)
             self._forget_old()
@@ -138,7 +151,7 @@ class RunManager:
             log.exception("run %s broke", live.run_id)
             error = f"{type(problem).__name__}: {problem}"
         if result is None:
-            result = partial_result(job)
+            result = await asyncio.to_thread(partial_result, job)
         if failure is not None:
             result = (result or {}) | {"failure": failure}
         # As the store will give it back: lists for tuples.
@@ -248,6 +261,11 @@ def server_place(address: str) -> str:
 
 def partial_result(job: RunJob) -> Json:
     """Returns what a stopped or failed repeat run still shows; None for other kinds and without a sample."""
+    if job.partial is not None:
+        try:
+            return job.partial()
+        except StoreError:
+            return None
     summaries = job.live.summaries()
     if job.live.kind != "repeat" or not summaries:
         return None

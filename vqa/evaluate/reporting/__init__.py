@@ -1,0 +1,1 @@
+"""Writes what was measured on a data set: sentences, HTML, CSV, JUnit; measures nothing."""

@@ -1,0 +1,205 @@
+"""A run over a data set as CSV, JUnit and one self-contained HTML page, written row by row from the store."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from html import escape
+from pathlib import Path
+
+from vqa.answers import Json, Sample
+from vqa.evaluate.reporting.saying import percent, reason_of, sentences
+from vqa.evaluate.running.results import scored_rows, scorer_of
+from vqa.evaluate.scoring import find_scorer
+from vqa.evaluate.scoring.figures import Figures, ScoredRow
+from vqa.lab.report.junit import Outcome, TestOutcome, junit_xml
+from vqa.store import Run, Store
+from vqa.text import Language, t
+
+HTML_ROWS = 10_000
+CUT = {"question": 160, "wanted": 60, "given": 140}
+CASES = 1000
+FIELDS = (
+    *("row", "line", "id", "type", "question", "expected", "repeat", "answer"),
+    *("score", "parsed", "unparsed", "seconds", "tokens", "state", "reason"),
+)
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """Writes a stored run's files."""
+
+    store: Store
+    run: Run
+    result: Mapping[str, Json]
+    language: Language
+    least: float | None = None
+    """The accuracy that was asked for."""
+
+    def _rows(self, figures: Figures | None = None) -> Iterator[tuple[ScoredRow, dict[int, Sample]]]:
+        name = (self.result.get("scorer") or {}).get("name")
+        scorer = find_scorer(name) if name else scorer_of(self.store, self.run)
+        return scored_rows(self.store, self.run.id, scorer, figures)
+
+    def csv(self) -> str:
+        """Returns one line for each answer, and one for each row that has none."""
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(FIELDS)
+        for row, samples in self._rows():
+            first = (row.place + 1, row.number, row.id, row.kind, row.question, " | ".join(row.wanted))
+            for place, index in enumerate(row.indexes):
+                score = row.scores[place] if row.scores else None
+                answer = samples[index].answer
+                assert answer is not None
+                told = (score.value, score.parsed or "", int(score.unparsed)) if score else ("", "", "")
+                measured = (round(answer.seconds, 4), answer.completion_tokens or "")
+                writer.writerow((*first, index + 1, answer.text, *told, *measured, state_of(row), ""))
+            if not row.indexes:
+                writer.writerow((*first, "", "", "", "", "", "", "", "failed", ""))
+        for bad in self.result["bad_rows"]:
+            reason = reason_of(bad, self.language)
+            writer.writerow((bad["row"], bad["line"], bad["id"], *[""] * 10, "skipped", reason))
+        return out.getvalue()
+
+    def junit(self) -> str:
+        """Returns a suite of what was promised, and a case for each row that could not be asked."""
+        result, language = self.result, self.language
+        seconds = float(result.get("seconds") or 0.0)
+        name = Path(str(result["dataset"])).name
+
+        def case(key: str, ok: bool, outcome: Outcome, message: str = "", **values: Json) -> TestOutcome:
+            title = t(f"evaluate.case_{key}", language, **values)
+            return TestOutcome(title, name, 0.0, Outcome.PASSED if ok else outcome, "" if ok else message)
+
+        lines = sentences(result, self.run.id, language)
+        cases = [
+            TestOutcome(
+                t("evaluate.title", language, name=name), name, seconds, Outcome.PASSED, detail="\n".join(lines)
+            ),
+            case("readable", not result["skipped"], Outcome.ERROR, str(result["skipped"])),
+            case("answered", not result["failed"], Outcome.ERROR, f"{result['failed']} / {result['requests']}"),
+            case("complete", bool(result.get("complete")), Outcome.SKIPPED, f"{result['asked']}"),
+        ]
+        if self.least is not None:
+            told = {"accuracy": percent(result["accuracy"]), "least": percent(self.least)}
+            enough = result["accuracy"] is not None and result["accuracy"] >= self.least
+            message = t("evaluate.is_below", language, **told)
+            cases.append(case("accuracy", enough, Outcome.FAILED, message, least=percent(self.least)))
+        if result["repeats"] > 1 and result["tar_raw"] is not None:
+            cases.append(case("agree", not result["flips"], Outcome.FAILED, str(result["flips"])))
+        for bad in itertools.islice(result["bad_rows"], CASES):
+            title = f"{t('evaluate.row', language)} {bad['row']}"
+            cases.append(TestOutcome(title, name, 0.0, Outcome.ERROR, reason_of(bad, language)))
+        facts = [(key, str(result[key])) for key in ("format", "rows", "accuracy", "unparsed", "failed", "skipped")]
+        facts.append(("scorer", f"{result['scorer']['name']} {result['scorer']['version']}"))
+        return junit_xml(t("evaluate.title", language, name=name), self.run.created_at, cases, facts)
+
+    def html(self) -> str:
+        """Returns one page without pictures: the figures, and a table of the rows that can be filtered."""
+        language = self.language
+        name = Path(str(self.result["dataset"])).name
+        lines = "".join(f"<p>{escape(line)}</p>" for line in sentences(self.result, self.run.id, language))
+        heads = ("row", "type", "question", "wanted", "given", "score", "state")
+        head = "".join(f"<th>{t(f'evaluate.{key}', language)}</th>" for key in heads)
+        rows = [self._html_row(row) for row, _ in itertools.islice(self._rows(), HTML_ROWS)]
+        rows += [self._html_bad(bad) for bad in self.result["bad_rows"]]
+        note = ""
+        if self.result["asked"] > HTML_ROWS:
+            note = t("evaluate.shown_first", language, shown=HTML_ROWS, rows=self.result["rows"])
+        states = ("all", *(key.removeprefix("state_") for key in _states()))
+        buttons = "".join(
+            f'<button data-state="{key}">{t("evaluate.all" if key == "all" else f"evaluate.state_{key}", language)}'
+            "</button>"
+            for key in states
+        )
+        return PAGE.format(
+            lang=language,
+            title=escape(t("evaluate.title", language, name=name)),
+            figures=lines,
+            note=escape(note),
+            buttons=buttons,
+            head=head,
+            rows="\n".join(rows),
+        )
+
+    def _html_row(self, row: ScoredRow) -> str:
+        state = state_of(row)
+        wanted = " | ".join(dict.fromkeys(row.wanted))
+        given = " ‖ ".join(dict.fromkeys(row.texts))
+        cells = (
+            str(row.place + 1),
+            row.kind[:40],
+            _cut(row.question, CUT["question"]),
+            _cut(wanted, CUT["wanted"]),
+            _cut(given, CUT["given"]),
+            "" if row.score is None else f"{row.score:.2f}",
+            t(f"evaluate.state_{state}", self.language),
+        )
+        flip = " flipped" if row.flips else ""
+        return f'<tr class="{state}{flip}">' + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>"
+
+    def _html_bad(self, bad: Mapping[str, Json]) -> str:
+        cells = (
+            str(bad["row"]),
+            "",
+            reason_of(bad, self.language),
+            "",
+            "",
+            "",
+            t("evaluate.state_skipped", self.language),
+        )
+        return '<tr class="skipped">' + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>"
+
+
+def state_of(row: ScoredRow) -> str:
+    """Returns `failed`, `open` (nothing to score), `unparsed`, `right`, `part` or `wrong`."""
+    if not row.texts:
+        return "failed"
+    if row.score is None:
+        return "open"
+    if row.unparsed:
+        return "unparsed"
+    return "right" if row.score == 1 else "part" if row.score > 0 else "wrong"
+
+
+@cache
+def _states() -> tuple[str, ...]:
+    return tuple(f"state_{name}" for name in ("wrong", "part", "unparsed", "flipped", "failed", "skipped", "right"))
+
+
+def _cut(text: str, length: int) -> str:
+    flat = " ".join(text.split())
+    return flat if len(flat) <= length else flat[: length - 1] + "…"
+
+
+PAGE = """<!doctype html>
+<html lang="{lang}"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>{title}</title><style>
+:root{{color-scheme:light dark;--line:#8885}}
+body{{font:15px/1.5 system-ui,sans-serif;margin:1.5rem auto;max-width:80rem;padding:0 1rem}}
+h1{{font-size:1.4rem}} p{{margin:.2rem 0;white-space:pre-wrap}}
+button{{font:inherit;margin:.8rem .3rem .5rem 0;padding:.2rem .7rem;border:1px solid var(--line);border-radius:1rem;
+background:none;cursor:pointer}} button[aria-pressed=true]{{background:#8883;font-weight:600}}
+div.table{{overflow-x:auto}} table{{border-collapse:collapse;width:100%}}
+td,th{{text-align:left;vertical-align:top;padding:.25rem .5rem;border-bottom:1px solid var(--line);
+overflow-wrap:anywhere;min-width:3rem}}
+tr.wrong td:last-child,tr.failed td:last-child{{color:#c33}} tr.right td:last-child{{color:#283}}
+@media (prefers-color-scheme:dark){{tr.wrong td:last-child,tr.failed td:last-child{{color:#f88}}
+tr.right td:last-child{{color:#7c7}}}}
+</style></head><body><h1>{title}</h1>{figures}<p>{note}</p><nav>{buttons}</nav>
+<div class="table"><table><thead><tr>{head}</tr></thead><tbody>
+{rows}
+</tbody></table></div><script>
+for (const button of document.querySelectorAll("button")) button.onclick = () => {{
+  for (const other of document.querySelectorAll("button")) other.setAttribute("aria-pressed", other === button);
+  const state = button.dataset.state;
+  for (const row of document.querySelectorAll("tbody tr"))
+    row.hidden = state !== "all" && !row.classList.contains(state);
+}};
+</script></body></html>
+"""
