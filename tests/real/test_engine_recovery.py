@@ -1,7 +1,5 @@
-"""The real vLLM is killed piece by piece: the app, EngineCore, the API server; each time it comes back."""
+"""The real vLLM outlives its app and comes back after its EngineCore was killed; a stand-in shows the other parts."""
 
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -29,7 +27,7 @@ pytestmark = [
 ]
 
 
-def test_the_app_the_engine_core_and_the_api_server_may_be_killed(tmp_path: Path) -> None:
+def test_the_app_and_the_engine_core_may_be_killed(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path, engine_port=free_port(), engine_restarts=2)
     app = start_app(settings)
     try:
@@ -47,13 +45,6 @@ def test_the_app_the_engine_core_and_the_api_server_may_be_killed(tmp_path: Path
         engine.wait(lambda now: now.state is EngineState.BACKOFF, 60)
         assert gone(seen)
         now = ready_again(engine, 1)
-        assert answers(now)
-        seen = {*now.pids}
-
-        os.kill(now.pid or 0, signal.SIGKILL)
-        engine.wait(lambda now: now.state is EngineState.BACKOFF, 60)
-        assert gone(seen)
-        now = ready_again(engine, 2)
         assert answers(now)
         seen = {*now.pids}
 

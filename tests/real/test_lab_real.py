@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import median
 
 import pytest
 
@@ -128,7 +129,8 @@ def test_the_certificate_tells_the_profiles_of_a_cpu_apart(
     monkeypatch.setattr(certify, "IN_A_ROW", 4)
     monkeypatch.setattr(certify, "AT_LEAST", 16)
     monkeypatch.setattr(certify, "WAVES", 2)
-    names = ["default", "no-prefix-cache", "serial", "float32", "batch-invariant"]
+    # Two engines, started side by side: each one takes half a minute and all that the two cores have.
+    names = ["default", "float32", "batch-invariant"]
     engine = open_engine(settings)
     try:
         run = start_certificate(manager, engine, settings, names, [1, 8])
@@ -140,8 +142,8 @@ def test_the_certificate_tells_the_profiles_of_a_cpu_apart(
         assert rows["batch-invariant"]["reason"] == "engine.profile_needs_gpu"
         assert all(load["failed"] == 0 for load in shown.values())
         # One at a time every profile repeats, the first request after a start included, cold cache or none.
-        assert {shown[name, 1]["level"] for name in names[:4]} == {"bitwise"}
-        assert {shown[name, 1]["leading"] for name in names[:4]} == {0}
+        assert {shown[name, 1]["level"] for name in names[:2]} == {"bitwise"}
+        assert {shown[name, 1]["leading"] for name in names[:2]} == {0}
         # Whether a batch of 8 changes the numbers is the CPU's own: the certificate must say what the answers show.
         seen: dict[tuple[str, int], list[Answer]] = {}
         for sample in store.samples(run):
@@ -152,7 +154,7 @@ def test_the_certificate_tells_the_profiles_of_a_cpu_apart(
             seen.setdefault((name, 1 if arm == "repeat" else 8), []).append(sample.answer)
         assert set(seen) == set(shown)
         # Random weights at temperature 1 never say the same tokens twice.
-        assert all(rows[name]["control"]["distinct"] == certify.CONTROLS for name in names[:4])
+        assert all(rows[name]["control"]["distinct"] == certify.CONTROLS for name in names[:2])
         for place, answers in seen.items():
             tokens = {each.token_ids for each in answers}
             logprobs = {
@@ -171,13 +173,12 @@ def test_the_certificate_tells_the_profiles_of_a_cpu_apart(
         # One profile cannot run here: that leaves it open, unless another shows that tokens do not hold.
         split = any(len({each.token_ids for each in answers}) > 1 for answers in seen.values())
         assert status.result["holds"] is (False if split else None)
-        # An engine that takes requests one by one has no batch that could change anything; float32 flips no token.
-        assert shown["serial", 8]["level"] == "bitwise"
-        assert shown["float32", 8]["distinct"] == 1
-        assert shown["serial", 8]["throughput"] < shown["default", 8]["throughput"]
+        assert shown["float32", 8]["distinct"] == 1, "float32 flips no token"
         assert store.run(run).header["engine"]["profile"] == "default"
         arms = manager.summaries(run)
-        assert set(arms["no-prefix-cache/repeat"].questions[0].cached_tokens) == {0}
+        margins = arms["default/repeat"].questions[0].margins
+        # In nats; a trained model's are a hundred times as wide.
+        assert median(margin for margin in margins if margin is not None) < 0.05
         assert max(hit or 0 for hit in arms["default/repeat"].questions[0].cached_tokens) >= CPU_BLOCK
     finally:
         engine.stop()
