@@ -170,7 +170,7 @@ def test_the_sentence_stands_on_the_page_in_the_history_and_in_every_report(
     assert [(child.tag, child.get("message")) for child in case] == [("error", sentence)]
 
 
-def test_every_question_of_a_invalid_run_is_without_a_verdict(
+def test_every_question_of_an_invalid_run_is_without_a_verdict(
     manager: RunManager, store: Store, image: ImagePayload
 ) -> None:
     asked = RunSpec(("What?", "Where?"), (image,), n=3, cache="cold", sampling=Sampling(max_tokens=32))
