@@ -201,4 +201,4 @@ def test_the_command_line_says_it_beside_exit_status_2(
     assert printed.startswith("No verdict:")
     assert "identical" not in printed
     main(["runs"])
-    assert "\tvoid\t" in capsys.readouterr().out
+    assert "\tinvalid\t" in capsys.readouterr().out
