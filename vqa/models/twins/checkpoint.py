@@ -17,11 +17,12 @@ CLIP = {
     "image_std": [0.26862954, 0.26130258, 0.27577711],
 }
 HALF = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}
-_PARTS = (
+PARTS = (
     "{{%- macro parts(content) -%}}{{%- if content is string -%}}{{{{ content }}}}{{%- else -%}}"
     "{{%- for part in content -%}}{{%- if part['type'] == 'text' -%}}{{{{ part['text'] }}}}"
     "{{%- else -%}}{image}{{%- endif -%}}{{%- endfor -%}}{{%- endif -%}}{{%- endmacro -%}}"
 )
+"""A macro that writes a message's parts; `image` stands for a picture (to be filled in with `format`)."""
 
 
 @dataclass(frozen=True)
@@ -80,22 +81,24 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint, seed: int) -> int:
     return write_weights(folder, checkpoint.tensors(), seed)
 
 
-def chatml(image: str | None, *, system: str = "") -> str:
+def chatml(image: str | None, *, system: str = "", before_answer: str = "") -> str:
     """Returns a template of `<|im_start|>role … <|im_end|>` turns.
 
     Args:
         image: what stands for a picture. None: contents are strings, and the server puts its own mark for a picture
             in front of the text (as vLLM does for templates that know of no parts).
+        before_answer: what stands at the start of the answer to come.
         system: what is said when the conversation does not begin with a system message.
     """
     first = f"<|im_start|>system\n{system}<|im_end|>\n" if system else ""
     opening = f"{{%- if messages[0]['role'] != 'system' -%}}{{{{ {first!r} }}}}{{%- endif -%}}" if first else ""
+    start = f"<|im_start|>assistant\n{before_answer}"
     content = "message['content']" if image is None else "parts(message['content'])"
-    macro = "" if image is None else _PARTS.format(image=image)
+    macro = "" if image is None else PARTS.format(image=image)
     return (
         f"{macro}{opening}{{%- for message in messages -%}}"
         f"{{{{ '<|im_start|>' + message['role'] + '\\n' + {content} + '<|im_end|>\\n' }}}}{{%- endfor -%}}"
-        "{%- if add_generation_prompt -%}{{ '<|im_start|>assistant\\n' }}{%- endif -%}"
+        f"{{%- if add_generation_prompt -%}}{{{{ {start!r} }}}}{{%- endif -%}}"
     )
 
 

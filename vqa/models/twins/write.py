@@ -5,38 +5,38 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from vqa.errors import ModelError
 from vqa.models.catalog import find
-from vqa.models.twins import internvl, qwen_vl
+from vqa.models.twins import idefics3, internvl, lfm2_vl, qwen3_5, qwen_vl
 from vqa.models.twins.checkpoint import Checkpoint, write_checkpoint
 
+Size = TypeVar("Size")
 Maker = Callable[[bool], Checkpoint]
 """Gives the checkpoint: of the published sizes when asked so, else in miniature."""
 
 
-def _makers() -> dict[str, Maker]:
-    """Returns the id of every model that has a twin, with what makes it."""
-    makers: dict[str, Maker] = {}
-    for id_, internvl_size in internvl.FULL.items():
-        makers[id_] = partial(_internvl, internvl_size)
-    for id_, qwen_size in qwen_vl.FULL.items():
-        makers[id_] = partial(_qwen_vl, qwen_size)
-    return makers
+def _family(
+    sizes: Mapping[str, Size], tiny: Callable[[Size], Size], checkpoint: Callable[[Size], Checkpoint]
+) -> dict[str, Maker]:
+    def make(size: Size, full: bool) -> Checkpoint:
+        return checkpoint(size if full else tiny(size))
+
+    return {id_: partial(make, size) for id_, size in sizes.items()}
 
 
-def _internvl(size: internvl.Size, full: bool) -> Checkpoint:
-    return internvl.checkpoint(size if full else internvl.tiny(size))
-
-
-def _qwen_vl(size: qwen_vl.Size, full: bool) -> Checkpoint:
-    return qwen_vl.checkpoint(size if full else qwen_vl.tiny(size))
-
-
-TWINS = _makers()
+TWINS: dict[str, Maker] = {
+    **_family(internvl.FULL, internvl.tiny, internvl.checkpoint),
+    **_family(qwen_vl.FULL, qwen_vl.tiny, qwen_vl.checkpoint),
+    **_family(qwen3_5.FULL, qwen3_5.tiny, qwen3_5.checkpoint),
+    **_family(idefics3.FULL, idefics3.tiny, idefics3.checkpoint),
+    **_family(lfm2_vl.FULL, lfm2_vl.tiny, lfm2_vl.checkpoint),
+}
+"""The id of every model that has a twin, with what makes it."""
 
 
 def plan_twin(model_id: str, *, full: bool = False) -> Checkpoint:
