@@ -5,7 +5,7 @@ WORKERS ?= -n 2
 BIN := .venv/bin
 SETUP = $(PYTHON) scripts/setup.py
 
-.PHONY: help run test lint bench screenshots clean
+.PHONY: help run test test-models lint bench screenshots clean
 
 help:
 	@head -1 Makefile | cut -c3-
@@ -17,6 +17,13 @@ run:
 test:
 	@$(SETUP) test
 	$(BIN)/python -m pytest $(WORKERS) $(ARGS)
+
+# A twin of each architecture of the catalog under the real vLLM; afterwards docs/models.md says what was found.
+test-models:
+	@$(SETUP) test
+	rm -f .twin-rows.jsonl
+	TWIN_ROWS=.twin-rows.jsonl $(BIN)/python -m pytest -n 0 -m "models or not models" tests/real/test_twins.py $(ARGS); \
+	status=$$?; $(BIN)/python -m scripts.models_table .twin-rows.jsonl; exit $$status
 
 lint:
 	@$(SETUP) lint

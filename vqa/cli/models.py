@@ -71,7 +71,7 @@ def download(
 def models(
     as_json: Annotated[bool, typer.Option("--json", help="Everything as one JSON object.")] = False,
 ) -> int:
-    """List the models on this machine and those known to work, with what fits here."""
+    """List the models on this machine and those of the catalog, with what fits here and what was tried."""
     settings = load_settings()
     machine = Machine.load(settings)
     local, known = list_local(settings), [(entry, fits(entry, machine)) for entry in CATALOG]
@@ -169,14 +169,13 @@ def _local_table(local: list[LocalModel]) -> Table:
 def _catalog_table(known: list[tuple[CatalogEntry, FitVerdict]], local: dict[str, LocalModel]) -> Table:
     language = cli_language()
     table = Table(title=t("models.title_catalog", language), title_justify="left")
-    for name in ("fits", "id", "download", "licence", "flags", "reason"):
+    for name in ("fits", "id", "download", "licence", "flags", "reason", "tried"):
         table.add_column(t(f"models.column_{name}", language), overflow="fold")
     for entry, verdict in known:
         here = local.get(entry.id)
         size = t(f"models.local_{here.state}", language) if here else size_text(entry.bytes_on_disk)
-        table.add_row(
-            _MARKS[verdict.fit], entry.id, size, entry.licence, entry.command_flags or "-", verdict.reason(language)
-        )
+        flags, said = entry.command_flags or "-", (verdict.reason(language), entry.tried(language))
+        table.add_row(_MARKS[verdict.fit], entry.id, size, entry.licence, flags, *said)
     return table
 
 
@@ -215,4 +214,5 @@ def _plain_entry(entry: CatalogEntry, verdict: FitVerdict) -> dict[str, object]:
         "flags": dict(entry.flags),
         "fits": verdict.fit.value,
         "reason": verdict.reason(cli_language()),
+        "tried": entry.tried(cli_language()),
     }

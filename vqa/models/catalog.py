@@ -1,4 +1,4 @@
-"""The models known to work and whether they fit on this machine.
+"""The models that are offered, what was tried of them, and whether they fit on this machine.
 
 Sizes are those of the safetensors files that the hubs list (rounded to three digits; last looked up in November
 2026). Where a hub page could not be seen, the size is the published number of parameters times two bytes, which is
@@ -17,6 +17,7 @@ from types import MappingProxyType
 
 from vqa.engine.flags import flag_of
 from vqa.engine.machine import Machine
+from vqa.models.tried import tried
 from vqa.text import Language, t
 
 GB = 10**9
@@ -27,7 +28,7 @@ _SLOW_ON_CPU = 8 * GB
 
 @dataclass(frozen=True)
 class CatalogEntry:
-    """One model that is known to work.
+    """One model that is offered.
 
     Attributes:
         id: owner/name on the hubs; "demo" for the bundled model.
@@ -67,6 +68,10 @@ class CatalogEntry:
             for name, value in self.flags.items()
         )
         return " ".join(words)
+
+    def tried(self, language: Language = "en") -> str:
+        """Returns a sentence that says by which vLLM it was served, and whether with weights of its own."""
+        return tried(self.id, language)
 
     def notes(self, language: Language = "en") -> str:
         """Returns a sentence that says what it is good for."""
@@ -170,8 +175,8 @@ CATALOG: tuple[CatalogEntry, ...] = (
     _entry("Qwen/Qwen3-VL-4B-Instruct", 8.88, "Apache-2.0", "Qwen3VLForConditionalGeneration"),
     _entry("Qwen/Qwen3-VL-8B-Instruct", 17.5, "Apache-2.0", "Qwen3VLForConditionalGeneration"),
     _entry("Qwen/Qwen3.5-0.8B", 1.75, "Apache-2.0", "Qwen3_5ForConditionalGeneration"),
-    _entry("Qwen/Qwen3.5-2B", 4.5, "Apache-2.0", "Qwen3_5ForConditionalGeneration"),
-    _smolvlm("SmolVLM-256M-Instruct", 0.52),
+    _entry("Qwen/Qwen3.5-2B", 4.55, "Apache-2.0", "Qwen3_5ForConditionalGeneration"),
+    _smolvlm("SmolVLM-256M-Instruct", 0.513),
     _smolvlm("SmolVLM-500M-Instruct", 1.02),
     _smolvlm("SmolVLM-Instruct", 4.49),
     _entry("LiquidAI/LFM2.5-VL-450M", 0.9, "LFM Open License v1.0", "Lfm2VlForConditionalGeneration"),

@@ -43,7 +43,6 @@ class Size:
         text: of the language part.
         vision: of the vision part, for pictures of `side` x `side` pixels.
         fold: `fold` x `fold` patches become one token.
-        splits: a picture is first made this many times `side` large at most, then cut.
         place_markers: row and column of a tile are one token each time, not text.
     """
 
@@ -68,7 +67,7 @@ FULL = {
     "HuggingFaceTB/SmolVLM-256M-Instruct": _small(576, 30, 1536, 9, 3),
     "HuggingFaceTB/SmolVLM-500M-Instruct": _small(960, 32, 2560, 15, 5),
     "HuggingFaceTB/SmolVLM-Instruct": Size(
-        Decoder(2048, 24, 8192, 32, 32, 49155, 64), siglip.SO400M, 378, 3, place_markers=False
+        Decoder(2048, 24, 8192, 32, 32, 49155, 64), siglip.SO400M, 384, 3, place_markers=False
     ),
 }
 
@@ -82,8 +81,7 @@ def tiny(size: Size) -> Size:
 def checkpoint(size: Size) -> Checkpoint:
     """Returns the checkpoint of that size."""
     words = _vocabulary(size)
-    side = {"longest_edge": 384 if size.side == 378 else size.side}
-    largest = {"longest_edge": 4 * side["longest_edge"]}
+    side, largest = {"longest_edge": size.side}, {"longest_edge": 4 * size.side}
     return Checkpoint(
         config=_config(size, words),
         vocabulary=words,

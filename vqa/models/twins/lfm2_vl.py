@@ -78,8 +78,8 @@ def checkpoint(size: Size) -> Checkpoint:
 
 
 def _vocabulary(size: Size) -> Vocabulary:
-    first: tuple[str, ...] = ("<|pad|>", "<|startoftext|>", "<|endoftext|>", "<|fim_pre|>", "<|fim_mid|>", "<|fim_suf|>")
-    first = (*first, "<|im_start|>", "<|im_end|>")
+    fills = ("<|fim_pre|>", "<|fim_mid|>", "<|fim_suf|>")
+    first = ("<|pad|>", "<|startoftext|>", "<|endoftext|>", *fills, "<|im_start|>", "<|im_end|>")
     reserved = (f"<|reserved_{number}|>" for number in range(len(first), _IMAGE_ID))
     places = (f"<|img_row_{row}_col_{column}|>" for row in range(1, _TILES + 1) for column in range(1, _TILES + 1))
     last = ("<image>", *places, "<|img_thumbnail|>", "<|image_start|>", "<|image_end|>")

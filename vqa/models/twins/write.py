@@ -82,3 +82,14 @@ def _is_twin(folder: Path) -> bool:
         return "vqa_twin" in json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
+
+
+def alike(model_id: str) -> tuple[str, ...]:
+    """Returns the other models whose tiny twins are the very same: their layout is alike, only their sizes differ."""
+    own = _layout(model_id)
+    return tuple(other for other in TWINS if other != model_id and _layout(other) == own)
+
+
+def _layout(model_id: str) -> tuple[object, ...]:
+    checkpoint = plan_twin(model_id)
+    return (checkpoint.config, checkpoint.vocabulary, tuple(checkpoint.tensors()), checkpoint.files)

@@ -1,4 +1,4 @@
-"""The models on this machine and those known to work, as HTML and as choices; whether they fit."""
+"""The models on this machine and those of the catalog, as HTML and as choices; whether they fit."""
 
 from __future__ import annotations
 
@@ -75,9 +75,9 @@ def _local_row(model: LocalModel, machine: Machine, lang: Language) -> str:
 
 
 def _note(entry: CatalogEntry, lang: Language) -> str:
-    """Returns what a model is good for and which flags it needs, as HTML."""
+    """Returns what a model is good for, which flags it needs and what was tried of it, as HTML."""
     flags = f"<br><code>{escape(entry.command_flags)}</code>" if entry.flags else ""
-    return escape(entry.notes(lang)) + flags
+    return f"{escape(entry.notes(lang))}{flags}<br>{escape(entry.tried(lang))}"
 
 
 def _row(name: str, note: str, size: str, licence: str, state: str, verdict: FitVerdict | None, lang: Language) -> str:
