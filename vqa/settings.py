@@ -67,8 +67,9 @@ class Settings(BaseSettings):
     """Attach to this OpenAI-compatible server (…/v1) instead of managing one."""
     api_key: SecretStr = SecretStr("EMPTY")
 
-    max_image_bytes: int = Field(20_000_000, ge=1)
-    max_image_pixels: int = Field(50_000_000, ge=1)
+    max_image_bytes: int = Field(50_000_000, ge=1)
+    max_image_pixels: int = Field(64_000_000, ge=1)
+    """What may be decoded at once; a JPEG, which is reduced while it is decoded, may have four times as many."""
     max_image_side: int = Field(4096, ge=64)
     """Pixels; a larger image is scaled down to this before it is sent."""
     allow_local_urls: bool = False

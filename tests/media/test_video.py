@@ -13,8 +13,8 @@ from PIL import Image
 from vqa.errors import InputError
 from vqa.media import video
 from vqa.media.images import ImageLimits
+from vqa.media.several import MAX_PICTURES, load_pictures
 from vqa.media.video import is_video, video_frames
-from vqa.ui.ask import asking
 
 COLOURS = ("red", "green", "blue", "yellow")
 
@@ -121,7 +121,7 @@ def test_decoding_is_ended_when_its_time_is_up(tmp_path: Path, monkeypatch: pyte
 
 def test_frames_and_pictures_of_one_question_are_counted_together(tmp_path: Path) -> None:
     paths = [str(make_video(tmp_path / f"{n}.mp4", seconds=1)) for n in range(4)]
-    assert len(asking.load_pictures(paths, ImageLimits())) == asking.MAX_PICTURES
+    assert len(load_pictures(paths, ImageLimits())) == MAX_PICTURES
     with pytest.raises(InputError) as told:
-        asking.load_pictures([*paths, paths[0]], ImageLimits())
+        load_pictures([*paths, paths[0]], ImageLimits())
     assert told.value.code == "too_many_pictures"

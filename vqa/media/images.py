@@ -1,6 +1,7 @@
 """Any picture a user gives, checked and made ready to send: bytes in, ImagePayload out.
 
-A JPEG, PNG or WebP within the limits goes out byte for byte, so that its hash stays the same from request to request.
+A JPEG, PNG or WebP that needs nothing goes out byte for byte, so that its hash stays the same from request to request.
+Nothing is decoded in this process: see `vqa.media.runner`.
 """
 
 from __future__ import annotations
@@ -9,32 +10,29 @@ import base64
 import hashlib
 import io
 import math
-import warnings
-from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+from typing import TYPE_CHECKING, Any
 
 from vqa.errors import InputError
+from vqa.media.runner import decode
+from vqa.media.treatment import Treatment
 from vqa.settings import Settings
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
 
-SENT_AS_GIVEN = {"JPEG": "image/jpeg", "MPO": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
-CONVERTED = ("GIF", "BMP", "TIFF", "HEIF", "AVIF", "ICO", "PPM")
-ORIENTATION = 0x0112
-JPEG_QUALITY = 95
+MAX_TILES = 16
 
 
 @dataclass(frozen=True)
 class ImageLimits:
     """What is accepted and how large it may go out."""
 
-    max_bytes: int = 20_000_000
-    max_pixels: int = 50_000_000
+    max_bytes: int = 50_000_000
+    max_pixels: int = 64_000_000
+    """What may be decoded at once; a JPEG, which is reduced while it is decoded, may have four times as many."""
     max_side: int = 4096
     """Pixels; a longer picture is scaled down."""
 
@@ -42,6 +40,10 @@ class ImageLimits:
     def of(cls, settings: Settings) -> ImageLimits:
         """Returns the limits that the settings give."""
         return cls(settings.max_image_bytes, settings.max_image_pixels, settings.max_image_side)
+
+    def bounds(self) -> dict[str, int]:
+        """Returns what a decoder needs to know of them."""
+        return {"max_pixels": self.max_pixels, "max_side": self.max_side}
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class ImagePayload:
     given_width: int = 0
     given_height: int = 0
     notes: tuple[str, ...] = ()
-    """Text keys that say what was changed, such as `images.scaled`; empty when it goes out byte for byte."""
+    """What was done, as `vqa.media.notes` writes it, such as `images.scaled`; empty when it goes out byte for byte."""
 
     @cached_property
     def sha256(self) -> str:
@@ -71,36 +73,65 @@ class ImagePayload:
         return f"data:{self.mime};base64,{base64.b64encode(self.data).decode()}"
 
     def picture(self) -> PILImage:
-        """Returns the picture, decoded from the bytes that are sent."""
+        """Returns the picture, decoded in this process: for pictures of one's own making only."""
+        from PIL import Image
+
         return Image.open(io.BytesIO(self.data))
 
     def thumbnail(self, side: int = 256) -> bytes:
-        """Returns a PNG of the picture, at most `side` pixels wide and high."""
-        small = self.picture()
-        small.thumbnail((side, side))
-        out = io.BytesIO()
-        small.convert("RGBA" if "A" in small.getbands() else "RGB").save(out, "PNG")
-        return out.getvalue()
+        """Returns a PNG of what is sent, as an engine sees it, at most `side` pixels wide and high.
+
+        Raises:
+            InputError: it cannot be decoded.
+        """
+        return small_copy(self, side).data
+
+    def facts(self) -> dict[str, Any]:
+        """Returns what was given and what is sent, without the bytes, as plain values."""
+        kept = {name: value for name, value in asdict(self).items() if name not in {"data", "notes"}}
+        return {**kept, "bytes": len(self.data), "sha256": self.sha256, "notes": list(self.notes)}
 
 
-def resized(image: ImagePayload, side: int) -> ImagePayload:
-    """Returns the picture with its longest side at most `side` pixels, and a note that says so; else as it is."""
-    if max(image.width, image.height) <= side:
-        return image
-    picture = image.picture()
-    picture.thumbnail((side, side), Image.Resampling.LANCZOS)
-    data, mime = encoded(picture, as_jpeg=image.mime == "image/jpeg")
-    notes = (*image.notes, *(("images.resized",) if "images.resized" not in image.notes else ()))
-    return replace(image, data=data, mime=mime, width=picture.width, height=picture.height, notes=notes)
-
-
-def load_image(source: str | Path | bytes, limits: ImageLimits | None = None, *, name: str = "") -> ImagePayload:
+def load_image(
+    source: str | Path | bytes,
+    limits: ImageLimits | None = None,
+    *,
+    name: str = "",
+    treatment: Treatment | None = None,
+) -> ImagePayload:
     """Returns the payload of a file or of bytes; web addresses are fetched by `vqa.media.fetch`.
 
+    A very long picture comes whole, whatever the treatment says; `load_tiles` cuts it.
+
     Raises:
-        InputError: missing, empty, too large, not a picture, damaged, or a decompression bomb.
+        InputError: missing, empty, too large, not a picture, damaged, or one that ends its decoder.
     """
-    limits = limits or ImageLimits()
+    whole = replace(treatment or Treatment(), shape="whole")
+    return load_tiles(source, limits, name=name, treatment=whole)[0]
+
+
+def load_tiles(
+    source: str | Path | bytes,
+    limits: ImageLimits | None = None,
+    *,
+    name: str = "",
+    treatment: Treatment | None = None,
+    at_most: int = MAX_TILES,
+) -> tuple[ImagePayload, ...]:
+    """Returns as `load_image` does; of a very long picture its tiles, where the treatment wants them."""
+    limits, chosen = limits or ImageLimits(), (treatment or Treatment()).check()
+    data, name = read_source(source, limits, name)
+    wanted = {"tones": chosen.tones, "background": chosen.background, "shape": chosen.shape, "at_most": at_most}
+    answered = decode("prepare", [data], name=name, bounds=limits.bounds(), wanted=wanted)
+    return payloads(*answered, name=name, given=data)
+
+
+def read_source(source: str | Path | bytes, limits: ImageLimits, name: str = "") -> tuple[bytes, str]:
+    """Returns the bytes of a file and its name.
+
+    Raises:
+        InputError: it is missing, empty or too large, or cannot be read.
+    """
     if isinstance(source, bytes):
         data, name = source, name or "image"
     else:
@@ -109,22 +140,29 @@ def load_image(source: str | Path | bytes, limits: ImageLimits | None = None, *,
         raise InputError("image_empty", name=name)
     if len(data) > limits.max_bytes:
         raise _too_large(name, len(data), limits)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return _prepare(data, name, limits)
-    except InputError:
-        raise
-    except UnidentifiedImageError as problem:
-        raise InputError("image_not_a_picture", name=name) from problem
-    except Image.DecompressionBombError as problem:
-        raise InputError("image_too_many_pixels", name=name, limit=limits.max_pixels // 1_000_000) from problem
-    except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, KeyError, MemoryError) as problem:
-        # Pillow's decoders raise any of these on damaged bytes.
-        raise InputError("image_damaged", name=name, reason=str(problem) or type(problem).__name__) from problem
-    except Exception as problem:
-        # A plug-in's own error classes (struct.error, zlib.error, …) say nothing more to a user.
-        raise InputError("image_damaged", name=name, reason=type(problem).__name__) from problem
+    return data, name
+
+
+def payloads(
+    answered: dict[str, Any], blobs: list[bytes], *, name: str, given: bytes | None = None, given_bytes: int = 0
+) -> tuple[ImagePayload, ...]:
+    """Returns the pictures that a decoder made ready; `given` is sent where it had nothing to do."""
+    waiting, made = list(blobs), []
+    for row in answered["pictures"]:
+        data = waiting.pop(0) if row["data"] else given or b""
+        sizes = {key: int(row[key]) for key in ("width", "height", "given_width", "given_height")}
+        path = Path(name)
+        suffix = ".png" if row["mime"] == "image/png" else path.suffix
+        called = f"{path.stem[:60]}{row['name']}{suffix}" if row["name"] else name
+        size = given_bytes or len(given or data)
+        notes = tuple(str(each) for each in row["notes"])
+        made.append(
+            ImagePayload(
+                data, str(row["mime"]), **sizes, given_name=called, given_format=str(row["format"]), given_bytes=size,
+                notes=notes,
+            )
+        )  # fmt: skip
+    return tuple(made)
 
 
 def _read(path: Path, limits: ImageLimits, name: str) -> bytes:
@@ -143,61 +181,42 @@ def _too_large(name: str, size: int, limits: ImageLimits) -> InputError:
     return InputError("image_too_large", name=name, size=_megabytes(size), limit=f"{limits.max_bytes / 1e6:.1f}")
 
 
-def _prepare(data: bytes, name: str, limits: ImageLimits) -> ImagePayload:
-    picture = Image.open(io.BytesIO(data), formats=_formats())
-    kind, (width, height) = picture.format or "", picture.size
-    if width * height > limits.max_pixels:
-        raise InputError("image_too_many_pixels", name=name, limit=limits.max_pixels // 1_000_000)
-    turned = picture.getexif().get(ORIENTATION, 1) not in {0, 1}
-    frames = 1 if kind == "MPO" else getattr(picture, "n_frames", 1)
-    notes = _notes(kind, turned=turned, animated=frames > 1, scaled=max(width, height) > limits.max_side)
-    if not notes:
-        _decode_fully(picture, kind)
-        return ImagePayload(data, SENT_AS_GIVEN[kind], width, height, name, kind, len(data), width, height)
-    picture.seek(0)
-    picture.load()
-    upright = ImageOps.exif_transpose(picture)
-    upright.thumbnail((limits.max_side, limits.max_side), Image.Resampling.LANCZOS)
-    sent, mime = encoded(upright, as_jpeg=kind in {"JPEG", "MPO"})
-    return ImagePayload(sent, mime, *upright.size, name, kind, len(data), width, height, notes)
-
-
-def _notes(kind: str, *, turned: bool, animated: bool, scaled: bool) -> tuple[str, ...]:
-    converted = kind not in SENT_AS_GIVEN
-    told = {"converted": converted, "first_frame": animated, "rotated": turned, "scaled": scaled}
-    return tuple(f"images.{note}" for note, true in told.items() if true)
-
-
-def _decode_fully(picture: ImageFile.ImageFile, kind: str) -> None:
-    """Decodes to the last byte, so that a truncated file is found here; JPEG at an eighth of the cost."""
-    if kind in {"JPEG", "MPO"}:
-        picture.draft("L", (max(1, picture.width // 8), max(1, picture.height // 8)))
-    picture.load()
-
-
-def encoded(picture: PILImage, *, as_jpeg: bool) -> tuple[bytes, str]:
-    """Returns the bytes of a picture and their MIME type: JPEG in best quality, or PNG."""
-    out = io.BytesIO()
-    if as_jpeg:
-        picture.convert("RGB").save(out, "JPEG", quality=JPEG_QUALITY, subsampling=0)
-        return out.getvalue(), "image/jpeg"
-    mode = "RGBA" if picture.has_transparency_data else "RGB"
-    picture.convert(mode).save(out, "PNG", compress_level=4)
-    return out.getvalue(), "image/png"
-
-
-@cache
-def _formats() -> tuple[str, ...]:
-    """Returns the formats to open; HEIC and HEIF too where the optional plug-in `pillow-heif` is installed."""
-    try:
-        from pillow_heif import register_heif_opener
-    except ImportError:
-        pass
-    else:
-        register_heif_opener()
-    Image.init()
-    return tuple(kind for kind in (*SENT_AS_GIVEN, *CONVERTED) if kind in Image.OPEN)
-
-
 def _megabytes(count: int) -> str:
     return f"{math.ceil(count / 1e5) / 10:.1f}"
+
+
+Box = tuple[int, int, int, int]
+
+
+def small_copy(image: ImagePayload, side: int, *, as_jpeg: bool = False) -> ImagePayload:
+    """Returns a copy at most `side` pixels wide and high, in sRGB, as an engine sees what is sent."""
+    return _copy(image, "small", side=side, as_jpeg=as_jpeg)
+
+
+def resized(image: ImagePayload, side: int) -> ImagePayload:
+    """Returns the picture with its longest side at most `side` pixels, and a note that says so; else as it is."""
+    if max(image.width, image.height) <= side:
+        return image
+    made = small_copy(image, side, as_jpeg=image.mime == "image/jpeg")
+    return replace(made, notes=tuple(dict.fromkeys((*image.notes, "images.resized"))))
+
+
+def cut_out(image: ImagePayload, box: Box) -> ImagePayload:
+    """Returns the part of the picture within a box (left, top, right, bottom), in its pixels."""
+    return _copy(image, "cut", box=box, as_jpeg=image.mime == "image/jpeg")
+
+
+def boxed(image: ImagePayload, box: Box) -> ImagePayload:
+    """Returns the picture with a box drawn into it."""
+    return _copy(image, "boxed", box=box, as_jpeg=image.mime == "image/jpeg")
+
+
+def encoded_again(image: ImagePayload, level: int) -> ImagePayload:
+    """Returns the same pixels as a PNG of that compression level (0 to 9): other bytes, other hash."""
+    return _copy(image, "again", level=level)
+
+
+def _copy(image: ImagePayload, do: str, **values: Any) -> ImagePayload:
+    answered, (data,) = decode(do, [image.data], name=image.given_name or "image", **values)
+    width, height = int(answered["width"]), int(answered["height"])
+    return replace(image, data=data, mime=str(answered["mime"]), width=width, height=height)

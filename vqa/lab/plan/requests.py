@@ -1,15 +1,14 @@
-"""Every single request of an arm: its salt, its seed, its picture's encoding. Pure: asks nobody."""
+"""Every single request of an arm: its salt, its seed, its picture's encoding. Asks no server."""
 
 from __future__ import annotations
 
 import hashlib
-import io
 from dataclasses import replace
 from functools import lru_cache
 
 from vqa.answers import Question
 from vqa.lab.plan.arms import Arm, ArmPlan, Plan, RunSpec
-from vqa.media.images import ImagePayload
+from vqa.media.images import ImagePayload, encoded_again
 
 
 def question_for(plan: Plan, arm: ArmPlan, case: int, index: int, *, nonce: str) -> Question:
@@ -69,8 +68,4 @@ def _hex(text: str) -> str:
 @lru_cache(maxsize=32)
 def re_encoded(image: ImagePayload, level: int) -> ImagePayload:
     """Returns the same pixels as a PNG of that compression level (0 to 9): other bytes, other hash."""
-    out = io.BytesIO()
-    picture = image.picture()
-    mode = "RGBA" if picture.has_transparency_data else "RGB"
-    picture.convert(mode).save(out, "PNG", compress_level=level)
-    return replace(image, data=out.getvalue(), mime="image/png")
+    return encoded_again(image, level)

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import base64
-import io
 from collections.abc import Mapping, Sequence
 from functools import cache
 from html import escape
 from typing import TYPE_CHECKING, Any
-
-from PIL import Image
 
 from vqa.answers import Answer, Sample
 from vqa.lab.diagnosis.invalid import invalid_sentence
@@ -19,7 +16,7 @@ from vqa.lab.run import public_header, recorded
 from vqa.lab.run.failures import error_text
 from vqa.lab.run.run_json import Report
 from vqa.lab.stats.summary import RunSummary, Summary
-from vqa.media.images import ImagePayload
+from vqa.media.images import ImagePayload, small_copy
 from vqa.store import Run
 from vqa.text import LANGUAGES, Language, t
 
@@ -77,11 +74,8 @@ def _stylesheet(images: Sequence[ImagePayload]) -> str:
 def _small(image: ImagePayload) -> tuple[bytes, str, int, int]:
     if len(image.data) <= INLINE_BYTES:
         return image.data, image.mime, image.width, image.height
-    copy: Image.Image = image.picture().convert("RGB")
-    copy.thumbnail((COPY_SIDE, COPY_SIDE))
-    out = io.BytesIO()
-    copy.save(out, "JPEG", quality=85)
-    return out.getvalue(), "image/jpeg", copy.width, copy.height
+    copy = small_copy(image, COPY_SIDE, as_jpeg=True)
+    return copy.data, copy.mime, copy.width, copy.height
 
 
 def _page(report: Report, arms: Mapping[str, RunSummary], language: Language) -> dict[str, Any]:

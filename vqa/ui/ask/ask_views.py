@@ -8,8 +8,9 @@ import re
 from html import escape
 
 from vqa.answers import Answer, Json, Token
-from vqa.errors import VQAError
+from vqa.errors import InputError, VQAError
 from vqa.media.images import ImagePayload
+from vqa.media.notes import note_text
 from vqa.text import Language, t
 from vqa.ui.ask.conversation import Conversation, Message, Problem
 from vqa.ui.ask.harmless import safe_markdown
@@ -109,22 +110,32 @@ def received_html(images: tuple[ImagePayload, ...], message: Message | None, lan
 
 def _picture_html(image: ImagePayload, place: int, lang: Language) -> str:
     tr = words(lang)
-    source = base64.b64encode(image.thumbnail(320)).decode()
     name = image.given_name or tr("ask.picture_n", n=place)
+    shown = _seen(image, tr("ask.as_sent", name=name), lang)
     given = f"{image.given_width}×{image.given_height}"
     sent = f"{image.width}×{image.height}"
     pixels = sent if sent == given or not image.given_width else f"{given} → {sent}"
     size = _bytes(len(image.data))
     if image.given_bytes and image.given_bytes != len(image.data):
         size = f"{_bytes(image.given_bytes)} → {size}"
-    notes = "".join(badge(t(note, lang), "warn") for note in image.notes) or badge(tr("ask.byte_for_byte"), "good")
+    notes = "".join(badge(note_text(note, lang), "warn") for note in image.notes) or badge(
+        tr("ask.byte_for_byte"), "good"
+    )
     rows = [(tr("ask.pixels"), pixels), (tr("ask.bytes"), size), (tr("ask.mime"), image.mime)]
     return (
-        f'<figure><img src="data:image/png;base64,{source}" alt="{escape(tr("ask.as_sent", name=name))}">'
-        f"<figcaption><strong>{escape(name)}</strong>{stats(rows)}"
+        f"<figure>{shown}<figcaption><strong>{escape(name)}</strong>{stats(rows)}"
         f'<p class="hash" title="SHA-256 {image.sha256}">sha256 {image.sha256[:16]}…</p><p>{notes}</p>'
         "</figcaption></figure>"
     )
+
+
+def _seen(image: ImagePayload, words_for_it: str, lang: Language) -> str:
+    """Returns what is sent, as an engine sees it; or why it cannot be shown."""
+    try:
+        source = base64.b64encode(image.thumbnail(320)).decode()
+    except InputError as problem:
+        return f'<p class="bad">⚠ {escape(problem.message(lang))}</p>'
+    return f'<img src="data:image/png;base64,{source}" alt="{escape(words_for_it)}">'
 
 
 def _bytes(count: int) -> str:

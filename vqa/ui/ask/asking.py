@@ -8,16 +8,14 @@ import json
 import time
 from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass, field, fields
-from pathlib import Path
 
 from vqa.answers import Answer, Json, Question, Sampling
 from vqa.client import BrokenStreamError, Client, Delta
 from vqa.errors import InputError, VQAError
-from vqa.media.images import ImageLimits, ImagePayload, load_image
-from vqa.media.video import FRAMES, is_video, video_frames
+from vqa.media.images import ImagePayload
+from vqa.media.several import MAX_PICTURES
 from vqa.settings import Settings
 from vqa.ui.ask.conversation import Conversation
-from vqa.ui.pictures import MAX_PICTURES
 
 SECONDS_BETWEEN_DRAWS = 0.06
 SECONDS_PER_CHARACTER = 0.0006
@@ -139,33 +137,6 @@ def check_text(text: str, settings: Settings) -> str:
 def most_pictures(settings: Settings) -> int:
     """Returns how many pictures may go with one question."""
     return min(MAX_PICTURES, settings.public_max_pictures) if settings.public else MAX_PICTURES
-
-
-def has_several(path: Path) -> bool:
-    """Returns whether a file gives several pictures: a PDF its pages, a video its frames."""
-    return path.suffix.lower() == ".pdf" or is_video(path)
-
-
-def load_pictures(paths: list[str], limits: ImageLimits, *, frames: int = FRAMES) -> tuple[ImagePayload, ...]:
-    """Returns the pictures in the given files, checked; a PDF gives its pages, a video its first `frames` frames.
-
-    Raises:
-        InputError: one is no usable picture, or there are too many.
-    """
-    loaded: list[ImagePayload] = []
-    for path in map(Path, paths):
-        room = MAX_PICTURES - len(loaded)
-        if room <= 0:
-            raise InputError("too_many_pictures", limit=MAX_PICTURES)
-        if path.suffix.lower() == ".pdf":
-            from vqa.media.pdf import pdf_pages
-
-            loaded += pdf_pages(path, limits, at_most=room)
-        elif is_video(path):
-            loaded += video_frames(path, limits, at_most=min(room, frames))
-        else:
-            loaded.append(load_image(path, limits))
-    return tuple(loaded)
 
 
 def make_question(

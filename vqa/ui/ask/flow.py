@@ -13,6 +13,7 @@ from vqa.answers import Question
 from vqa.client import Client
 from vqa.errors import InputError, StoreError, VQAError
 from vqa.media.images import ImagePayload
+from vqa.media.several import load_pictures
 from vqa.text import Language
 from vqa.ui.ask import ask_views, asking, fit_note, fitting, structured
 from vqa.ui.ask.clients import Clients
@@ -71,7 +72,7 @@ class AskFlow:
     async def _written(self, written: dict[str, Any] | None) -> tuple[str, tuple[ImagePayload, ...]]:
         text, files = (written or {}).get("text") or "", (written or {}).get("files") or []
         text = asking.check_text(text, self._services.settings)
-        return text, await asyncio.to_thread(asking.load_pictures, [str(path) for path in files], self._services.limits)
+        return text, await asyncio.to_thread(load_pictures, [str(path) for path in files], self._services.limits)
 
     async def _ask(self, asked: Asked) -> AsyncIterator[Update]:
         """Asks, or says that it does not fit; then nothing is stored, and what was written stays."""

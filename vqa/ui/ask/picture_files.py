@@ -8,6 +8,7 @@ from typing import Any
 
 from gradio.utils import get_upload_folder
 
+from vqa.errors import InputError
 from vqa.media.images import ImagePayload
 from vqa.ui.ask.conversation import Conversation
 
@@ -36,9 +37,13 @@ def thumbnails(conversation: Conversation) -> dict[str, str]:
     for image in conversation.images():
         path = Path(get_upload_folder()) / "thumbnails" / f"{image.sha256}.png"
         if not path.exists():
+            try:
+                small = image.thumbnail(THUMBNAIL_SIDE)
+            except InputError:
+                continue  # the conversation opens without it
             path.parent.mkdir(parents=True, exist_ok=True)
             written = path.with_suffix(f".{os.getpid()}.part")
-            written.write_bytes(image.thumbnail(THUMBNAIL_SIDE))
+            written.write_bytes(small)
             written.replace(path)
         found[image.sha256] = str(path)
     return found

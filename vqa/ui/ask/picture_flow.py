@@ -13,6 +13,7 @@ from vqa.answers import Json
 from vqa.errors import InputError
 from vqa.media.fetch import fetch_image
 from vqa.media.images import ImageLimits, load_image
+from vqa.media.several import has_several, load_pictures
 from vqa.media.video import is_video
 from vqa.text import Language
 from vqa.ui.ask import asking
@@ -46,7 +47,7 @@ class PictureFlow:
     async def take(self, path: str | None, written: Written) -> Update:
         """Adds the camera's picture to the composer."""
         files = [path] if path else []
-        await asyncio.to_thread(asking.load_pictures, files, self._services.limits)
+        await asyncio.to_thread(load_pictures, files, self._services.limits)
         return self._composed(written, [*files_of(written), *files]) | {self._parts.camera: None}
 
     async def changed(self, written: Written, frames: float) -> AsyncIterator[Update]:
@@ -56,7 +57,7 @@ class PictureFlow:
             InputError: a video or PDF cannot be read; it is out of the composer by then.
         """
         parts, files = self._parts.tray, files_of(written)
-        place = next((n for n, path in enumerate(files) if asking.has_several(Path(path))), None)
+        place = next((n for n, path in enumerate(files) if has_several(Path(path))), None)
         if place is None:
             row = {} if files else {parts.frames_row: gr.Row(visible=False), parts.clip: None}
             yield await self._tray(files) | row
@@ -86,7 +87,7 @@ class PictureFlow:
     async def _unfolded(self, path: str, frames: int) -> list[str]:
         self._services.visitors.admit()
         limits, most = self._services.limits, asking.most_pictures(self._services.settings)
-        images = await asyncio.to_thread(asking.load_pictures, [path], limits, frames=max(1, min(frames, most)))
+        images = await asyncio.to_thread(load_pictures, [path], limits, frames=max(1, min(frames, most)))
         return [await asyncio.to_thread(write, image) for image in images[:most]]
 
     async def pressed(self, act: str, place: int, written: Written) -> Update:
@@ -106,7 +107,7 @@ class PictureFlow:
 
     async def _opened(self, path: str, place: int | None) -> Update:
         parts = self._parts.region_box
-        image = (await asyncio.to_thread(asking.load_pictures, [path], self._services.limits, frames=1))[0]
+        image = (await asyncio.to_thread(load_pictures, [path], self._services.limits, frames=1))[0]
         html = await asyncio.to_thread(region_box.area_html, image, self._lang)
         chosen = (await asyncio.to_thread(write, image), path, place)
         return {parts.section: gr.Accordion(open=True), parts.area: html, parts.chosen: chosen}
@@ -135,7 +136,7 @@ class PictureFlow:
             InputError: there is none.
         """
         files = files_of(written)[-1:]
-        given = await asyncio.to_thread(asking.load_pictures, files, self._services.limits, frames=1)
+        given = await asyncio.to_thread(load_pictures, files, self._services.limits, frames=1)
         pictures = given or conversation.images()
         if not pictures:
             raise InputError("image_none")
@@ -143,7 +144,7 @@ class PictureFlow:
 
     def with_region(self, path: str, written: Written) -> Update:
         """Puts an edited picture into the composer, in the place of the one that it was made from."""
-        asking.load_pictures([path], self._services.limits)
+        load_pictures([path], self._services.limits)
         return self._composed(written, [*files_of(written)[:-1], path])
 
     def _composed(self, written: Written, files: list[str]) -> Update:

@@ -11,7 +11,7 @@ from typing import Any
 
 import gradio as gr
 
-from vqa.errors import StoreError
+from vqa.errors import VQAError
 from vqa.lab.diagnosis.invalid import invalid_sentence
 from vqa.lab.report import conclusions, fragments
 from vqa.lab.run import recorded
@@ -20,6 +20,7 @@ from vqa.lab.run.live import RunStatus
 from vqa.lab.run.public_header import public_text
 from vqa.lab.stats.agreement import Level
 from vqa.lab.stats.summary import Group, RunSummary, Summary
+from vqa.media.notes import note_text
 from vqa.store import Run, Store
 from vqa.text import Language, t, table
 from vqa.ui.widgets import parts
@@ -86,7 +87,7 @@ def pictures_of(store: Store, run: Run) -> tuple[Picture, ...]:
     """Returns a run's pictures; those that are gone are left out."""
     found = []
     for digest in (run.plan.get("spec") or {}).get("images") or ():
-        with suppress(StoreError):
+        with suppress(VQAError):
             image = store.image(digest)
             given, sent = (image.given_width, image.given_height), (image.width, image.height)
             sizes = f"{given[0]}×{given[1]} → {sent[0]}×{sent[1]}" if all(given) and given != sent else ""
@@ -112,7 +113,7 @@ def asked(run: Run, shown: Sequence[Picture], lang: Language) -> str:
             facts.append(f"{t('repeat.seeds', lang)}: {t('repeat.seeds_varied', lang)}")
     line = " · ".join(public_text(fact) for fact in facts if fact)
     body = f'<p class="vl-question">{escape(words)}</p><p class="vl-soft">{escape(line)}</p>'
-    done = [" ".join(filter(None, (t(note, lang), each.sizes))) for each in shown for note in each.notes]
+    done = [" ".join(filter(None, (note_text(note, lang), each.sizes))) for each in shown for note in each.notes]
     chips = "".join(f'<span class="vl-chip vl-warn">{escape(note)}</span> ' for note in dict.fromkeys(done))
     body += f"<p>{chips}</p>" if chips else ""
     if label := recorded.label(run, lang):

@@ -5,15 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from PIL import ImageDraw
-
 from vqa.answers import Json
 from vqa.errors import InputError
-from vqa.media.images import ImagePayload, encoded
-
-LINE = "#e11d48"
-LINE_SHARE = 160
-"""The drawn line is this part of the picture's longest side wide, and never under three pixels."""
+from vqa.media.images import ImagePayload, boxed
+from vqa.media.images import cut_out as part_of
 
 
 @dataclass(frozen=True)
@@ -45,19 +40,17 @@ def box_of(values: dict[str, Json], image: ImagePayload) -> Box:
 
 def cut_out(image: ImagePayload, box: Box) -> ImagePayload:
     """Returns the part of the picture within the box."""
-    part = image.picture().crop((box.left, box.top, box.left + box.width, box.top + box.height))
-    return _made(image, *encoded(part, as_jpeg=image.mime == "image/jpeg"), (box.width, box.height), "region")
+    return _named(part_of(image, _corners(box)), "region")
 
 
 def marked(image: ImagePayload, box: Box) -> ImagePayload:
     """Returns the picture with the box drawn into it, in red, along the inside of its edges."""
-    picture = image.picture().convert("RGB")
-    line = max(3, max(picture.size) // LINE_SHARE)
-    corners = (box.left, box.top, box.left + box.width - 1, box.top + box.height - 1)
-    ImageDraw.Draw(picture).rectangle(corners, outline=LINE, width=line)
-    return _made(image, *encoded(picture, as_jpeg=image.mime == "image/jpeg"), picture.size, "marked")
+    return _named(boxed(image, _corners(box)), "marked")
 
 
-def _made(image: ImagePayload, data: bytes, mime: str, size: tuple[int, int], word: str) -> ImagePayload:
-    name = f"{Path(image.given_name).stem or 'picture'}-{word}"
-    return replace(image, data=data, mime=mime, width=size[0], height=size[1], given_name=name, notes=())
+def _corners(box: Box) -> tuple[int, int, int, int]:
+    return box.left, box.top, box.left + box.width, box.top + box.height
+
+
+def _named(image: ImagePayload, word: str) -> ImagePayload:
+    return replace(image, given_name=f"{Path(image.given_name).stem or 'picture'}-{word}", notes=())

@@ -1,0 +1,132 @@
+"""Pictures are decoded in children; whatever becomes of a child, the process that asked lives and says a sentence."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import psutil
+import pytest
+from PIL import Image
+
+from vqa.errors import InputError
+from vqa.media import images, runner
+from vqa.media.images import load_image
+from vqa.media.runner import Pool
+
+
+def png(size: tuple[int, int] = (60, 40)) -> bytes:
+    out = io.BytesIO()
+    Image.radial_gradient("L").resize(size).convert("RGB").save(out, "PNG")
+    return out.getvalue()
+
+
+@pytest.fixture
+def pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pool]:
+    made = Pool(2)
+    monkeypatch.setattr(runner, "pool", lambda: made)
+    yield made
+    made.close()
+
+
+def stopped_child(pool: Pool) -> psutil.Process:
+    """The one child that would answer next, which now does nothing at all."""
+    pool.warm()
+    (child,) = pool.idle()
+    process = psutil.Process(child.pid)
+    process.suspend()
+    return process
+
+
+def test_a_picture_that_ends_its_decoder_is_a_sentence_and_the_next_one_is_read(pool: Pool) -> None:
+    child = stopped_child(pool)
+    threading.Timer(0.3, child.kill).start()
+    with pytest.raises(InputError) as told:
+        load_image(png(), name="odd.png")
+    assert (told.value.code, told.value.values["status"]) == ("decoder_ended", -signal.SIGKILL)
+    assert "odd.png" in told.value.message("zh") and told.value.hint("en")
+    assert load_image(png()).width == 60
+
+
+def test_a_decoder_that_takes_too_long_is_ended(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    child = stopped_child(pool)
+    monkeypatch.setattr(runner.decode, "__kwdefaults__", {**runner.decode.__kwdefaults__, "seconds": 0.2})
+    with pytest.raises(InputError) as told:
+        load_image(png(), name="slow.png")
+    assert told.value.code == "decoder_slow"
+    assert not child.is_running()
+
+
+def test_one_that_used_up_its_processor_time_took_too_long(pool: Pool) -> None:
+    child = stopped_child(pool)
+    child.send_signal(signal.SIGXCPU)
+    threading.Timer(0.2, child.resume).start()
+    with pytest.raises(InputError) as told:
+        load_image(png())
+    assert told.value.code == "decoder_slow"
+
+
+def test_a_child_that_died_while_it_had_nothing_to_do_is_replaced_unseen(pool: Pool) -> None:
+    pool.warm()
+    (child,) = pool.idle()
+    os.kill(child.pid, signal.SIGKILL)
+    psutil.Process(child.pid).wait(5)
+    assert load_image(png()).width == 60
+
+
+def test_a_warm_child_answers_again_and_again(pool: Pool) -> None:
+    pool.warm()
+    before = [child.pid for child in pool.idle()]
+    for _ in range(5):
+        load_image(png())
+    assert [child.pid for child in pool.idle()] == before
+
+
+def test_many_at_once_are_read_by_few_children(pool: Pool) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(lambda n: load_image(png((20 + n, 20))), range(24)))
+    assert [image.width for image in found] == [20 + n for n in range(24)]
+    assert len(pool.idle()) <= 2
+
+
+def test_children_are_limited_and_know_no_secrets(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VQA_API_KEY", "not-to-be-told")
+    pool.warm()
+    process = psutil.Process(pool.idle()[0].pid)
+    assert "VQA_API_KEY" not in process.environ()
+    if sys.platform == "linux":
+        assert process.rlimit(psutil.RLIMIT_AS)[0] == 3 << 30
+        load_image(png())
+        assert process.rlimit(psutil.RLIMIT_CPU)[0] < 3600
+
+
+def test_children_end_with_the_process_that_started_them() -> None:
+    script = (
+        "import os, sys\nfrom vqa.media.runner import pool\npool().warm()\n"
+        "print(pool().idle()[0].pid, flush=True)\nos.kill(os.getpid(), 9)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    pid = int(done.stdout)
+    if psutil.pid_exists(pid):
+        psutil.wait_procs([psutil.Process(pid)], timeout=10)
+    assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+def test_this_process_decodes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise AssertionError("decoded here")
+
+    picture = png((300, 200))
+    monkeypatch.setattr(Image, "open", refused)
+    image = load_image(picture)
+    assert image.thumbnail(20)
+    assert images.resized(image, 100).width == 100
+    assert images.cut_out(image, (10, 10, 30, 25)).height == 15
+    assert images.boxed(image, (10, 10, 30, 25)).width == 300
+    assert images.encoded_again(image, 9).mime == "image/png"

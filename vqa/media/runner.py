@@ -1,0 +1,231 @@
+"""Children that decode what strangers made: a few, kept warm, each within limits of time and memory.
+
+Whatever a decoder does with a file, the process that asked lives on and raises a sentence. Knows no format.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from vqa.errors import InputError
+from vqa.media.decoding.wire import ClosedError, receive, send
+
+SECONDS = 60.0
+"""How long a picture may take, by the clock."""
+START_SECONDS = 60.0
+WAIT_SECONDS = 60.0
+"""How long a picture waits for a free child."""
+MOST_JOBS = 500
+"""After which a child makes room for a new one: memory of decoders grows."""
+CHILDREN = min(4, max(2, os.cpu_count() or 2))
+KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "VIRTUAL_ENV")
+"""What a child is told of the environment; no keys, no tokens, no passwords."""
+ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+ROOT = Path(__file__).resolve().parents[2]
+BEGIN = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from vqa.media.decoding.child import main; main()"
+log = logging.getLogger("vqa.media.runner")
+
+Answer = tuple[dict[str, Any], list[bytes]]
+
+
+class EndedError(Exception):
+    """A child ended before it had answered; `status` is its exit status, negative for a signal."""
+
+    def __init__(self, status: int | None) -> None:
+        super().__init__(f"exit status {status}")
+        self.status = status
+
+
+class Child:
+    """One decoding process."""
+
+    def __init__(self) -> None:
+        """Starts it; it is ready with its first message."""
+        ours, theirs = socket.socketpair()
+        environment = {name: os.environ[name] for name in KEPT if name in os.environ}
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-c", BEGIN, str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                env=environment | ONE_THREAD,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        self._line, self._ready, self.jobs = ours, False, 0
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Returns whether it can be asked."""
+        return self._process.poll() is None
+
+    def warm(self) -> None:
+        """Waits until it has loaded what it needs.
+
+        Raises:
+            EndedError: it could not start.
+        """
+        if self._ready:
+            return
+        try:
+            receive(self._line, until=time.monotonic() + START_SECONDS)
+        except (ClosedError, TimeoutError) as problem:
+            raise EndedError(self.end()) from problem
+        self._ready = True
+
+    def ask(self, request: dict[str, Any], blobs: Sequence[bytes], seconds: float) -> Answer:
+        """Returns its answer.
+
+        Raises:
+            EndedError: it ended instead.
+            TimeoutError: it took too long, and was ended.
+        """
+        self.warm()
+        self.jobs += 1
+        until = time.monotonic() + seconds
+        try:
+            send(self._line, {**request, "seconds": seconds}, blobs, until=until)
+            return receive(self._line, until=until)
+        except TimeoutError:
+            self.end()
+            raise
+        except ClosedError as problem:
+            raise EndedError(self.end()) from problem
+
+    def end(self) -> int | None:
+        """Ends it, if it still runs, and returns its exit status."""
+        self._line.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return self._process.wait(0.5) if not self._ready else self._process.wait(0.05)
+        self._process.kill()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return self._process.wait(5.0)
+        return None
+
+
+class Pool:
+    """Children that answer one request each at a time; started when they are needed first."""
+
+    def __init__(self, most: int = CHILDREN) -> None:
+        self._free = threading.BoundedSemaphore(most)
+        self._lock = threading.Lock()
+        self._idle: list[Child] = []
+        self._closed = False
+
+    def warm(self) -> None:
+        """Starts a first child, so that the first picture need not wait for it."""
+        with contextlib.suppress(EndedError):
+            child = self._take()
+            child.warm()
+            self._give(child)
+
+    def idle(self) -> tuple[Child, ...]:
+        """Returns the children that have nothing to do."""
+        with self._lock:
+            return tuple(self._idle)
+
+    def ask(
+        self, request: dict[str, Any], blobs: Sequence[bytes] = (), *, seconds: float, once: bool = False
+    ) -> Answer:
+        """Returns what a child answers; with `once` it is asked for nothing else afterwards.
+
+        Raises:
+            EndedError: the child ended over it.
+            TimeoutError: it took too long, or no child was free for long.
+        """
+        if not self._free.acquire(timeout=WAIT_SECONDS):
+            raise TimeoutError
+        try:
+            child = self._take()
+            try:
+                answered = child.ask(request, blobs, seconds)
+            except (EndedError, TimeoutError) as problem:
+                log.warning("a decoding process ended over %r: %r", request.get("name"), problem)
+                raise
+            if once or child.jobs >= MOST_JOBS:
+                child.end()
+                threading.Thread(target=self.warm, name="warm decoder", daemon=True).start()
+            else:
+                self._give(child)
+            return answered
+        finally:
+            self._free.release()
+
+    def _take(self) -> Child:
+        while True:
+            with self._lock:
+                child = self._idle.pop() if self._idle else None
+            if child is None:
+                return Child()
+            if child.alive:
+                return child
+            child.end()
+
+    def _give(self, child: Child) -> None:
+        with self._lock:
+            if not self._closed:
+                self._idle.append(child)
+                return
+        child.end()
+
+    def close(self) -> None:
+        """Ends the children that have nothing to do; the others end with their work."""
+        with self._lock:
+            self._closed, idle, self._idle = True, self._idle, []
+        for child in idle:
+            child.end()
+
+
+@cache
+def pool() -> Pool:
+    """Returns the pool of this process."""
+    made = Pool()
+    atexit.register(made.close)
+    return made
+
+
+def decode(
+    do: str,
+    blobs: Sequence[bytes] = (),
+    *,
+    name: str,
+    seconds: float = SECONDS,
+    slow: str = "decoder_slow",
+    once: bool = False,
+    **values: Any,
+) -> Answer:
+    """Returns what a child makes of a file that is called `name`; `slow` is the error when that takes too long.
+
+    Raises:
+        InputError: it is no such file, it is damaged, or its decoder ended or took too long over it.
+    """
+    try:
+        answered, out = pool().ask({"do": do, "name": name, **values}, blobs, seconds=seconds, once=once)
+    except TimeoutError as problem:
+        raise InputError(slow, name=name, seconds=round(seconds)) from problem
+    except EndedError as problem:
+        if problem.status == -signal.SIGXCPU:
+            raise InputError(slow, name=name, seconds=round(seconds)) from problem
+        raise InputError("decoder_ended", name=name, status=problem.status) from problem
+    if code := answered.get("code"):
+        raise InputError(str(code), **{"name": name, **answered.get("values", {})})
+    return answered, out
