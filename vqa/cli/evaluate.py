@@ -46,9 +46,10 @@ ScorerName = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Adds the commands to the command line."""
-    from vqa.cli.evaluate_compare import score
+    from vqa.cli.evaluate_compare import compare, forecast, power, score
+    from vqa.cli.evaluate_gate import gate
 
-    for command in (evaluate, score):
+    for command in (evaluate, score, compare, gate, power, forecast):
         app.command()(command)
 
 

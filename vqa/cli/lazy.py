@@ -14,7 +14,7 @@ from typer.core import TyperCommand, TyperGroup
 MODULES = {
     "ask": ("ask",),
     "lab": ("repeat", "diagnose", "certify", "runs", "report"),
-    "evaluate": ("evaluate", "score"),
+    "evaluate": ("evaluate", "score", "compare", "gate", "power", "forecast"),
     "engine": ("serve", "start", "stop", "restart", "status", "logs", "check"),
     "models": ("download", "models", "remove"),
     "twin": ("twin",),
