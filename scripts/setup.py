@@ -47,6 +47,7 @@ def main(goal: str) -> int:
         install(files, device)
         if goal == "test":
             ensure_browser()
+            ensure_postgres()
     except SetupFailed as failed:
         print(f"\nSet-up failed: {failed}", file=sys.stderr)
         return 1
@@ -182,6 +183,20 @@ def ensure_browser() -> None:
         raise SetupFailed(
             f"Chromium is needed for the browser tests: install it, or name it in CHROMIUM.\n{_tail(done)}"
         )
+
+
+def ensure_postgres() -> None:
+    """Finds PostgreSQL for the store's test with it, or installs it as root on Debian; else the test is skipped."""
+    if shutil.which("initdb") or any(Path("/usr/lib/postgresql").glob("*/bin/initdb")):
+        return
+    if shutil.which("apt-get") and os.geteuid() == 0:
+        with step("Installing PostgreSQL for the store's test with it (apt-get)"):
+            quiet = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+            run("apt-get", "update", "-qq", env=quiet)
+            done = run("apt-get", "install", "-y", "-qq", "--no-install-recommends", "postgresql", env=quiet)
+        if done.returncode == 0:
+            return
+    print("- PostgreSQL is not here: the store's test with it is left out.", flush=True)
 
 
 def _installed(name: str) -> bool:

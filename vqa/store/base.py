@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
 from vqa.answers import Json
 from vqa.errors import StoreError
@@ -47,9 +48,7 @@ class Database:
         """Stores a picture once; returns its SHA-256."""
         values = {name: value for name, value in asdict(image).items() if name in images.c}
         with self._begin() as connection:
-            known = connection.execute(sa.select(images.c.sha256).where(images.c.sha256 == image.sha256)).first()
-            if known is None:
-                connection.execute(sa.insert(images).values({**values, "sha256": image.sha256}))
+            self._put_new(connection, images, [{**values, "sha256": image.sha256}])
         return image.sha256
 
     def image(self, sha256: str) -> ImagePayload:
@@ -64,6 +63,24 @@ class Database:
             raise StoreError("image_not_stored", sha256=sha256)
         values = {name: value for name, value in row.items() if name != "sha256"}
         return ImagePayload(**{**values, "notes": tuple(values["notes"])})
+
+    def _put_new(self, connection: sa.Connection, table: sa.Table, rows: list[dict[str, Json]]) -> None:
+        """Inserts the rows whose key is not there yet; one that another writer puts there meanwhile is no error.
+
+        Looking first would not do: two writers both find nothing, and the second one's insert fails.
+        """
+        if not rows:
+            return
+        kind: Any = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}.get(self._engine.dialect.name)
+        if kind is not None:
+            # In one order everywhere, so that two writers of the same rows never wait for each other in a ring.
+            keys = [column.name for column in table.primary_key]
+            ordered = sorted(rows, key=lambda row: [str(row[name]) for name in keys])
+            connection.execute(kind(table).on_conflict_do_nothing(index_elements=keys), ordered)
+            return
+        for row in rows:
+            with suppress(IntegrityError), connection.begin_nested():
+                connection.execute(sa.insert(table).values(row))
 
     def _drop_unused_images(self, connection: sa.Connection, candidates: set[str]) -> None:
         """Deletes those of the pictures that no run's plan and no message names any more."""

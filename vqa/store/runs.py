@@ -111,10 +111,8 @@ class RunStore(Database):
                 raise StoreError("run_exists", run=run.id)
             connection.execute(sa.insert(runs).values(row))
             for chunk in _chunks(contents):
-                known = connection.execute(sa.select(answers.c.sha256).where(answers.c.sha256.in_(chunk))).scalars()
-                if missing := set(chunk).difference(known):
-                    fresh = [{"sha256": digest, "content": contents[digest]} for digest in sorted(missing)]
-                    connection.execute(sa.insert(answers), fresh)
+                fresh = [{"sha256": digest, "content": contents[digest]} for digest in chunk]
+                self._put_new(connection, answers, fresh)
             if rows:
                 connection.execute(sa.insert(samples), rows)
 
@@ -189,8 +187,8 @@ class RunStore(Database):
         """Stores what was computed from a run's first `count` samples, in place of what was stored before."""
         row = {"run_id": run_id, "version": version, "samples": count, "data": zlib.compress(data, 6)}
         with self._begin() as connection:
-            connection.execute(sa.delete(summaries).where(summaries.c.run_id == run_id))
-            connection.execute(sa.insert(summaries).values(row))
+            self._put_new(connection, summaries, [row])
+            connection.execute(sa.update(summaries).where(summaries.c.run_id == run_id).values(row))
 
     def kept_summary(self, run_id: str, version: str, count: int) -> bytes | None:
         """Returns what `keep_summary` stored; None where that is of another version or number of samples."""
@@ -225,9 +223,7 @@ class RunStore(Database):
         digest, content = _content(answer)
         if digest is None:
             return None
-        known = connection.execute(sa.select(answers.c.sha256).where(answers.c.sha256 == digest)).first()
-        if known is None:
-            connection.execute(sa.insert(answers).values(sha256=digest, content=zlib.compress(content, 6)))
+        self._put_new(connection, answers, [{"sha256": digest, "content": zlib.compress(content, 6)}])
         return digest
 
     def _read_content(self, digest: str) -> Answer:

@@ -53,7 +53,7 @@ def expected_letters(target: Target) -> set[str]:
             found.add(mark[1].upper())
         elif by_text:
             found.add(by_text[0])
-        elif plain.isdigit() and int(plain) < len(letters):
+        elif plain.isdecimal() and int(plain) < len(letters):
             found.add(letters[int(plain)])
     return found
 

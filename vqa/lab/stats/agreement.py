@@ -1,12 +1,11 @@
 """The levels of agreement: in which sense two answers are the same, from bit for bit down to 'means the same'."""
 
 import hashlib
-import re
-import unicodedata
 from array import array
 from enum import StrEnum
 
 from vqa.answers import Answer, Token
+from vqa.lab.stats.normalize import normalize_answer
 
 
 class Level(StrEnum):
@@ -19,7 +18,7 @@ class Level(StrEnum):
     TEXT = "text"
     """The characters: the source article's check."""
     ANSWER = "answer"
-    """The normalised answer: case, punctuation, articles and number words do not count."""
+    """The normalised answer: case, closing marks, articles and number words do not count; see `normalize_answer`."""
     NONE = "none"
 
     @property
@@ -28,40 +27,10 @@ class Level(StrEnum):
         return len(Level) - 1 - list(Level).index(self)
 
 
+__all__ = ["LEVELS", "Level", "level_key", "normalize_answer", "shown_levels"]
+
 LEVELS = (Level.BITWISE, Level.TOKENS, Level.TEXT, Level.ANSWER)
 """The levels that can hold, strongest first."""
-
-_NUMBER_WORDS = (
-    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"),
-    *("thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty"),
-)
-_NUMBERS = {word: str(value) for value, word in enumerate(_NUMBER_WORDS)}
-_ARTICLES = {"a", "an", "the"}
-_CHINESE_DIGITS = {**{digit: value for value, digit in enumerate("零一二三四五六七八九")}, "〇": 0, "两": 2}
-_CHINESE_NUMBER = re.compile("[零〇一二两三四五六七八九十]+")
-_DECIMAL = re.compile(r"(?<=\d)[.,](?=\d)")
-_HELD = "\N{SECTION SIGN}"
-
-
-def normalize_answer(text: str) -> str:
-    """Returns what is left of an answer when case, punctuation, articles and number words no longer count.
-
-    Follows the spirit of the VQA evaluation (Antol et al., arXiv 1505.00468, section 4), for English and Chinese.
-    """
-    text = unicodedata.normalize("NFKC", text).casefold().replace(_HELD, " ")
-    text = _DECIMAL.sub(lambda found: _HELD if found.group() == "." else "", text)
-    text = "".join(" " if unicodedata.category(char)[0] in "PSZC" and char != _HELD else char for char in text)
-    text = _CHINESE_NUMBER.sub(_chinese_number, text.replace(_HELD, "."))
-    words = (_NUMBERS.get(word, word) for word in text.split())
-    return " ".join(word for word in words if word not in _ARTICLES)
-
-
-def _chinese_number(found: re.Match[str]) -> str:
-    digits = found.group()
-    tens, ten, ones = digits.partition("十")
-    if ten and len(tens) <= 1 and len(ones) <= 1 and "十" not in ones:
-        return str(10 * (_CHINESE_DIGITS[tens] if tens else 1) + (_CHINESE_DIGITS[ones] if ones else 0))
-    return "".join(str(_CHINESE_DIGITS[digit]) if digit in _CHINESE_DIGITS else "10" for digit in digits)
 
 
 def shown_levels(answer: Answer) -> frozenset[Level]:
