@@ -1,26 +1,29 @@
-"""A hub on loopback that speaks the protocols of ModelScope and Hugging Face, for their real clients, with faults.
+"""A hub on loopback for the real clients of ModelScope and Hugging Face, with faults on demand.
 
-It serves files from memory with Range support, lists them with sizes and hashes, redirects large ones to a "CDN" as
-both hubs do, and writes down every request. Only what `Faults` says is wrong about it.
+It serves files from memory and lists them, keeps large ones on a "CDN" at another port behind signed addresses, as
+both hubs do, and writes down every request. Only what `Faults` says is wrong about it. What the two hubs answer stands
+in `hub_protocol.py`, with where that was seen.
 """
 
+import datetime
 import hashlib
+import ipaddress
 import json
-import re
+import ssl
 import threading
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
-from urllib.parse import parse_qs, quote, unquote, urlsplit
+from http.server import ThreadingHTTPServer
+from pathlib import Path
+from typing import Literal, Self
+from urllib.parse import quote
 
 import numpy as np
 
 COMMIT = "a" * 40
 LARGE = 1024 * 1024
 """Bytes from which on a file counts as stored in LFS: on a CDN, with a SHA-256."""
-_PIECE = 64 * 1024
+BRANCHES = {"modelscope": ("master", "v1"), "huggingface": ("main", "v1")}
 
 
 def model_files(megabytes: int = 12, seed: int = 0) -> dict[str, bytes]:
@@ -32,11 +35,17 @@ def model_files(megabytes: int = 12, seed: int = 0) -> dict[str, bytes]:
     return {
         "config.json": json.dumps({"architectures": ["Idefics3ForConditionalGeneration"]}).encode(),
         "model.safetensors.index.json": json.dumps(index).encode(),
-        names[0]: weights[:cut],
-        names[1]: weights[cut:],
+        names[0]: safetensors_of(weights[:cut]),
+        names[1]: safetensors_of(weights[cut:]),
         "README.md": "# 模型\n".encode(),
         "assets/words with blanks [1].txt": b"hello",
     }
+
+
+def safetensors_of(content: bytes) -> bytes:
+    """A safetensors file of one tensor of bytes, as long as `content` (whose first bytes make room for the header)."""
+    header = json.dumps({"w": {"dtype": "U8", "shape": [len(content) - 128], "data_offsets": [0, len(content) - 128]}})
+    return (120).to_bytes(8, "little") + header.encode().ljust(120) + content[128:]
 
 
 @dataclass
@@ -51,237 +60,142 @@ class Faults:
     """Paths that only the first listing holds: the client's own one lacks them, and it reports success."""
     cut_after: dict[str, list[int]] = field(default_factory=dict)
     """Path -> numbers of bytes after which the connection is closed, one for each of the next requests."""
+    expires_when_cut: bool = False
+    """A signed address whose connection was cut is refused from then on (403, as an object store says it)."""
+    signed_uses: int | None = None
+    """How often a signed address is good; None for always, 0 for never."""
     bytes_per_second: float | None = None
     hold_after: int | None = None
     """All large files stop after this many bytes until `go_on` is set."""
     extra_listing: list[str] = field(default_factory=list)
     """Paths listed besides the real files."""
+    page_instead: set[str] = field(default_factory=set)
+    """Paths in whose place a web page comes with status 200, as from a proxy that blocks them."""
+    sign_in: bool = False
+    """Every request is led to a sign-in page, as networks of hotels and universities do."""
+    busy: int = 0
+    """So many of the next requests are answered 429."""
+    retry_after: int = 1
+    """What a 429 says in Retry-After, in seconds."""
+    entries_at_most: int = 3000
+    """How many entries ModelScope lists in one answer; what lies beyond is left out without a word."""
+    page_size: int = 1000
+    """How many entries Hugging Face lists on a page; the next one's address is in the Link header."""
 
 
 @dataclass(frozen=True)
 class Seen:
-    """One request as it came in."""
+    """One request as it came in, and at which of the two servers ("hub", "cdn")."""
 
     method: str
     path: str
     range: str | None
     headers: Mapping[str, str]
+    at: str = "hub"
 
 
 class FakeHub:
-    """`with FakeHub({"owner/name": files}) as hub:` serves at `hub.url` until the block ends."""
+    """`with FakeHub({"owner/name": files}) as hub:` serves at `hub.url` until the block ends.
 
-    def __init__(self, models: dict[str, dict[str, bytes]], *, token: str | None = None) -> None:
+    Attributes:
+        token: the token that opens the models; they are open to everybody while it is None.
+        access: what a model is to those without it: "gated" (seen and listed by all) or "private".
+        accounts: other tokens that are good, but open no model.
+    """
+
+    def __init__(self, models: dict[str, dict[str, bytes]], *, token: str | None = None, tls: Path | None = None):
+        from tests.fakes.hub_protocol import CdnHandler, HubHandler
+
         self.models = models
         self.token = token
+        self.access: Literal["gated", "private"] = "gated"
+        self.accounts: set[str] = set()
         self.faults = Faults()
         self.seen: list[Seen] = []
         self.go_on = threading.Event()
         self.holding = threading.Event()
         self.listings = 0
         self.sent = 0
+        self.signatures: dict[str, int] = {}
+        """Signature of a given address -> how often it may still be used; -1 for always."""
         self.lock = threading.Lock()
-        hub = self
-
-        class Handler(_Handler):
-            pass
-
-        Handler.hub = hub
-        self._server = _Server(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+        self._scheme = "https" if tls else "http"
+        self._server, self._cdn = (_Server(("127.0.0.1", 0), _bound(kind, self)) for kind in (HubHandler, CdnHandler))
+        if tls:
+            context = _tls_context(tls)
+            for server in (self._server, self._cdn):
+                server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+        self._threads = [
+            threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+            for server in (self._server, self._cdn)
+        ]
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
+        return f"{self._scheme}://127.0.0.1:{self._server.server_port}"
+
+    @property
+    def cdn_url(self) -> str:
+        return f"{self._scheme}://127.0.0.1:{self._cdn.server_port}"
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.go_on.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        for server in (self._server, self._cdn):
+            server.shutdown()
+            server.server_close()
+        for thread in self._threads:
+            thread.join()
+
+    def sign(self, model: str, path: str) -> str:
+        """A new signed address of a file at the CDN."""
+        with self.lock:
+            signature = hashlib.sha256(f"{len(self.signatures)}".encode()).hexdigest()[:16]
+            self.signatures[signature] = -1 if self.faults.signed_uses is None else self.faults.signed_uses
+        return f"{self.cdn_url}/cdn/{model}/{quote(path)}?Expires=1&Signature={signature}"
 
     def ranges(self, path: str) -> list[str]:
-        """The Range headers that came for a file, in order."""
+        """The Range headers that came for a file, in order; at the CDN where it lies there."""
         wanted = quote(path)
-        return [each.range for each in self.seen if each.range and (wanted in each.path or path in each.path)]
+        found = [each for each in self.seen if each.range and (wanted in each.path or path in each.path)]
+        at = "cdn" if any(each.at == "cdn" for each in found) else "hub"
+        return [each.range for each in found if each.at == at and each.range]
 
 
 class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
     def handle_error(self, request: object, client_address: object) -> None:
         """A client that was killed in mid-download is no news here."""
 
 
-class _Handler(BaseHTTPRequestHandler):
-    hub: FakeHub
-    protocol_version = "HTTP/1.1"
+def _bound(kind: type, hub: FakeHub) -> type:
+    return type(kind.__name__, (kind,), {"hub": hub})
 
-    def log_message(self, *_: object) -> None:
-        pass
 
-    def do_HEAD(self) -> None:
-        self._route()
+def _tls_context(folder: Path) -> ssl.SSLContext:
+    """A context with a certificate of our own; `folder/ca.pem` is what a client has to trust."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
 
-    def do_GET(self) -> None:
-        self._route()
-
-    def _route(self) -> None:
-        parts = urlsplit(self.path)
-        path, query = unquote(parts.path), {key: values[0] for key, values in parse_qs(parts.query).items()}
-        with self.hub.lock:
-            self.hub.seen.append(Seen(self.command, self.path, self.headers.get("Range"), dict(self.headers)))
-        if match := re.fullmatch(r"/api/v1/models/([^/]+/[^/]+)/repo/files", path):
-            self._modelscope_listing(match[1], query)
-        elif match := re.fullmatch(r"/api/v1/models/([^/]+/[^/]+)/repo", path):
-            self._file(match[1], query["FilePath"], query.get("Revision", "master"))
-        elif match := re.fullmatch(r"/api/models/([^/]+/[^/]+)(?:/revision/(.+))?", path):
-            self._huggingface_info(match[1], match[2] or "main")
-        elif match := re.fullmatch(r"/api/models/([^/]+/[^/]+)/tree/([^/]+)", path):
-            self._huggingface_tree(match[1])
-        elif match := re.fullmatch(r"/cdn/([^/]+/[^/]+)/(.+)", path):
-            self._content(match[1], match[2])
-        elif match := re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
-            self._file(match[1], match[3], match[2])
-        else:
-            self._json(404, {"Code": 404, "Message": "no such address", "Success": False})
-
-    # ---- who may, and listings
-
-    def _allowed(self, model: str, revision: str) -> bool:
-        """Answers and returns False when the model is not to be had."""
-        files = self.hub.models.get(model)
-        given = f"{self.headers.get('Authorization', '')} {self.headers.get('Cookie', '')}"
-        if files is None:
-            # Hugging Face does not tell strangers a missing model from a private one.
-            status = 404 if self.path.startswith("/api/v1/") else 401
-            self._json(status, {"Code": 10010205001, "Message": "model not found"}, {"X-Error-Code": "RepoNotFound"})
-        elif self.hub.token and self.hub.token not in given:
-            self._json(403, {"Code": 10010205003, "Message": "no access"}, {"X-Error-Code": "GatedRepo"})
-        elif revision not in {"master", "main", "v1", COMMIT}:
-            self._json(404, {"Code": 10010205002, "Message": "no revision"}, {"X-Error-Code": "RevisionNotFound"})
-        else:
-            return True
-        return False
-
-    def _listed(self, model: str) -> dict[str, bytes] | None:
-        faults = self.hub.faults
-        if faults.listing_status:
-            self._json(faults.listing_status, {"Code": faults.listing_status, "Message": "fault"})
-            return None
-        with self.hub.lock:
-            self.hub.listings += 1
-            hidden = faults.listed_once if self.hub.listings > 1 else set()
-        files = {path: content for path, content in self.hub.models[model].items() if path not in hidden}
-        return files | dict.fromkeys(faults.extra_listing, b"x")
-
-    def _sha256(self, path: str, content: bytes) -> str:
-        return hashlib.sha256(content + (b"!" if path in self.hub.faults.wrong_hash else b"")).hexdigest()
-
-    def _modelscope_listing(self, model: str, query: dict[str, str]) -> None:
-        if not self._allowed(model, query.get("Revision", "master")) or (files := self._listed(model)) is None:
-            return
-        entries: list[dict[str, Any]] = [
-            {"Path": path, "Name": path.rsplit("/", 1)[-1], "Size": len(content), "Type": "blob"}
-            | {"Sha256": self._sha256(path, content)}
-            for path, content in files.items()
-        ]
-        entries += [{"Path": "assets", "Name": "assets", "Size": 0, "Type": "tree"}]
-        self._json(200, {"Code": 200, "Success": True, "Data": {"Files": entries}})
-
-    def _huggingface_info(self, model: str, revision: str) -> None:
-        if self.hub.faults.listing_status:
-            self._json(self.hub.faults.listing_status, {"error": "fault"})
-        elif self._allowed(model, revision):
-            self._json(
-                200, {"_id": "1", "id": model, "modelId": model, "sha": COMMIT, "private": False, "siblings": []}
-            )
-
-    def _huggingface_tree(self, model: str) -> None:
-        if not self._allowed(model, "main") or (files := self._listed(model)) is None:
-            return
-        entries = []
-        for path, content in files.items():
-            git = hashlib.sha1(f"blob {len(content)}\0".encode() + content).hexdigest()
-            entry: dict[str, Any] = {"type": "file", "path": path, "size": len(content), "oid": git}
-            if len(content) >= LARGE:
-                entry["lfs"] = {"oid": self._sha256(path, content), "size": len(content), "pointerSize": 134}
-            entries.append(entry)
-        self._json(200, entries)
-
-    # ---- files
-
-    def _file(self, model: str, path: str, revision: str) -> None:
-        if not self._allowed(model, revision):
-            return
-        content = self.hub.models[model].get(path)
-        if content is None:
-            self._json(404, {"Code": 404, "Message": "no such file"}, {"X-Error-Code": "EntryNotFound"})
-        elif status := self.hub.faults.file_status.get(path):
-            self._json(status, {"Code": status, "Message": "fault"})
-        elif len(content) >= LARGE:
-            etag = self._sha256(path, content)
-            headers = {"X-Repo-Commit": COMMIT, "X-Linked-Etag": f'"{etag}"', "X-Linked-Size": str(len(content))}
-            self._empty(302, headers | {"Location": f"{self.hub.url}/cdn/{model}/{quote(path)}"})
-        else:
-            self._content(model, path)
-
-    def _content(self, model: str, path: str) -> None:
-        whole = self.hub.models[model][path]
-        etag = hashlib.sha256(whole).hexdigest()
-        begin = 0
-        headers = {"X-Repo-Commit": COMMIT, "ETag": f'"{etag}"', "Accept-Ranges": "bytes"}
-        if match := re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or ""):
-            begin = int(match[1])
-            if begin >= len(whole):
-                self._empty(416, {"Content-Range": f"bytes */{len(whole)}"})
-                return
-            headers["Content-Range"] = f"bytes {begin}-{len(whole) - 1}/{len(whole)}"
-        body = whole[begin:]
-        self.send_response(206 if begin else 200)
-        for name, value in (headers | {"Content-Length": str(len(body))}).items():
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command == "GET":
-            self._send(path, body, begin)
-
-    def _send(self, path: str, body: bytes, begin: int) -> None:
-        faults = self.hub.faults
-        cuts = faults.cut_after.get(path)
-        cut = cuts.pop(0) if cuts else None
-        for at in range(0, len(body), _PIECE):
-            if cut is not None and at >= cut:
-                self.close_connection = True
-                return
-            if faults.hold_after is not None and len(body) >= LARGE and begin + at >= faults.hold_after:
-                self.hub.holding.set()
-                self.hub.go_on.wait()
-            piece = body[at : at + _PIECE]
-            try:
-                self.wfile.write(piece)
-            except OSError:
-                self.close_connection = True
-                return
-            with self.hub.lock:
-                self.hub.sent += len(piece)
-            if faults.bytes_per_second:
-                time.sleep(len(piece) / faults.bytes_per_second)
-
-    def _json(self, status: int, value: object, headers: Mapping[str, str] | None = None) -> None:
-        content = json.dumps(value).encode()
-        self.send_response(status)
-        for name, text in {"Content-Type": "application/json", **(headers or {})}.items():
-            self.send_header(name, text)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(content)
-
-    def _empty(self, status: int, headers: Mapping[str, str]) -> None:
-        self.send_response(status)
-        for name, text in {**headers, "Content-Length": "0"}.items():
-            self.send_header(name, text)
-        self.end_headers()
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "hub of the tests")])
+    today = datetime.datetime.now(datetime.UTC)
+    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    builder = builder.serial_number(1).not_valid_before(today - datetime.timedelta(days=1))
+    builder = builder.not_valid_after(today + datetime.timedelta(days=1))
+    builder = builder.add_extension(x509.SubjectAlternativeName([address]), critical=False)
+    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    (folder / "ca.pem").write_bytes(builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+    plain = serialization.NoEncryption()
+    content = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
+    (folder / "key.pem").write_bytes(content)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "ca.pem", folder / "key.pem")
+    return context
