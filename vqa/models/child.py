@@ -11,17 +11,20 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 
 import psutil
 from filelock import FileLock, Timeout
 
 from vqa.errors import VQAError
 from vqa.models import listing as notes
-from vqa.models.hubs import Hub, Request, Trouble, open_hub, remove_stale_locks, trouble_of
+from vqa.models.hub_errors import HubFailedError, Situation, hub_error_of
+from vqa.models.hubs import Hub, Request, open_hub, remove_stale_locks
 from vqa.models.listing import Listing
 from vqa.models.local import lock_file
 from vqa.models.verify import Differences, measure, verify
@@ -32,10 +35,22 @@ _ROUNDS = 2
 _LEAST_MARGIN, _MOST_MARGIN = 32 * 1024**2, 1024**3
 
 
-class _GivenUpError(Exception):
-    def __init__(self, trouble: Trouble) -> None:
-        self.trouble = trouble
-        super().__init__(trouble.code)
+class _StageError(Exception):
+    """A failure with where it happened."""
+
+    def __init__(self, problem: Exception, situation: Situation) -> None:
+        self.problem, self.situation = problem, situation
+        super().__init__(str(problem))
+
+
+@contextmanager
+def _stage(hub: Hub, stage: Literal["listing", "fetching"]) -> Iterator[None]:
+    try:
+        yield
+    except VQAError:
+        raise
+    except Exception as problem:
+        raise _StageError(problem, Situation(hub.endpoint, stage, hub.token)) from problem
 
 
 class _Reporter:
@@ -61,14 +76,17 @@ def main() -> None:
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     try:
         _download(request, report)
-    except _GivenUpError as ended:
-        report(event="failed", code=ended.trouble.code, values=ended.trouble.values)
     except VQAError as problem:
         report(event="failed", code=problem.code, values={name: str(value) for name, value in problem.values.items()})
+    except _StageError as ended:
+        error = hub_error_of(ended.problem, ended.situation)
+        if not isinstance(ended.problem, HubFailedError):
+            traceback.print_exception(ended.problem)
+        report(event="failed", code=error.code, values=error.values)
     except BaseException as problem:
         traceback.print_exc()
-        trouble = trouble_of(problem)
-        report(event="failed", code=trouble.code, values=trouble.values)
+        error = hub_error_of(problem, Situation(request["endpoint"] or "-"))
+        report(event="failed", code=error.code, values=error.values)
     else:
         report(event="complete")
         os._exit(0)  # The clients' own threads must not hold up the end.
@@ -101,7 +119,9 @@ def _download(request: dict[str, Any], report: _Reporter) -> None:
     source, revision = request["source"], request["revision"]
     report(event="state", state="listing")
     hub = open_hub(source, Request(request["model_id"], revision, request["endpoint"], request["token"]))
-    commit, every = hub.list()
+    report(event="endpoint", endpoint=hub.endpoint)
+    with _stage(hub, "listing"):
+        commit, every = hub.list()
     files, left_out = notes.choose(every, all_files=request["all_files"])
     wanted = Listing(request["model_id"], source, revision, commit, files, left_out)
     report(event="listing", files_total=len(files), bytes_total=wanted.total_bytes, commit=commit)
@@ -113,7 +133,8 @@ def _download(request: dict[str, Any], report: _Reporter) -> None:
         _check_space(folder, wanted)
         _remove_outdated(folder, wanted)
         notes.write_planned(folder, wanted)
-        _fetch_and_verify(hub, folder, wanted, request["workers"], report)
+        with _stage(hub, "fetching"):
+            _fetch_and_verify(hub, folder, wanted, request["workers"], report)
         notes.write_complete(folder, replace(wanted, date=datetime.now(UTC).isoformat(timespec="seconds")))
         _clean_up(folder)
     finally:
@@ -153,7 +174,7 @@ def _check_space(folder: Path, wanted: Listing) -> None:
     margin = min(max(_LEAST_MARGIN, wanted.total_bytes // 100), _MOST_MARGIN) if lacking else 0
     free = shutil.disk_usage(folder).free
     if lacking + margin > free:
-        raise _GivenUpError(Trouble("model_disk_full", {"needed": lacking + margin, "free": free}))
+        raise HubFailedError("model_disk_full", needed=lacking + margin, free=free)
 
 
 def _remove_outdated(folder: Path, wanted: Listing) -> None:
@@ -175,8 +196,8 @@ def _fetch_and_verify(hub: Hub, folder: Path, wanted: Listing, workers: int, rep
         for path in differences.corrupt:
             (folder / path).unlink(missing_ok=True)
     if differences.corrupt:
-        raise _GivenUpError(Trouble("model_corrupt", {"files": list(differences.corrupt)}))
-    raise _GivenUpError(Trouble("model_files_missing", {"files": list(differences.missing)}))
+        raise HubFailedError("model_corrupt", files=list(differences.corrupt))
+    raise HubFailedError("model_files_missing", files=list(differences.missing))
 
 
 def _fetch(hub: Hub, folder: Path, wanted: Listing, workers: int, report: _Reporter) -> None:
@@ -196,13 +217,12 @@ def _fetch(hub: Hub, folder: Path, wanted: Listing, workers: int, report: _Repor
     try:
         hub.fetch(folder, wanted, workers)
     except Exception as problem:
-        trouble = trouble_of(problem)
-        if trouble.code != "model_disk_full":
+        if hub_error_of(problem, Situation(hub.endpoint)).code != "model_disk_full":
             raise
         traceback.print_exc()
         lacking = wanted.total_bytes - measure(folder, wanted).bytes
         free = shutil.disk_usage(folder).free
-        raise _GivenUpError(replace(trouble, values={"needed": lacking, "free": free})) from problem
+        raise HubFailedError("model_disk_full", needed=lacking, free=free) from problem
     finally:
         done.set()
         teller.join()

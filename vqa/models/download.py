@@ -205,6 +205,9 @@ class Download:
         if event == "failed":
             self._reported = (report["code"], report["values"])
             return
+        if event == "endpoint":
+            self.endpoint = str(report["endpoint"])
+            return
         if event == "complete":
             return
         if "state" in report:

@@ -97,7 +97,9 @@ def hub_of(name: str | None) -> Source | None:
 
 def hub_page(source: Source, model_id: str, endpoint: str | None = None) -> str:
     """Returns the address of the model's page, where a person reads its card and accepts its conditions."""
-    return f"{endpoint or _PAGES[source]}/{model_id}"
+    site = _PAGES[source] if endpoint in {None, _OFFICIAL[source]} else endpoint
+    models = "/models" if source == "modelscope" and site != _PAGES[source] else ""
+    return f"{site}{models}/{model_id}"
 
 
 def hub_address(source: Source, endpoint: str | None = None) -> str:

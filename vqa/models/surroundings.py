@@ -14,6 +14,8 @@ from vqa.models.ids import HUB_NAMES, Source, hub_address, hub_page
 from vqa.models.listing import NOTES, read_complete, read_planned
 from vqa.models.progress import size_text
 
+_PROXY_SETTINGS = tuple(name for word in ("http_proxy", "https_proxy", "all_proxy") for name in (word, word.upper()))
+
 
 def absolute(folder: Path) -> Path:
     """Returns `folder` from the root on, with `~` filled in.
@@ -78,6 +80,10 @@ def child_environment(folder: Path) -> dict[str, str]:
     kept.setdefault("MODELSCOPE_DOWNLOAD_INTRA_CLOUD", "false")  # Else it asks a cloud's own address where it runs.
     kept.setdefault("MODELSCOPE_DOWNLOAD_TOTAL_TIMEOUT", str(7 * 24 * 3600))  # Seconds a file; an hour is too short.
     kept.setdefault("HF_HUB_DOWNLOAD_TIMEOUT", "30")
+    for name in _PROXY_SETTINGS:
+        # Desktops write socks:// for SOCKS 5, which neither client knows; the h leaves names to the proxy.
+        if kept.get(name, "").lower().startswith("socks://"):
+            kept[name] = "socks5h://" + kept[name][len("socks://") :]
     return kept | {
         "MODELSCOPE_CACHE": str(folder / NOTES / "hub"),
         "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -109,18 +115,14 @@ def error_of(
         "page": hub_page(source, model_id, endpoint),
         "address": hub_address(source, endpoint),
         "revision": revision or "-",
+        "known": "-",
         "path": folder,
     }
-    if code == "model_not_found":
-        # ModelScope's client says the same of a missing model and of a missing revision.
-        near = [each for each in suggestions(model_id) if each != model_id]
-        if revision:
-            code = "model_revision_missing"
-        elif near:
-            code, known["suggestions"] = "model_not_found_suggest", ", ".join(near)
+    if code == "model_not_found" and (near := [each for each in suggestions(model_id) if each != model_id]):
+        code, known["suggestions"] = "model_not_found_suggest", ", ".join(near)
     if "files" in values:
         files = values["files"]
-        values = values | {"count": len(files), "files": ", ".join(files[:5]) + (" …" if len(files) > 5 else "")}
+        values = values | {"count": len(files), "files": ", ".join(files[:5]) + (" …" if len(files) > 5 else "") or "-"}
     for name in ("needed", "free"):
         if name in values:
             known[f"{name}_text"] = size_text(int(values[name]))
