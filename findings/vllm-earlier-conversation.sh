@@ -63,7 +63,8 @@ def main():
 
     after(None, questions[0])
     kinds = {"nothing": None, "an unrelated prompt": shares_nothing, "one that shares a block": shares_block}
-    seen = {kind: [[after(before, question) for question in questions] for _ in range(2)] for kind, before in kinds.items()}
+    rounds = range(2)
+    seen = {kind: [[after(before, each) for each in questions] for _ in rounds] for kind, before in kinds.items()}
     print("ANSWERS " + json.dumps(seen))
 
 
@@ -92,7 +93,8 @@ for layer in range(LAYERS):
     at = f"model.layers.{layer}"
     for name, rows in (("q", WIDTH), ("k", NARROW), ("v", NARROW), ("o", WIDTH)):
         weights[f"{at}.self_attn.{name}_proj.weight"] = normal(rows, WIDTH)
-    weights[f"{at}.mlp.gate_proj.weight"], weights[f"{at}.mlp.up_proj.weight"] = normal(INNER, WIDTH), normal(INNER, WIDTH)
+    for name in ("gate", "up"):
+        weights[f"{at}.mlp.{name}_proj.weight"] = normal(INNER, WIDTH)
     weights[f"{at}.mlp.down_proj.weight"] = normal(WIDTH, INNER)
     for name in ("input_layernorm", "post_attention_layernorm"):
         weights[f"{at}.{name}.weight"] = torch.ones(WIDTH)
@@ -140,8 +142,9 @@ for caching in ("on", "off"):
     steady = all(first == second for first, second in seen.values())
     print(f"prefix caching {caching}: each history repeats exactly: {steady}")
     for kind in (UNRELATED, SHARED):
-        same = [a == b for a, b in zip(seen[NOTHING][0], seen[kind][0])]
-        at = [next((i for i, (x, y) in enumerate(zip(a, b)) if x != y), None) for a, b in zip(seen[NOTHING][0], seen[kind][0])]
+        pairs = list(zip(seen[NOTHING][0], seen[kind][0]))
+        same = [a == b for a, b in pairs]
+        at = [next((i for i, (x, y) in enumerate(zip(a, b)) if x != y), None) for a, b in pairs]
         print(f"  after {kind}: {sum(same)} of {count} answers equal those after nothing; first differing token {at}")
         changes = caching == "on" and kind == SHARED
         right &= not any(same) if changes else all(same)

@@ -4,7 +4,8 @@
 # that it "is looking at multiple versions of vllm"; the reason is told only to those who ask for the two by their
 # versions (ResolutionImpossible).
 # Nothing is installed (pip's --dry-run); the bound <=0.33.0 stands for the newest of the day on which this was written.
-# Needs: python3 (3.10 or newer), Linux x86_64. Takes two to eight minutes. Exit status 0: seen as described; 1: it changed.
+# Needs: python3 (3.10 or newer), Linux x86_64. Takes two to eight minutes. Exit
+# status 0: seen as described; 1: it changed.
 set -euo pipefail
 
 work=$(mktemp -d)
@@ -13,7 +14,8 @@ python3 -m venv "$work/venv"
 python="$work/venv/bin/python"
 "$python" -m pip --version
 
-resolve() { # resolve NAME REQUIREMENT...: pip's answer in NAME.json, what it says in NAME.txt, its exit status in NAME.rc
+# resolve NAME REQUIREMENT...: pip's answer in NAME.json, what it says in NAME.txt, its exit status in NAME.rc
+resolve() {
   local name=$1 status=0
   shift
   "$python" -m pip install --dry-run --disable-pip-version-check --report "$work/$name.json" \

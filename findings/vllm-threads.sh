@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # vLLM on a CPU: the number of threads (VLLM_CPU_OMP_THREADS_BIND, by default as many as the machine has cores) decides
-# what a greedy model answers. With one thread and with two, each lone answer repeats exactly, and none of one equals any
-# of the other in tokens: the same model and the same version answer otherwise on another machine.
+# what a greedy model answers. With one thread and with two, each lone answer repeats exactly, and none of the one equals
+# that of the other in tokens: the same model and the same version answer otherwise on another machine.
 # The model is a small Llama, its weights drawn here from a seed; prompts are token ids, so it needs no tokenizer.
 # Needs: python3 (3.10 to 3.13), pip, Linux x86_64, two cores, 3 GB of memory, 4 GB of disk. Takes ten minutes, most of
 # it pip. Exit status 0: seen as described; 1: it changed.
@@ -76,7 +76,8 @@ for layer in range(LAYERS):
     at = f"model.layers.{layer}"
     for name, rows in (("q", WIDTH), ("k", NARROW), ("v", NARROW), ("o", WIDTH)):
         weights[f"{at}.self_attn.{name}_proj.weight"] = normal(rows, WIDTH)
-    weights[f"{at}.mlp.gate_proj.weight"], weights[f"{at}.mlp.up_proj.weight"] = normal(INNER, WIDTH), normal(INNER, WIDTH)
+    for name in ("gate", "up"):
+        weights[f"{at}.mlp.{name}_proj.weight"] = normal(INNER, WIDTH)
     weights[f"{at}.mlp.down_proj.weight"] = normal(WIDTH, INNER)
     for name in ("input_layernorm", "post_attention_layernorm"):
         weights[f"{at}.{name}.weight"] = torch.ones(WIDTH)
@@ -120,7 +121,8 @@ for name, wanted in (pin.split("==") for pin in pins):
 found = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
 print(f"processor: {found[1] if found else platform.processor()}")
 
-one, two = (json.loads(re.search(r"^ANSWERS (.*)$", (work / f"{n}.out").read_text(), re.MULTILINE)[1]) for n in (1, 2))
+printed = [(work / f"{threads}.out").read_text() for threads in (1, 2)]
+one, two = (json.loads(re.search(r"^ANSWERS (.*)$", text, re.MULTILINE)[1]) for text in printed)
 steady = one[0] == one[1] and two[0] == two[1]
 same = [a == b for a, b in zip(one[0], two[0])]
 at = [next((i for i, (x, y) in enumerate(zip(a, b)) if x != y), None) for a, b in zip(one[0], two[0])]

@@ -48,7 +48,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnApp]:
             process = subprocess.Popen(
                 [sys.executable, "app.py"],
                 cwd=ROOT,
-                env=environment | {"NO_PROXY": "127.0.0.1"},
+                env=environment | {"NO_PROXY": "127.0.0.1,localhost"},
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )

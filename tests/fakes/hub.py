@@ -1,6 +1,6 @@
 """A hub on loopback for the real clients of ModelScope and Hugging Face, with faults on demand.
 
-It serves files from memory and lists them, keeps large ones on a "CDN" at another port behind signed addresses, as
+It serves files from memory and lists them, keeps large ones on a "CDN" at another host behind signed addresses, as
 both hubs do, and writes down every request. Only what `Faults` says is wrong about it. What the two hubs answer stands
 in `hub_protocol.py`, with where that was seen.
 """
@@ -136,7 +136,8 @@ class FakeHub:
 
     @property
     def cdn_url(self) -> str:
-        return f"{self._scheme}://127.0.0.1:{self._cdn.server_port}"
+        # Another host too, not only another port: cookies know no ports.
+        return f"{self._scheme}://localhost:{self._cdn.server_port}"
 
     def __enter__(self) -> Self:
         for thread in self._threads:
@@ -186,11 +187,11 @@ def _tls_context(folder: Path) -> ssl.SSLContext:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "hub of the tests")])
     today = datetime.datetime.now(datetime.UTC)
-    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    hosts = [x509.IPAddress(ipaddress.ip_address("127.0.0.1")), x509.DNSName("localhost")]
     builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
     builder = builder.serial_number(1).not_valid_before(today - datetime.timedelta(days=1))
     builder = builder.not_valid_after(today + datetime.timedelta(days=1))
-    builder = builder.add_extension(x509.SubjectAlternativeName([address]), critical=False)
+    builder = builder.add_extension(x509.SubjectAlternativeName(hosts), critical=False)
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
     (folder / "ca.pem").write_bytes(builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
     plain = serialization.NoEncryption()

@@ -44,7 +44,7 @@ def make_settings(hub: FakeHub, tmp_path: Path) -> MakeSettings:
 @pytest.fixture(autouse=True)
 def nothing_left(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """Every test ends without a child process and without a file that it opened."""
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
     # The clients retry for half a minute; once is enough to see that they do.
     monkeypatch.setenv("MODELSCOPE_DOWNLOAD_MAX_RETRIES", "1")
     monkeypatch.setenv("MODELSCOPE_REPO_TREE_PAGE_MAX_ATTEMPTS", "1")

@@ -238,7 +238,7 @@ def test_a_refused_listing_gets_its_own_card(
         assert hub.url in error.hint()
 
 
-@pytest.mark.parametrize(("status", "code"), [(403, "model_gated"), (404, "model_not_found"), (500, "hub_failed")])
+@pytest.mark.parametrize(("status", "code"), [(403, "model_gated"), (404, "model_file_missing"), (500, "hub_failed")])
 def test_a_refused_file_gets_its_own_card(hub: FakeHub, make_settings: MakeSettings, status: int, code: str) -> None:
     hub.faults.file_status[BIG] = status
     assert failure(make_settings()).code == code

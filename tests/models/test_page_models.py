@@ -56,7 +56,9 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Own]:
         given = {"data_dir": folder / "data", "hub_endpoint": hub.url, "language": "en"}
         settings = Settings(_env_file=None, **given)  # type: ignore[arg-type]
         interrupt(hub, settings)
-        environment = base_environment(port=port, engine_port=free_port(), **given) | {"NO_PROXY": "127.0.0.1"}
+        environment = base_environment(port=port, engine_port=free_port(), **given) | {
+            "NO_PROXY": "127.0.0.1,localhost"
+        }
         with log.open("wb") as out:
             app = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=out, stderr=out)
         try:

@@ -27,6 +27,8 @@ _NETWORK = {
     "TimeoutError",
     "_IncompleteBodyError",
 }
+_SIZES = re.compile(r"announced (\d+) bytes for (.+?) but the repository lists (\d+) bytes")
+"""How ModelScope's client says that a file is not of the size that is listed."""
 _PROXY_WORDS = (
     (r"Missing dependencies for SOCKS|'socksio' package", "hub_proxy_socks"),
     (r"Unknown scheme for proxy|Unable to determine SOCKS version|Proxy URL had no scheme", "hub_proxy_unknown"),
@@ -93,6 +95,9 @@ def hub_error_of(problem: BaseException, at: Situation) -> HubError:
         return HubError("hub_failed", {"status": status, "address": address})
     if found := _of_access(chain, names, status, address, at):
         return found
+    if mismatch := next((match for each in chain if (match := _SIZES.search(str(each)))), None):
+        size, file, listed = mismatch.groups()
+        return HubError("model_page_instead", {"file": file, "size": size, "listed": listed})
     if "FileIntegrityError" in names or "Consistency check failed" in str(problem):
         return HubError("model_corrupt", {"files": sorted(_failed_files(chain))})
     if any(name in _NETWORK for name in names):
@@ -118,8 +123,8 @@ def _of_the_way(chain: list[BaseException], address: str) -> HubError | None:
     """Returns what stands between here and the hub: a certificate, a proxy, a page of somebody else's."""
     words = " ".join(str(each) for each in chain)
     if any(isinstance(each, ssl.SSLCertVerificationError) for each in chain) or "CERTIFICATE_VERIFY_FAILED" in words:
-        found = re.search(r"certificate verify failed: ([^()\"']*)", words)
-        return HubError("hub_certificate", {"address": address, "reason": found[1].strip() if found else "-"})
+        why = re.search(r"certificate verify failed: ([^()\"']*)", words)
+        return HubError("hub_certificate", {"address": address, "reason": why[1].strip() if why else "-"})
     proxy = proxy_for(address) or "-"
     for pattern, code in _PROXY_WORDS:
         if re.search(pattern, words):
