@@ -1,12 +1,11 @@
 # VQA Lab with vLLM for CPUs and the bundled demo model: a public demo on port 7860 unless told otherwise.
 # Build: docker build -t vqa-lab .        Run: docker run --rm -p 127.0.0.1:7860:7860 vqa-lab
-# With an NVIDIA GPU: docker build --build-arg REQUIREMENTS=requirements.txt --build-arg INDEX= -t vqa-lab .
+# With an NVIDIA GPU: docker build --build-arg ENGINE=engine/requirements-cuda.txt --build-arg INDEX= -t vqa-lab .
 FROM python:3.11-slim-bookworm
 
-ARG REQUIREMENTS=requirements-cpu.txt
+ARG ENGINE=engine/requirements-cpu.txt
 # Where the CPU build of PyTorch comes from; empty for the GPU build.
 ARG INDEX=https://download.pytorch.org/whl/cpu
-ARG TORCH=torch==2.13.0+cpu
 
 SHELL ["/bin/bash", "-o", "pipefail", "-c"]
 # libnuma and tcmalloc are what vLLM's CPU backend loads; a compiler is what torch.compile calls.
@@ -16,17 +15,18 @@ RUN apt-get update \
     && useradd --create-home --uid 1000 --shell /usr/sbin/nologin vqa
 
 WORKDIR /app
-COPY pyproject.toml requirements-cpu.txt requirements.txt README.md LICENSE app.py ./
+# The engine has an environment of its own, as `make` sets it up.
+COPY engine ./engine
+COPY vqa/__init__.py ./vqa/
+COPY vqa/engine/__init__.py vqa/engine/torchvision.py ./vqa/engine/
+RUN python -m venv .engines/default \
+    && .engines/default/bin/pip install --no-cache-dir ${INDEX:+--extra-index-url "$INDEX"} -r "$ENGINE" \
+    && python -c "from vqa.engine.torchvision import mend; print('torchvision:', mend('.engines/default/bin/python'))"
+COPY pyproject.toml constraints.txt README.md LICENSE app.py ./
 COPY assets ./assets
 COPY vqa ./vqa
-RUN if [ -n "$INDEX" ]; then pip install --no-cache-dir "$TORCH" torchvision torchaudio --index-url "$INDEX"; fi \
-    && pip install --no-cache-dir ${INDEX:+--extra-index-url "$INDEX"} -r "$REQUIREMENTS"
-# What was built for another torch does not import, and vLLM is better off without it.
-RUN for name in torchvision torchaudio torchcodec; do \
-        python -c "import $name" 2> /dev/null || pip uninstall --yes "$name"; \
-    done
-
-RUN python -m compileall -q app.py vqa && install -d -o vqa -g vqa /data
+RUN pip install --no-cache-dir --constraint constraints.txt --editable ".[page]" \
+    && python -m compileall -q app.py vqa && install -d -o vqa -g vqa /data
 
 USER vqa
 ENV PYTHONUNBUFFERED=1 \

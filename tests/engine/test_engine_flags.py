@@ -1,7 +1,6 @@
 """What vLLM's own parser is known to take is accepted in every spelling of it, and what it would refuse is not."""
 
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -105,7 +104,6 @@ def test_before_the_parser_was_asked_and_with_notes_of_another_form_nothing_is_r
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(find_spec("vllm") is None, reason="vLLM is not installed here")
 def test_the_installed_parser_agrees(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path)
     words = ("--kv-cache-dtype", "fp8", "--max_num_seqs=4", "--max-num-batched-tokens", "8k", "-tp", "1")

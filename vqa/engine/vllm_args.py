@@ -7,11 +7,9 @@ parser is asked in a child; what the parser answered is kept on disk for each ve
 import ast
 import contextlib
 import hashlib
-import importlib.util
 import json
 import os
 import subprocess
-import sys
 import threading
 import time
 from functools import cache
@@ -19,9 +17,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from vqa.engine.environments import engine_python
 from vqa.engine.flags import SWITCHES, VALUES
-from vqa.engine.machine import vllm_of
 from vqa.engine.parser_facts import SAMPLES, FlagFacts, ParserFacts, check_flags
+from vqa.engine.python_facts import facts_of
 from vqa.engine.spec import EngineSpec
 from vqa.engine.state import Engine
 from vqa.errors import EngineError
@@ -145,12 +144,12 @@ def learn_when_serving(settings: Settings, engine: Engine) -> None:
 
 
 def _cache(settings: Settings) -> Path:
-    distribution, version = vllm_of(str(settings.vllm_python or sys.executable))
-    return settings.data_dir / "engine" / f"parser-{distribution}-{version}.json"
+    facts = facts_of(engine_python(settings), settings.data_dir / "engine")
+    return settings.data_dir / "engine" / f"parser-{facts.distribution}-{facts.vllm_version}.json"
 
 
 def _ask(settings: Settings, words: list[str], polite: bool) -> dict[str, Any]:
-    python = str(settings.vllm_python or sys.executable)
+    python = engine_python(settings)
     folder = settings.data_dir / "engine"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
@@ -177,14 +176,12 @@ def help_texts(settings: Settings) -> dict[str, str]:
 
     A field is left out when the installed vLLM does not document it, or there is no vLLM.
     """
-    return dict(_documented(str(settings.vllm_python or sys.executable)))
+    folder = facts_of(engine_python(settings), settings.data_dir / "engine").folder
+    return dict(_documented(Path(folder))) if folder else {}
 
 
 @cache
-def _documented(python: str) -> tuple[tuple[str, str], ...]:
-    folder = _vllm_folder(python)
-    if folder is None:
-        return ()
+def _documented(folder: Path) -> tuple[tuple[str, str], ...]:
     names = {_OTHER_NAMES.get(name, name): name for name in (*VALUES, *SWITCHES)}
     found: dict[str, str] = {}
     for pattern in _SOURCES:
@@ -213,17 +210,3 @@ def _attribute_docs(path: Path) -> list[tuple[str, str]]:
             ):
                 found.append((one.target.id, other.value.value))
     return found
-
-
-def _vllm_folder(python: str) -> Path | None:
-    if python == sys.executable:
-        found = importlib.util.find_spec("vllm")
-        origin = found.origin if found else None
-    else:
-        program = "import importlib.util as u; s = u.find_spec('vllm'); print(s.origin if s else '')"
-        try:
-            done = subprocess.run([python, "-c", program], capture_output=True, text=True, timeout=30, check=True)
-            origin = done.stdout.strip()
-        except (OSError, subprocess.SubprocessError):
-            return None
-    return Path(origin).parent if origin else None

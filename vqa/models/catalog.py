@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from enum import StrEnum
-from importlib.util import find_spec
 from types import MappingProxyType
 
 from vqa.engine.flags import flag_of
@@ -203,11 +202,12 @@ def suggestions(model_id: str, limit: int = 3) -> list[str]:
 def fits(entry: CatalogEntry, machine: Machine, *, torchvision: bool | None = None) -> FitVerdict:
     """Returns whether `machine` can serve `entry` now, judged from its free memory, with the reason.
 
-    `torchvision` says whether the engine's Python has it (looked up when None): without a GPU it often cannot be had.
+    `torchvision` says whether the engine's Python has it (as `machine` knows when None): without a GPU it often cannot
+    be had.
     """
     if machine.device == "cuda":
         return _fits_gpus(entry, tuple(gpu.memory_free for gpu in machine.gpus))
-    if entry.needs_torchvision and not (find_spec("torchvision") is not None if torchvision is None else torchvision):
+    if entry.needs_torchvision and not (machine.torchvision if torchvision is None else torchvision):
         return FitVerdict(Fit.NO, "fit_torchvision")
     free = machine.ram_available
     values = {"need": _gb(entry.memory_bytes), "free": _gb(free)}

@@ -89,7 +89,7 @@ def _phases(snapshot: Snapshot, lang: Language) -> str:
 def _later(reached: set[Phase]) -> list[Phase]:
     order = list(Phase)
     furthest = max(order.index(phase) for phase in reached)
-    return order[furthest + 1 :]
+    return [phase for phase in order[furthest + 1 :] if phase is not Phase.DOWNLOADING]
 
 
 def _phase(mark: PhaseMark, snapshot: Snapshot, lang: Language, *, running: bool) -> str:
@@ -119,8 +119,11 @@ def failure_html(snapshot: Snapshot, lang: Language) -> str:
 
 
 def download_html(now: DownloadBytes, lang: Language) -> str:
-    """Returns the bar of a download: bytes, files, speed, time left."""
+    """Returns the bar of a download: bytes, files, speed, time left; or what an installation is doing."""
     tr = words(lang)
+    if now.installing:
+        note = f"<p>{escape(tr('server.installing', name=now.installing))}</p>"
+        return f"{note}{progress(None, now.detail)}"
     share = now.done_bytes / now.total_bytes if now.total_bytes else None
     size = f"{now.done_bytes / GB:.2f}" + (f" / {now.total_bytes / GB:.2f} GB" if now.total_bytes else " GB")
     parts = [size]

@@ -15,7 +15,7 @@ from vqa.errors import VQAError
 from vqa.models.serve import plan_start
 from vqa.settings import DEMO_MODEL
 from vqa.text import Language
-from vqa.ui.server import models_tab, presets_tab, profile_note, server_form, server_views
+from vqa.ui.server import environment_field, models_tab, presets_tab, profile_note, server_form, server_views
 from vqa.ui.server.models_view import choices
 from vqa.ui.services import Services
 from vqa.ui.text import words
@@ -110,6 +110,7 @@ def _controls(
             listed if wanted in known else [(wanted, wanted), *listed], value=wanted, label=tr("server.model"),
             info=tr("server.model_info"), allow_custom_value=True, elem_id="vqa-model",
         )  # fmt: skip
+        environment_field.build(services, lang)
         note = profile_note.build(services, lang, "server")
         form = server_form.render(spec, lang, help_texts(settings))
         base = gr.State(spec)

@@ -84,6 +84,8 @@ def state_text(snapshot: Snapshot, lang: Language) -> str:
     if snapshot.state is EngineState.STARTING and snapshot.phase is not None:
         return f"{text} · {t(f'server.phase_{snapshot.phase.value}', lang)}"
     progress = snapshot.progress
+    if snapshot.state is EngineState.DOWNLOADING and progress is not None and progress.installing:
+        return t("server.state_installing", lang)
     if snapshot.state is EngineState.DOWNLOADING and progress is not None and progress.total_bytes:
         return f"{text} · {100 * progress.done_bytes / progress.total_bytes:.0f}%"
     if snapshot.attached and snapshot.state is EngineState.READY:
