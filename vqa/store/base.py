@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from vqa.answers import Json
 from vqa.errors import StoreError
 from vqa.media.images import ImagePayload
+from vqa.store.migrations import bring_up_to_date
 from vqa.store.tables import chat_messages, images, metadata, runs
 
 
@@ -26,7 +27,7 @@ class Database:
         """Opens, and if need be creates, the database at an SQLAlchemy address.
 
         Raises:
-            StoreError: it cannot be created or opened.
+            StoreError: it cannot be created or opened, or was written by a newer version.
         """
         self._address = address
         try:
@@ -36,7 +37,7 @@ class Database:
             self._engine = sa.create_engine(url, json_serializer=_dumps, pool_pre_ping=True)
             if url.drivername.startswith("sqlite"):
                 sa.event.listen(self._engine, "connect", _sqlite_settings)
-            metadata.create_all(self._engine)
+            bring_up_to_date(self._engine, metadata, self._place)
         except (SQLAlchemyError, OSError, ModuleNotFoundError) as problem:
             raise self._error(problem) from problem
 
@@ -108,9 +109,13 @@ class Database:
         except SQLAlchemyError as problem:
             raise self._error(problem) from problem
 
+    @property
+    def _place(self) -> str:
+        return sa.make_url(self._address).render_as_string() if "://" in self._address else self._address
+
     def _error(self, problem: Exception) -> StoreError:
         cause = problem.orig if isinstance(problem, DBAPIError) else problem
-        place = sa.make_url(self._address).render_as_string() if "://" in self._address else self._address
+        place = self._place
         if "full" in str(cause).lower() or getattr(cause, "errno", None) == 28:
             return StoreError("disk_full", path=place)
         return StoreError("store_unusable", path=place, reason=str(cause))
