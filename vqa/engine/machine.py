@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import psutil
 
-from vqa.engine.environments import engine_python, installing
+from vqa.engine.environments import engine_environment, engine_python
 from vqa.engine.python_facts import PythonFacts, facts_of
 from vqa.settings import Settings
 
@@ -65,10 +65,12 @@ class Machine:
     @staticmethod
     def load(settings: Settings) -> "Machine":
         """Returns the facts of this machine as they are now; takes well under a second."""
-        python = engine_python(settings)
-        coming = installing(settings)
-        facts = facts_of(python, settings.data_dir / "engine") if coming is None else PythonFacts(works=True)
-        distribution, version = (facts.distribution, facts.vllm_version) if coming is None else coming.planned
+        python, used = engine_python(settings), engine_environment(settings)
+        if used is None or used.state == "ready":
+            facts = facts_of(python, settings.data_dir / "engine")
+        else:  # what is there of it is not whole
+            facts = PythonFacts(works=True, versions=used.planned if used.state == "installing" else {})
+        distribution, version = facts.distribution, facts.vllm_version
         gpus, driver = _gpus()
         memory = psutil.virtual_memory()
         return Machine(
@@ -80,7 +82,7 @@ class Machine:
             vllm_version=version,
             vllm_distribution=distribution,
             driver=driver,
-            torchvision=coming is not None or "torchvision" in facts.versions,
+            torchvision="torchvision" in facts.versions,
             python_works=facts.works,
         )
 
