@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from vqa.errors import ModelError
-from vqa.models.catalog import find
-from vqa.models.twins import idefics3, internvl, lfm2_vl, qwen3_5, qwen_vl
+from vqa.models.twins import gemma3, glm4v, idefics3, internvl, lfm2_vl, llava_onevision, mistral3, qwen3_5, qwen_vl
 from vqa.models.twins.checkpoint import Checkpoint, write_checkpoint
 
 Size = TypeVar("Size")
@@ -35,6 +34,10 @@ TWINS: dict[str, Maker] = {
     **_family(qwen3_5.FULL, qwen3_5.tiny, qwen3_5.checkpoint),
     **_family(idefics3.FULL, idefics3.tiny, idefics3.checkpoint),
     **_family(lfm2_vl.FULL, lfm2_vl.tiny, lfm2_vl.checkpoint),
+    **_family(gemma3.FULL, gemma3.tiny, gemma3.checkpoint),
+    **_family(llava_onevision.FULL, llava_onevision.tiny, llava_onevision.checkpoint),
+    **_family(glm4v.FULL, glm4v.tiny, glm4v.checkpoint),
+    **_family(mistral3.FULL, mistral3.tiny, mistral3.checkpoint),
 }
 """The id of every model that has a twin, with what makes it."""
 
@@ -45,9 +48,8 @@ def plan_twin(model_id: str, *, full: bool = False) -> Checkpoint:
     Raises:
         ModelError: there is none of it.
     """
-    entry = find(model_id)
-    known = entry.id if entry else model_id
-    if known not in TWINS:
+    known = next((id_ for id_ in TWINS if id_.lower() == model_id.strip().lower()), None)
+    if known is None:
         raise ModelError("twin_unknown", id=model_id, known=", ".join(TWINS))
     return TWINS[known](full)
 
