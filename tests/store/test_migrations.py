@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from pathlib import Path
 
@@ -63,6 +64,36 @@ def test_an_old_database_opens_with_all_that_is_in_it(tmp_path: Path) -> None:
         store.close()
     assert version_of(address) == HEAD
     assert differences(address) == []
+
+
+def test_an_old_run_has_todays_words_and_keeps_what_others_wrote(tmp_path: Path) -> None:
+    result = {
+        "version": 1,
+        "rung": "text",
+        "void": {"arm": "serial/needle", "reason": "lab.void_no_background"},
+        "arms": {"needle": {"rung": "none", "questions": [{"groups": [{"text": "a needle in the void", "count": 1}]}]}},
+        "diagnosis": {"verdict": "void", "findings": [{"values": {"arms": "concurrent_8, needle"}}]},
+    }
+    plan = {"spec": {"name": "needle", "questions": ["Is it void?"]}, "arms": [{"arm": "needle", "name": "needle"}]}
+    path = tmp_path / "vqa.db"
+    address = old_database(path)
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE runs SET plan = ?, result = ?", (json.dumps(plan), json.dumps(result)))
+        connection.execute("UPDATE samples SET arm = 'serial/needle'")
+    store = Store(address)
+    run = store.run("r1")
+    assert run.result == {
+        "version": 1,
+        "level": "text",
+        "invalid": {"arm": "serial/background", "reason": "lab.invalid_no_background"},
+        "arms": {
+            "background": {"level": "none", "questions": [{"groups": [{"text": "a needle in the void", "count": 1}]}]}
+        },
+        "diagnosis": {"verdict": "invalid", "findings": [{"values": {"arms": "concurrent_8, background"}}]},
+    }
+    assert run.plan == plan | {"arms": [{"arm": "background", "name": "background"}]}
+    assert [sample.arm for sample in store.samples("r1")] == ["serial/background"]
+    store.close()
 
 
 def test_a_new_database_is_made_as_the_steps_would_make_it(tmp_path: Path) -> None:

@@ -12,9 +12,9 @@ import sqlalchemy as sa
 
 from vqa.errors import StoreError
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest step."""
-KNOWN = ("0001", "0002")
+KNOWN = ("0001", "0002", "0003")
 _version = sa.table("alembic_version", sa.column("version_num", sa.String))
 
 
