@@ -5,12 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
 from vqa.media.images import ImagePayload
 
 Json: TypeAlias = Any  # what json.loads returns
+Fault: TypeAlias = Literal["unfinished", "aborted", "filtered", "failed", "unfamiliar", "only_reasoning", "empty"]
+"""Why what arrived is no answer: the stream ended early; the server aborted or filtered it, or failed; it gave a finish
+reason that is not known; or it said nothing but its reasoning, or nothing at all."""
 
 
 @dataclass(frozen=True)
@@ -73,13 +77,41 @@ class Token:
     """The most probable candidates at this position, best first, as (text, logprob)."""
 
 
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A function that the model wants called; the call's random id is left out, since it never repeats."""
+
+    name: str
+    arguments: str
+    """JSON, as the model wrote it."""
+
+
+WHOLE = frozenset(
+    {
+        *("stop", "length", "tool_calls", "function_call", "repetition", "eos", "eos_token", "stop_sequence"),
+        *("end_turn", "end_of_turn", "max_tokens", "model_length", "complete", "completed"),
+    }
+)
+"""Finish reasons of an answer that ended as answers do: OpenAI's, vLLM's, and other servers' names for them."""
+CUT_OFF: dict[str, Fault] = {
+    **dict.fromkeys(("abort", "aborted", "cancelled", "canceled", "interrupted"), "aborted"),
+    **dict.fromkeys(("content_filter", "safety", "sensitive", "recitation", "blocklist"), "filtered"),
+    **dict.fromkeys(("prohibited_content", "spii", "image_safety", "language"), "filtered"),
+    **dict.fromkeys(("error", "network_error", "insufficient_system_resource", "timeout", "overloaded"), "failed"),
+    **dict.fromkeys(("malformed_function_call",), "failed"),
+}
+"""Finish reasons that say that the server, and not the model, ended the answer."""
+
+
 @dataclass(frozen=True)
 class Answer:
-    """What the server answered, with its own counts; seconds by the client's monotonic clock."""
+    """What the server answered, part by part, with its own counts; seconds by the client's monotonic clock."""
 
     text: str
+    """The content; empty where only other parts arrived."""
     finish_reason: str | None
-    """`stop`, `length`, or None when the stream ended early."""
+    """As the server spells it: `stop`, `length`, …; empty when it ended the answer and gave no reason, None when the
+    stream ended early."""
     tokens: tuple[Token, ...] | None = None
     """None when the server gives no logprobs."""
     token_ids: tuple[int, ...] | None = None
@@ -97,10 +129,17 @@ class Answer:
     system_fingerprint: str | None = None
     seconds_to_first_token: float | None = None
     seconds: float = 0.0
+    reasoning: str = ""
+    """What the server told of the model's thinking (vLLM's `--reasoning-parser`)."""
+    refusal: str = ""
+    """Why the model will not answer, where the server tells that apart from the content."""
+    tool_calls: tuple[ToolCall, ...] = ()
+    retried: int = 0
+    """How often the question was sent again because the server had asked to wait (Retry-After)."""
 
     @property
     def content(self) -> dict[str, Json]:
-        """Returns the part that equals in two bitwise identical answers: text, tokens, ids and finish reason."""
+        """Returns the part that equals in two bitwise identical answers: all that was said, tokens, finish reason."""
         tokens = self.tokens and [
             [token.text, token.logprob, [list(top) for top in token.top]] for token in self.tokens
         ]
@@ -109,7 +148,44 @@ class Answer:
             "finish_reason": self.finish_reason,
             "token_ids": self.token_ids and list(self.token_ids),
             "tokens": tokens,
+            **self.other_parts,
         }
+
+    @property
+    def other_parts(self) -> dict[str, Json]:
+        """Returns what was said beside the content, by name, without what is empty; plain values."""
+        parts: dict[str, Json] = {"reasoning": self.reasoning} if self.reasoning else {}
+        if self.refusal:
+            parts["refusal"] = self.refusal
+        if self.tool_calls:
+            parts["tool_calls"] = [[call.name, call.arguments] for call in self.tool_calls]
+        return parts
+
+    @property
+    def parts(self) -> tuple[str, str, str, tuple[ToolCall, ...]]:
+        """Returns all that was said: content, reasoning, refusal, tool calls."""
+        return self.text, self.reasoning, self.refusal, self.tool_calls
+
+    @property
+    def all_text(self) -> str:
+        """Returns the content; with other parts beside it, all of them under their names, for people to read."""
+        if not self.other_parts:
+            return self.text
+        calls = [f"[tool call]\n{call.name}({call.arguments})" for call in self.tool_calls]
+        named = (("reasoning", self.reasoning), ("content", self.text), ("refusal", self.refusal))
+        return "\n".join([*(f"[{name}]\n{text}" for name, text in named if text), *calls])
+
+    @property
+    def fault(self) -> Fault | None:
+        """Why this is no answer that could agree with another, or None when it is one."""
+        reason = self.finish_reason
+        if reason is None:
+            return "unfinished"
+        if reason and reason.lower() not in WHOLE:
+            return CUT_OFF.get(reason.lower(), "unfamiliar")
+        if self.text.strip() or self.refusal or self.tool_calls:
+            return None
+        return "only_reasoning" if self.reasoning else "empty"
 
     @property
     def tokens_per_second(self) -> float | None:
@@ -128,7 +204,44 @@ def tokens_from_json(rows: list[Json] | None) -> tuple[Token, ...] | None:
     """Returns the tokens written by `Answer.content`, or None."""
     if rows is None:
         return None
-    return tuple(Token(text, logprob, tuple((name, value) for name, value in top)) for text, logprob, top in rows)
+    return tuple(
+        Token(whole_text(text), logprob, tuple((whole_text(name), value) for name, value in top))
+        for text, logprob, top in rows
+    )
+
+
+def answer_of(content: Mapping[str, Json]) -> Answer:
+    """Returns the answer, without its measured values, whose `Answer.content` this is.
+
+    Raises:
+        KeyError, TypeError, ValueError: it is no such content.
+    """
+    ids = content["token_ids"]
+    return Answer(
+        text=whole_text(content["text"]),
+        finish_reason=content["finish_reason"],
+        tokens=tokens_from_json(content["tokens"]),
+        token_ids=None if ids is None else tuple(ids),
+        reasoning=whole_text(content.get("reasoning") or ""),
+        refusal=whole_text(content.get("refusal") or ""),
+        tool_calls=tuple(
+            ToolCall(whole_text(name), whole_text(given)) for name, given in content.get("tool_calls", ())
+        ),
+    )
+
+
+def whole_text(text: str) -> str:
+    """Returns text that can be written anywhere: halves of a character (surrogates) are joined, single ones replaced.
+
+    A server that cuts an emoji in two, one half in each chunk, sends halves that only together are a character.
+    """
+    if text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
 
 
 @dataclass(frozen=True)
@@ -139,6 +252,9 @@ class SampleError:
     """A code of `vqa.errors`, or `truncated` when the answer ended before its end-of-sequence token by a fault."""
     message: str
     partial: str = ""
+    """The content that had arrived."""
+    reasoning: str = ""
+    """The reasoning that had arrived."""
 
 
 @dataclass(frozen=True)

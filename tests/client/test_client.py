@@ -238,7 +238,7 @@ async def test_a_connection_that_lay_idle_is_not_used_again(
     script: Script, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert IDLE_SECONDS < 5, "vLLM's VLLM_HTTP_TIMEOUT_KEEP_ALIVE"
-    monkeypatch.setattr("vqa.client.IDLE_SECONDS", 0.1)
+    monkeypatch.setattr("vqa.client.transport.IDLE_SECONDS", 0.1)
     script.reply = stream_and_keep
     async with Client(address) as asking:
         for _ in range(2):

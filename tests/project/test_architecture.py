@@ -17,7 +17,6 @@ RANKS = {
     "media": 3,
     "answers": 4,
     "store": 5,
-    "stream": 5,
     "client": 6,
     "engine": 7,
     "models": 8,

@@ -14,7 +14,7 @@ import typer
 from vqa.answers import Answer, Question, Sampling
 from vqa.cli import cli_language, show_error
 from vqa.cli.target import target
-from vqa.client import Client, Delta
+from vqa.client import Client, Delta, Waiting
 from vqa.errors import InputError, ServerError
 from vqa.media.fetch import fetch_image, is_web_address
 from vqa.media.images import ImageLimits, ImagePayload, load_image
@@ -92,22 +92,49 @@ async def load_all(sources: list[str], settings: Settings) -> tuple[ImagePayload
 
 
 async def _stream(client: Client, question: Question, model: str | None, *, quiet: bool) -> Answer | None:
-    answer = None
+    answer, printer = None, _Printer(quiet=quiet)
     async with client:
         try:
             async for event in client.stream(question, model=model):
-                if isinstance(event, Delta) and not quiet:
-                    print(event.text, end="", flush=True)
-                elif isinstance(event, Answer):
+                if isinstance(event, Answer):
                     answer = event
+                else:
+                    printer.show(event)
         except ServerError as error:
-            if not quiet:
-                print()
+            printer.end()
             show_error(error)
             return None
-    if not quiet:
-        print()
+    printer.end()
     return answer
+
+
+class _Printer:
+    """Prints an answer as it comes: what was said to standard output, reasoning and waiting to standard error."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+        self._part = ""
+
+    def show(self, event: Delta | Waiting) -> None:
+        """Prints one piece; nothing but the waiting when it is to be quiet."""
+        if isinstance(event, Waiting):
+            told = t("cli.waiting", cli_language(), seconds=f"{event.seconds:.0f}", reason=event.reason or "–")
+            print(told, file=sys.stderr, flush=True)
+            return
+        if self._quiet:
+            return
+        if self._part == "reasoning" and event.part != "reasoning":
+            print(file=sys.stderr, flush=True)
+        aside = event.part == "reasoning"
+        if aside and self._part != "reasoning":
+            print(f"[{t('ask.reasoning', cli_language())}]", file=sys.stderr)
+        self._part = event.part
+        print(event.text, end="", flush=True, file=sys.stderr if aside else sys.stdout)
+
+    def end(self) -> None:
+        """Ends the line."""
+        if not self._quiet:
+            print(file=sys.stderr if self._part == "reasoning" else sys.stdout)
 
 
 def _figures(answer: Answer) -> str:

@@ -19,7 +19,7 @@ from uuid import uuid4
 import psutil
 import sqlalchemy as sa
 
-from vqa.answers import Answer, Json, Sample, SampleError, content_json, tokens_from_json
+from vqa.answers import Answer, Json, Sample, SampleError, answer_of, content_json
 from vqa.errors import StoreError
 from vqa.store.base import Database
 from vqa.store.tables import answers, dataset_rows, runs, samples, summaries
@@ -99,7 +99,7 @@ class RunStore(Database):
         for sample in taken:
             answer = sample.answer
             # A report's samples share the tokens of the answer that they share.
-            key = answer and (id(answer.tokens), answer.text, answer.finish_reason, answer.token_ids)
+            key = answer and (id(answer.tokens), answer.token_ids, answer.finish_reason, *answer.parts)
             if key not in digests:
                 digest, content = _content(answer)
                 digests[key] = digest
@@ -252,14 +252,7 @@ def _contents(connection: sa.Connection, digests: set[str]) -> dict[str, Answer]
     for chunk in _chunks(digests):
         query = sa.select(answers.c.sha256, answers.c.content).where(answers.c.sha256.in_(chunk))
         for digest, packed in connection.execute(query):
-            content = json.loads(zlib.decompress(packed))
-            ids = content["token_ids"]
-            found[digest] = Answer(
-                text=content["text"],
-                finish_reason=content["finish_reason"],
-                tokens=tokens_from_json(content["tokens"]),
-                token_ids=None if ids is None else tuple(ids),
-            )
+            found[digest] = answer_of(json.loads(zlib.decompress(packed)))
     return found
 
 
@@ -288,6 +281,7 @@ MEASURED = (
     "model",
     "request_id",
     "system_fingerprint",
+    "retried",
     "seconds_to_first_token",
     "seconds",
 )

@@ -6,7 +6,7 @@ import asyncio
 import random
 
 from vqa.answers import Question, Sampling
-from vqa.client import Client, Delta
+from vqa.client import Client, Delta, NoAnswerError
 from vqa.errors import VQAError
 
 WORDS = "river stone window garden letter morning shadow bridge winter music paper silver road cloud market".split()  # noqa: SIM905
@@ -62,6 +62,8 @@ class Background:
                         self._alive.add(worker)
                         if 2 * len(self._alive) >= self._width:
                             self._flowing.set()
+                self.finished += 1
+            except NoAnswerError:  # nothing but reasoning, say: the server worked all the same
                 self.finished += 1
             except VQAError:
                 await asyncio.sleep(PAUSE_AFTER_ERROR)

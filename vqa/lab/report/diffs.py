@@ -40,13 +40,13 @@ def _pieces(first: Answer, second: Answer) -> tuple[Sequence[object], Sequence[o
         if first.token_ids and second.token_ids:
             return first.token_ids, second.token_ids
         return [token.text for token in first.tokens], [token.text for token in second.tokens]
-    return first.text, second.text
+    return first.all_text, second.all_text
 
 
 def _texts(answer: Answer, pieces: Sequence[object]) -> list[str]:
     if answer.tokens and not isinstance(pieces, str):
         return [token.text for token in answer.tokens]
-    return list(answer.text)
+    return list(answer.all_text)
 
 
 def _split(pieces: Sequence[str], at: int, language: Language) -> str:

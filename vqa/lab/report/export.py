@@ -33,7 +33,7 @@ __all__ = [
 COLUMNS = (
     "arm", "question", "index", "group", "started_at", "seconds", "seconds_to_first_token", "prompt_tokens",
     "completion_tokens", "cached_tokens", "finish_reason", "seed", "concurrency", "request_id", "text", "error",
-    "error_message",
+    "error_message", "reasoning", "refusal", "tool_calls",
 )  # fmt: skip
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -110,6 +110,9 @@ def _csv_row(sample: Sample, group: int | None) -> list[Json]:
         answer.text,
         sample.error.code if sample.error else "",
         sample.error.message if sample.error else "",
+        answer.reasoning,
+        answer.refusal,
+        ", ".join(f"{call.name}({call.arguments})" for call in answer.tool_calls),
     ]
 
 

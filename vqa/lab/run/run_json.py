@@ -19,7 +19,7 @@ from datetime import datetime
 from pathlib import Path
 
 import vqa
-from vqa.answers import Answer, Json, Sample, SampleError, content_json, tokens_from_json
+from vqa.answers import Answer, Json, Sample, SampleError, answer_of, content_json
 from vqa.errors import InputError
 from vqa.lab.run.public_header import public
 from vqa.media.images import ImagePayload
@@ -121,7 +121,7 @@ def _report(value: Mapping[str, Json]) -> Report:
             "finished_at": row["finished_at"] and datetime.fromisoformat(row["finished_at"]),
         }
     )
-    answers = {digest: _answer(content) for digest, content in value["answers"].items()}
+    answers = {digest: answer_of(content) for digest, content in value["answers"].items()}
     samples = tuple(_sample(place, row, answers) for place, row in enumerate(value["samples"], 1))
     return Report(run, samples, tuple(_image(row) for row in value["images"]), value["app_version"])
 
@@ -146,20 +146,10 @@ def _sample_row(sample: Sample, answers: dict[str, Json]) -> dict[str, Json]:
     return row
 
 
-def _answer(content: Mapping[str, Json]) -> Answer:
-    ids = content["token_ids"]
-    return Answer(
-        text=content["text"],
-        finish_reason=content["finish_reason"],
-        tokens=tokens_from_json(content["tokens"]),
-        token_ids=None if ids is None else tuple(ids),
-    )
-
-
 def _sample(place: int, row: Mapping[str, Json], answers: Mapping[str, Answer]) -> Sample:
     answer = None
     if row["answer"] is not None:
-        answer = replace(answers[row["answer"]], **{name: row[name] for name in MEASURED})
+        answer = replace(answers[row["answer"]], **{name: row[name] for name in MEASURED if name in row})
     return Sample(
         arm=row["arm"],
         index=row["index"],

@@ -16,7 +16,6 @@ from vqa.lab.plan.arms import Plan
 from vqa.lab.plan.background import Background
 from vqa.lab.plan.plans import Block, schedule
 from vqa.lab.plan.requests import question_for
-from vqa.lab.run.asking import Asker
 from vqa.lab.run.server import ServerView
 
 
@@ -27,7 +26,6 @@ class LabRunner:
         """`nonce` keeps this run's cache salts apart from every other run's; without `view` no counters are read."""
         self._plan = plan
         self._client = client
-        self._asker = Asker(client)
         self._nonce = nonce
         self._view = view
         self._ours = 0
@@ -40,13 +38,13 @@ class LabRunner:
 
     @property
     def refused(self) -> tuple[str, ...]:
-        """What the server refused to be asked for; see `Asker.refused`."""
-        return self._asker.refused
+        """What the server refused to be asked for; see `Client.refused`."""
+        return self._client.refused
 
     async def run(self) -> AsyncGenerator[Sample]:
         """Yields every sample in order of landing; closing the iterator aborts what is under way.
 
-        A request that fails is a sample with an error. Nothing is asked twice, but for what `Asker` says.
+        A request that fails is a sample with an error. Nothing is asked twice, but for what `vqa.client` says.
         """
         # What is not yet known of the server must not count into the first request's time.
         await self._client.info()
@@ -125,10 +123,11 @@ class LabRunner:
         answer: Answer | None = None
         error: SampleError | None = None
         try:
-            answer = await self._asker.ask(question)
+            answer = await self._client.ask(question)
             self._ours += 1
         except BrokenStreamError as problem:
-            error = SampleError(problem.code, problem.message(), problem.partial.text)
+            partial = problem.partial
+            error = SampleError(problem.code, problem.message(), partial.text, partial.reasoning)
         except VQAError as problem:
             error = SampleError(problem.code, problem.message())
         return Sample(

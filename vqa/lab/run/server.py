@@ -16,7 +16,6 @@ from vqa.engine.metrics import MetricsSnapshot, read
 from vqa.errors import VQAError
 from vqa.lab.diagnosis.facts import Identity, finished
 from vqa.lab.plan.arms import Capabilities, Case, RunSpec
-from vqa.lab.run.asking import Asker
 
 SETTLE_SECONDS = 0.05
 SETTLE_TRIES = 10
@@ -102,7 +101,7 @@ async def scout(client: Client, spec: RunSpec, capabilities: Capabilities) -> tu
     if not capabilities.vllm:
         return capabilities, 0
     case: Case = spec.cases[0]
-    asker, quickest = Asker(client), math.inf
+    quickest = math.inf
     for _ in range(SCOUTS):
         question = Question(
             case.text,
@@ -114,7 +113,7 @@ async def scout(client: Client, spec: RunSpec, capabilities: Capabilities) -> tu
             cache_salt=uuid4().hex,
             image_uuids=tuple(uuid4().hex for _ in case.images),
         )
-        answer = await asker.ask(question)
+        answer = await client.ask(question)
         quickest = min(quickest, answer.seconds)  # the first ones after a start warm kernels up
         capabilities = replace(
             capabilities,

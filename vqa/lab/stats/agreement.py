@@ -52,9 +52,9 @@ def level_key(answer: Answer, level: Level) -> bytes:
     if level not in shown_levels(answer):
         raise ValueError(f"the answer does not show {level}")
     if level is Level.TEXT:
-        return _digest(answer.text.encode("utf-8", "surrogatepass"))
+        return _digest(*_said(answer, answer.text, answer.reasoning))
     if level is Level.ANSWER:
-        return _digest(normalize_answer(answer.text).encode("utf-8", "surrogatepass"))
+        return _digest(*_said(answer, normalize_answer(answer.text)))
     ids = array("q", answer.token_ids or ()).tobytes()
     if level is Level.TOKENS:
         return _digest(ids)
@@ -62,6 +62,15 @@ def level_key(answer: Answer, level: Level) -> bytes:
     rows = array("d", (value + 0.0 for token in answer.tokens or () for value in _values(token)))
     widths = array("q", (len(token.top) for token in answer.tokens or ()))
     return _digest(ids, rows.tobytes(), widths.tobytes())
+
+
+def _said(answer: Answer, *texts: str) -> list[bytes]:
+    """Returns the parts of an answer as bytes: the given texts, then what else it answered with."""
+    calls = (part for call in answer.tool_calls for part in (call.name, call.arguments))
+    parts = [*texts, answer.refusal, *calls]
+    while len(parts) > 1 and not parts[-1]:
+        parts.pop()
+    return [part.encode("utf-8", "surrogatepass") for part in parts]
 
 
 def _values(token: Token) -> tuple[float, ...]:

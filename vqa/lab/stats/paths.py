@@ -39,7 +39,7 @@ class Path:
     def of(cls, answer: Answer, *, kept: bool) -> Path:
         """Returns the path of an answer, which is still to be added; `kept` says whether its tokens stay at hand."""
         ids = None if answer.token_ids is None else np.array(answer.token_ids, dtype=np.int64)
-        return cls(answer.text, None if ids is None else _narrow(ids, np.int32), answer if kept else None)
+        return cls(answer.all_text, None if ids is None else _narrow(ids, np.int32), answer if kept else None)
 
     @property
     def token_ids(self) -> tuple[int, ...] | None:

@@ -95,13 +95,13 @@ class Summarizer:
         self._sampled = 0
 
     def add(self, sample: Sample) -> None:
-        """Takes in one sample; an error, or an answer without a finish reason, is never counted as an answer."""
+        """Takes in one sample; an error, or an answer with a fault, is never counted as an answer."""
         self.n += 1
         self._length = max(self._length, sample.index + 1)
         answer = sample.answer
         if answer is None or not counts(sample):
             self.failed += 1
-            code = "truncated" if sample.error is None else sample.error.code
+            code = _why_not(answer) if sample.error is None else sample.error.code
             self._broken += code in BROKEN
             self._errors[code] += 1
             if sample.error is not None:
@@ -134,7 +134,7 @@ class Summarizer:
             buckets = self._buckets[level]
             bucket = buckets.get(key)
             if bucket is None:
-                bucket = buckets[key] = _Bucket(len(buckets), path, answer.text, answer.finish_reason, sample.index)
+                bucket = buckets[key] = _Bucket(len(buckets), path, answer.all_text, answer.finish_reason, sample.index)
             bucket.first = min(bucket.first, sample.index)
             bucket.indexes.append(sample.index)
             bucket.ids.append(sample.id)
@@ -145,7 +145,7 @@ class Summarizer:
         The store hands out one tuple of tokens for all bitwise identical answers.
         """
         known = self._known.get(id(answer.tokens))
-        if known is not None and known[0].token_ids == answer.token_ids and known[0].text == answer.text:
+        if known is not None and known[0].token_ids == answer.token_ids and known[0].parts == answer.parts:
             return known[1]
         keys = {level: level_key(answer, level) for level in shown_levels(answer)}
         if answer.tokens is not None and len(self._known) < DETAILED:
@@ -242,8 +242,14 @@ def _leading(order: list[_Bucket], total: int) -> int:
 
 
 def counts(sample: Sample) -> bool:
-    """Returns whether a sample has an answer that counts: no error, and a finish reason."""
-    return sample.error is None and sample.answer is not None and sample.answer.finish_reason is not None
+    """Returns whether a sample has an answer that counts: no error, and no fault of the answer."""
+    return sample.error is None and sample.answer is not None and sample.answer.fault is None
+
+
+def _why_not(answer: Answer | None) -> str:
+    """Returns the code of why an answer without an error does not count."""
+    fault = None if answer is None else answer.fault
+    return "truncated" if fault in {None, "unfinished"} else f"answer_{fault}"
 
 
 class RunSummarizer:

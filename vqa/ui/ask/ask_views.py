@@ -12,6 +12,7 @@ from vqa.errors import InputError, VQAError
 from vqa.media.images import ImagePayload
 from vqa.media.notes import note_text
 from vqa.text import Language, t
+from vqa.ui.ask.asking import Piece
 from vqa.ui.ask.conversation import Conversation, Message, Problem
 from vqa.ui.ask.harmless import safe_markdown
 from vqa.ui.text import words
@@ -54,12 +55,14 @@ def problem_of(error: VQAError) -> Problem:
 
 
 def chat_messages(
-    conversation: Conversation, files: dict[str, str], lang: Language, *, growing: str | None = None
+    conversation: Conversation, files: dict[str, str], lang: Language, *, growing: Piece | None = None
 ) -> list[dict[str, Json]]:
     """Returns what gr.Chatbot shows; `files` maps a picture's hash to its thumbnail, `growing` is an answer so far."""
     rows = [_chat_message(message, files, lang) for message in conversation.path()]
     if growing is not None:
-        rows.append({"role": "assistant", "content": [_text(safe_markdown(growing) or "…")]})
+        waiting = "" if growing.waiting is None else t("ask.waiting", lang, seconds=f"{growing.waiting:.0f}")
+        said = _text(safe_markdown(growing.text) or waiting or "…")
+        rows.append({"role": "assistant", "content": [*_reasoning(growing.reasoning, lang, shown=True), said]})
     return rows
 
 
@@ -71,14 +74,34 @@ def _chat_message(message: Message, files: dict[str, str], lang: Language) -> di
             if image.sha256 in files
         ]
         return {"role": "user", "content": [*content, _text(safe_markdown(message.text))]}
+    answer = message.answer
     content = [_text(safe_markdown(message.text))] if message.text.strip() else []
-    if not content and message.answer is not None and not message.stopped:
+    if answer is not None:
+        content = [*_reasoning(answer.reasoning, lang, shown=not content), *content, *_other_parts(answer, lang)]
+    if not content and answer is not None and not message.stopped and message.problem is None:
         content = [_text(f"*{t('ask.blank_answer', lang)}*")]
     if message.problem is not None:
         content.append(_text(problem_text(message.problem, lang)))
     if line := answer_line(message, lang):
         content.append(_text(f"<small class='vqa-line'>{escape(line)}</small>"))
     return {"role": "assistant", "content": content or [_text("—")]}
+
+
+def _reasoning(text: str, lang: Language, *, shown: bool) -> list[Json]:
+    """Returns what the model thought, to be opened; `shown` says that it stands open, as long as there is no answer."""
+    if not text.strip():
+        return []
+    head, state = escape(t("ask.reasoning", lang)), " open" if shown else ""
+    return [_text(f"<details class='vqa-reasoning'{state}><summary>{head}</summary>\n\n{escape(text)}\n\n</details>")]
+
+
+def _other_parts(answer: Answer, lang: Language) -> list[Json]:
+    """Returns what an answer holds beside content and reasoning: a refusal, calls of tools."""
+    found = [_text(f"**{t('ask.refusal', lang)}** {safe_markdown(answer.refusal)}")] if answer.refusal else []
+    for call in answer.tool_calls:
+        shown = escape(f"{call.name}({call.arguments})")
+        found.append(_text(f"**{t('ask.tool_call', lang)}** <code>{shown}</code>"))
+    return found
 
 
 def _text(text: str) -> Json:

@@ -7,10 +7,10 @@ import contextlib
 import json
 import time
 from collections.abc import AsyncIterator
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields
 
 from vqa.answers import Answer, Json, Question, Sampling
-from vqa.client import BrokenStreamError, Client, Delta
+from vqa.client import BrokenStreamError, Client, Collector, Waiting
 from vqa.errors import InputError, VQAError
 from vqa.media.images import ImagePayload
 from vqa.media.several import MAX_PICTURES
@@ -51,9 +51,13 @@ class AskOptions:
 
 @dataclass(frozen=True)
 class Piece:
-    """How far an answer is. `answer` and the flags are set on the last piece only."""
+    """How far an answer is. `answer` and the flags are set on the last piece only, which has all parts in `answer`."""
 
     text: str
+    reasoning: str = ""
+    """The reasoning so far, while it grows."""
+    waiting: float | None = None
+    """Seconds after which the question is sent again, as the server asked for."""
     done: bool = False
     answer: Answer | None = None
     stopped: bool = False
@@ -171,30 +175,13 @@ def question_of(conversation: Conversation) -> Question | None:
     return make_question(conversation.until(asked.parent), asked.text, asked.images, AskOptions.of(reply.asked))
 
 
-@dataclass
-class _Draft:
-    """An answer while it arrives."""
-
-    began: float = field(default_factory=time.monotonic)
-    first: float | None = None
-    text: str = ""
-
-    def add(self, piece: str) -> None:
-        self.first = self.first if self.first is not None else time.monotonic()
-        self.text += piece
-
-    def answer(self, model: str = "") -> Answer:
-        now = time.monotonic()
-        first = None if self.first is None else self.first - self.began
-        return Answer(self.text, None, model=model, seconds_to_first_token=first, seconds=now - self.began)
-
-
 class Pieces:
     """The pieces of an answer that is asked for at once, before anybody waits for the first of them."""
 
     def __init__(self, client: Client, question: Question, stop: asyncio.Event, *, seconds: float) -> None:
         """Sends the question; as `answer_pieces`. To be closed, whether or not all pieces were taken."""
-        self._source = answer_pieces(client, question, stop, seconds=seconds)
+        self._collected = Collector()
+        self._source = answer_pieces(client, question, stop, seconds=seconds, into=self._collected)
         self._next = asyncio.ensure_future(anext(self._source))
 
     def __aiter__(self) -> Pieces:
@@ -205,6 +192,10 @@ class Pieces:
         self._next = asyncio.ensure_future(anext(self._source))
         return piece
 
+    def so_far(self) -> Answer:
+        """Returns what has arrived, logprobs and counts included."""
+        return self._collected.answer()
+
     async def close(self) -> None:
         """Ends the answer where it is; the server aborts the request."""
         self._next.cancel()
@@ -214,21 +205,22 @@ class Pieces:
 
 
 async def answer_pieces(
-    client: Client, question: Question, stop: asyncio.Event, *, seconds: float
+    client: Client, question: Question, stop: asyncio.Event, *, seconds: float, into: Collector | None = None
 ) -> AsyncIterator[Piece]:
     """Yields an answer as it grows, at most every 60 ms; the last piece is `done` and says how.
 
     Setting `stop`, the end of `seconds`, or closing the iterator closes the connection, upon which the server aborts
     the request.
     """
-    draft, drawn = _Draft(), 0.0
-    events = client.stream(question)
+    collected, drawn, text, reasoning = into or Collector(), 0.0, "", ""
+    began = time.monotonic()
+    events = client.stream(question, into=collected)
     halt = asyncio.ensure_future(stop.wait())
     try:
         while True:
             following = asyncio.ensure_future(anext(events))
             try:
-                left = max(0.0, draft.began + seconds - time.monotonic())
+                left = max(0.0, began + seconds - time.monotonic())
                 await asyncio.wait({following, halt}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 if not following.done():
@@ -237,21 +229,29 @@ async def answer_pieces(
                         await following
             if following.cancelled():
                 late = None if stop.is_set() else InputError("answer_too_long", seconds=round(seconds))
-                yield Piece(draft.text, done=True, answer=draft.answer(), stopped=late is None, problem=late)
+                # With the logprobs and counts that had come by then.
+                answer = collected.answer()
+                yield Piece(answer.text, done=True, answer=answer, stopped=late is None, problem=late)
                 return
             event = following.result()
-            if not isinstance(event, Delta):
+            if isinstance(event, Answer):
                 yield Piece(event.text, done=True, answer=event)
                 return
-            draft.add(event.text)
-            pause = min(SECONDS_BETWEEN_DRAWS + SECONDS_PER_CHARACTER * len(draft.text), SLOWEST_DRAW)
+            if isinstance(event, Waiting):
+                yield Piece("", waiting=event.seconds)
+                continue
+            if event.part == "reasoning":
+                reasoning += event.text
+            else:
+                text += event.text
+            pause = min(SECONDS_BETWEEN_DRAWS + SECONDS_PER_CHARACTER * len(text + reasoning), SLOWEST_DRAW)
             if time.monotonic() - drawn >= pause:
                 drawn = time.monotonic()
-                yield Piece(draft.text)
+                yield Piece(text, reasoning=reasoning)
     except BrokenStreamError as problem:
         yield Piece(problem.partial.text, done=True, answer=problem.partial, problem=problem)
     except VQAError as problem:
-        yield Piece(draft.text, done=True, problem=problem)
+        yield Piece(text, done=True, problem=problem)
     finally:
         halt.cancel()
         await events.aclose()  # type: ignore[attr-defined]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Literal
 
-from vqa.answers import Answer, Json, Turn, tokens_from_json
+from vqa.answers import Answer, Json, ToolCall, Turn, tokens_from_json
 from vqa.media.images import ImagePayload
 
 NAME_LENGTH = 60
@@ -141,7 +141,9 @@ def _answer(row: dict[str, Json] | None) -> Answer | None:
     known = {each.name for each in fields(Answer)}
     values = {name: value for name, value in row.items() if name in known}
     ids = values.get("token_ids")
-    return Answer(**{**values, "tokens": tokens_from_json(values.get("tokens")), "token_ids": ids and tuple(ids)})
+    calls = tuple(ToolCall(**call) for call in values.get("tool_calls") or ())
+    values |= {"tokens": tokens_from_json(values.get("tokens")), "token_ids": ids and tuple(ids), "tool_calls": calls}
+    return Answer(**values)
 
 
 def as_markdown(conversation: Conversation, titles: dict[str, str]) -> str:
@@ -150,7 +152,8 @@ def as_markdown(conversation: Conversation, titles: dict[str, str]) -> str:
     for message in conversation.path():
         pictures = [f"![{_alt(image)}]({image.data_url})" for image in message.images]
         measured = _measured(message.answer)
-        body = [f"## {titles[message.role]}", *pictures, message.text, *([measured] if measured else [])]
+        said = message.answer.all_text if message.answer is not None else message.text
+        body = [f"## {titles[message.role]}", *pictures, said, *([measured] if measured else [])]
         parts.append("\n\n".join(part for part in body if part))
     return "\n\n".join(parts) + "\n"
 

@@ -122,15 +122,18 @@ class AskFlow:
                 files = await asyncio.to_thread(thumbnails, conversation)
                 answering: dict[str, Any] = {"submit_btn": False, "stop_btn": tr("ask.stop")}
                 composer = gr.MultimodalTextbox(**(answering | {"value": BLANK} if asked.from_composer else answering))
-                rows = ask_views.chat_messages(conversation, files, lang, growing="")
+                rows = ask_views.chat_messages(conversation, files, lang, growing=asking.Piece(""))
                 hidden = fit_note.hidden(parts.fit)
                 yield {parts.composer: composer, parts.chatbot: rows, parts.conversation: conversation, **hidden}
                 async for last in pieces:
                     if not last.done and not running.left:
-                        yield {parts.chatbot: ask_views.chat_messages(conversation, files, lang, growing=last.text)}
+                        yield {parts.chatbot: ask_views.chat_messages(conversation, files, lang, growing=last)}
             finally:
                 await pieces.close()
-                if conversation is not None:  # also when the page was closed: what had come by then is not lost
+                if not last.done:  # the page was closed: what had come by then is not lost
+                    so_far = pieces.so_far()
+                    last = replace(last, text=so_far.text, answer=so_far)
+                if conversation is not None:
                     conversation = await self._add(conversation, _reply(conversation, last, asked))
             shown = {} if running.left else await self._shown(conversation, question)
         except Exception:

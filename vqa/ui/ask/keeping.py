@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from vqa.answers import Json
+from vqa.errors import StoreError
 from vqa.store import Store
 from vqa.ui.ask.conversation import Conversation, Message, message_from_json, message_json, name_of
 
@@ -31,10 +32,30 @@ class ConversationKeeper:
             return named.add(message)
         if not named.chat_id:
             named = replace(named, chat_id=self._store.create_chat(name=named.name))
+        try:
+            return self._stored(self._store, named, message)
+        except StoreError as problem:
+            if problem.code != "chat_missing":
+                raise
+        # It was deleted meanwhile, in another tab say: what is shown here is stored anew, as a conversation of its own.
+        fresh, places = self._anew(self._store, named)
+        return self._stored(self._store, fresh, replace(message, parent=places[message.parent]))
+
+    @staticmethod
+    def _stored(store: Store, conversation: Conversation, message: Message) -> Conversation:
         for image in message.images:
-            self._store.put_image(image)
-        stored = self._store.add_message(named.chat_id, message_json(message), parent=message.parent)
-        return named.add(replace(message, id=stored))
+            store.put_image(image)
+        place = store.add_message(conversation.chat_id, message_json(message), parent=message.parent)
+        return conversation.add(replace(message, id=place))
+
+    def _anew(self, store: Store, conversation: Conversation) -> tuple[Conversation, dict[int | None, int | None]]:
+        """Returns a conversation with all its messages stored under a new id, and each message's new id by its old."""
+        fresh = replace(conversation, chat_id=store.create_chat(name=conversation.name), messages=())
+        places: dict[int | None, int | None] = {None: None}
+        for message in conversation.messages:
+            fresh = self._stored(store, fresh, replace(message, parent=places[message.parent]))
+            places[message.id] = fresh.messages[-1].id
+        return replace(fresh, leaf=places[conversation.leaf]), places
 
     def open(self, chat_id: str) -> Conversation:
         """Returns a stored conversation, shown in its newest version.
@@ -46,9 +67,11 @@ class ConversationKeeper:
             return Conversation()
         rows = self._store.messages(chat_id)
         found = next((chat for chat in self._store.chats(limit=100_000) if chat["id"] == chat_id), None)
+        if found is None:
+            raise StoreError("chat_missing", chat=chat_id)
         messages = tuple(self._message(row) for row in rows)
         leaf = messages[-1].id if messages else None
-        return Conversation(chat_id, found["name"] if found else "", messages, leaf)
+        return Conversation(chat_id, found["name"], messages, leaf)
 
     def _message(self, row: dict[str, Json]) -> Message:
         assert self._store is not None

@@ -1,0 +1,398 @@
+"""One question to one answer over the OpenAI protocol: streaming, logprobs, and every fault told as a sentence.
+
+Nothing is cached, and a question is sent again only where the server asks for it (Retry-After) or refuses a field of
+it before it computed anything: a repeat is a real request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+
+import orjson
+
+from vqa.answers import Answer, Json, Question
+from vqa.client.address import normalize_base_url, server_root
+from vqa.client.collect import Collector, Delta
+from vqa.client.events import Event, EventReader
+from vqa.client.problems import (
+    BrokenStreamError,
+    NoAnswerError,
+    RefusedError,
+    error_in,
+    refusal,
+    text_of,
+    way_error,
+)
+from vqa.client.request import check_question, encoded, messages, request_body
+from vqa.client.server import LOGPROBS, MEMORY, TOKEN_IDS, USAGE, Known, ServerInfo, leaner, listed_models, without
+from vqa.client.transport import Reply, Transport, WayError
+from vqa.errors import ServerError
+
+COUNT_SECONDS = 30.0
+LOOK_SECONDS = 10.0
+MAX_WAIT = 60.0
+"""Seconds that a server may ask to wait at a time; one that asks for more is told as busy."""
+MAX_TRIES = 6
+NO_CHAT_LIST = {"server_no_chat", "server_rejected", "server_forbidden", "server_failed", "server_without_list"}
+"""Faults of the model list that are no obstacle where a model is named."""
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """The server asks to wait: the question is sent again after `seconds`."""
+
+    seconds: float
+    reason: str
+
+
+class Client:
+    """Speaks to one OpenAI-compatible server. Use it within one event loop, and close it."""
+
+    def __init__(self, base_url: str, api_key: str = "EMPTY", *, timeout: float = 600.0) -> None:
+        """Takes the address (…/v1), the key, and the seconds of silence after which a request is given up."""
+        self.base_url = normalize_base_url(base_url)
+        self._transport = Transport(self.base_url, api_key, timeout)
+        self._info: ServerInfo | None = None
+        self._known = Known()
+        self._hopeless = False
+        """Whether a question was rejected in every form: then the cause was none that a leaner form heals."""
+        self._info_lock = asyncio.Lock()
+
+    async def __aenter__(self) -> Client:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Closes the connections; a running request is aborted."""
+        await self._transport.close()
+
+    @property
+    def refused(self) -> tuple[str, ...]:
+        """What the server refused to be asked for, and is no longer asked: `logprobs`, `token_ids`, `usage`."""
+        return self._known.refused
+
+    async def info(self, *, refresh: bool = False) -> ServerInfo:
+        """Returns what the server says of itself, asked once.
+
+        Raises:
+            ServerError: it cannot be reached, refuses, or serves no model.
+            InputError: the environment names a proxy that cannot be used.
+        """
+        async with self._info_lock:
+            if self._info is None or refresh:
+                self._info = await self._ask_info()
+            return self._info
+
+    async def _ask_info(self) -> ServerInfo:
+        status, body, value = await self._look("GET", f"{self.base_url}/models")
+        listed = listed_models(value)
+        if listed is None:
+            raise ServerError("server_without_list", address=self.base_url, reason=text_of(body) or f"HTTP {status}")
+        if not listed:
+            raise ServerError("server_without_model", address=self.base_url)
+        ids = tuple(str(model["id"]) for model in listed)
+        known = self._known = MEMORY.of(self.base_url, ids)
+        length = listed[0].get("max_model_len")
+        info = ServerInfo(self.base_url, ids, length if isinstance(length, int) else None, known.vllm_version)
+        if any(model.get("owned_by") == "vllm" for model in listed):
+            return replace(info, vllm_version=await self._vllm_version() or "unknown")
+        return info if info.is_vllm else await self._behind_a_gateway(info)
+
+    async def _look(self, method: str, url: str, body: Json = None, *, seconds: float = LOOK_SECONDS) -> Looked:
+        """Returns (status, body, its JSON or None); raises ServerError for any status but 200."""
+        data = None if body is None else encoded(body)
+        try:
+            async with self._transport.send(method, url, json=data, seconds=seconds) as reply:
+                content = await reply.body()
+        except WayError as problem:
+            raise way_error(problem, self.base_url) from problem
+        if reply.status != 200:
+            raise refusal(reply.status, content, reply.headers).error(self.base_url)
+        try:
+            return reply.status, content, orjson.loads(content)
+        except ValueError:
+            return reply.status, content, None
+
+    async def _vllm_version(self) -> str | None:
+        try:
+            value = (await self._look("GET", f"{server_root(self.base_url)}/version"))[2]
+        except ServerError:
+            return None
+        version = value.get("version") if isinstance(value, dict) else None
+        return str(version) if version else None
+
+    async def _behind_a_gateway(self, info: ServerInfo) -> ServerInfo:
+        """Returns the same for a vLLM whose model list names another owner: only vLLM counts a chat's tokens."""
+        self._known.counts = False
+        body = {"model": info.model_ids[0], "messages": [{"role": "user", "content": "?"}]}
+        counted = await self._tokenize(body, seconds=LOOK_SECONDS)
+        length = None if counted is None else counted.get("max_model_len")
+        if not isinstance(length, int):
+            return info
+        self._known.counts = True
+        self._known.vllm_version = await self._vllm_version() or "unknown"
+        return replace(info, max_model_len=info.max_model_len or length, vllm_version=self._known.vllm_version)
+
+    async def learn(self, *, model: str | None = None) -> ServerInfo:
+        """Returns what `info` does, after one question of one token where it is not known yet if vLLM answers.
+
+        A gateway that passes on nothing but the chat still passes on vLLM's own fields; only an answer shows it.
+
+        Raises:
+            ServerError: as `info`; that the question fails is no error.
+        """
+        info = await self.info()
+        if info.is_vllm or self._known.learnt:
+            return info
+        self._known.learnt = True
+        ask = {"model": model or info.model_ids[0], "messages": [{"role": "user", "content": "?"}], "max_tokens": 1}
+        try:
+            value = (await self._look("POST", f"{self.base_url}/chat/completions", ask | {"return_token_ids": True}))[2]
+        except ServerError:
+            return info
+        choices = value.get("choices") if isinstance(value, dict) else None
+        first = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
+        if not isinstance(first.get("token_ids"), list):
+            return info
+        self._known.vllm_version = "unknown"
+        self._info = replace(info, vllm_version="unknown")
+        return self._info
+
+    async def _tokenize(self, body: Json, *, seconds: float) -> dict[str, Json] | None:
+        try:
+            value = (await self._look("POST", f"{server_root(self.base_url)}/tokenize", body, seconds=seconds))[2]
+        except ServerError:
+            return None
+        return value if isinstance(value, dict) and isinstance(value.get("count"), int) else None
+
+    async def prompt_tokens(self, question: Question, *, model: str | None = None) -> int | None:
+        """Returns how many tokens of context the question takes, its images among them; nothing is generated.
+
+        None where the server does not tell: only vLLM counts a chat, at `/tokenize`.
+
+        Raises:
+            ServerError: it cannot be reached, refuses, or serves no model.
+        """
+        info = await self.info()
+        if not info.is_vllm or self._known.counts is False:
+            return None
+        body = {"model": model or info.model_ids[0], "messages": messages(question)}
+        counted = await self._tokenize(body, seconds=COUNT_SECONDS)
+        return None if counted is None else int(counted["count"])
+
+    async def _info_for(self, model: str | None) -> ServerInfo:
+        """Returns what is known of the server; where a model is named, a server without a list will do."""
+        try:
+            return await self.info()
+        except ServerError as problem:
+            if model is None or problem.code not in NO_CHAT_LIST:
+                raise
+        async with self._info_lock:
+            self._known = MEMORY.of(self.base_url, (model,))
+            self._info = await self._behind_a_gateway(ServerInfo(self.base_url, (model,)))
+            return self._info
+
+    async def stream(
+        self, question: Question, *, model: str | None = None, into: Collector | None = None
+    ) -> AsyncIterator[Delta | Waiting | Answer]:
+        """Yields the pieces of one answer and, last, the whole Answer.
+
+        Closing the iterator early closes the connection, upon which the server aborts the request; what had arrived
+        by then stands in `into`.
+
+        Raises:
+            InputError: the question is empty.
+            ServerError: the server refused or failed before the first piece.
+            BrokenStreamError: it failed later; the error carries what had arrived.
+            NoAnswerError: the answer was aborted or filtered, or nothing but reasoning, or nothing at all, arrived.
+        """
+        check_question(question)
+        info = await self._info_for(model)
+        collected = into or Collector()
+        name = model or info.model_ids[0]
+        attempts = _Attempts(question, self._known, vllm=info.is_vllm)
+        while True:
+            body = request_body(attempts.question, name, vllm=info.is_vllm) | {"stream": True}
+            if USAGE not in attempts.leaving:
+                body["stream_options"] = {"include_usage": True}
+            collected.begin()
+            try:
+                async with aclosing(self._reply(encoded(body), collected)) as arriving:
+                    async for deltas in arriving:
+                        for delta in deltas:
+                            yield delta
+                break
+            except RefusedError as problem:
+                if collected.started or problem.status is None:
+                    raise self._broken(problem.error(self.base_url), collected) from problem
+                if not self._hopeless and attempts.goes_on_after(problem):
+                    continue
+                self._hopeless = self._hopeless or attempts.exhausted
+                wait = problem.retry_after
+                if wait is None or problem.status not in {429, 503} or not attempts.may_wait(wait):
+                    raise (attempts.first or problem).error(self.base_url) from problem
+                yield Waiting(wait, problem.words)
+                await asyncio.sleep(wait)
+                collected.retried += 1
+            except WayError as problem:
+                if collected.finish_reason is None:
+                    raise self._broken(way_error(problem, self.base_url), collected) from problem
+                break  # the answer was whole; only the way was not closed as it should be
+        attempts.settle()
+        answer = collected.answer(ended=True)
+        if answer.fault is not None:
+            raise NoAnswerError(answer)
+        yield answer
+
+    @staticmethod
+    def _broken(error: ServerError, collected: Collector) -> ServerError:
+        if not collected.started:
+            return error
+        return BrokenStreamError("stream_broken", collected.answer(), reason=error.message())
+
+    async def _reply(self, body: bytes, collected: Collector) -> AsyncGenerator[list[Delta]]:
+        """Yields the pieces of one reply, streamed or not, together those that arrived together.
+
+        Raises:
+            WayError, RefusedError: the way or the server failed.
+            BrokenStreamError: the reply ended in mid-answer.
+            ServerError: it is no reply of an OpenAI-compatible server.
+        """
+        async with self._transport.send("POST", f"{self.base_url}/chat/completions", json=body) as reply:
+            if reply.status != 200:
+                raise refusal(reply.status, await reply.body(), reply.headers)
+            reader, done, block = EventReader(), False, b"."
+            while block and not done:
+                block = await reply.block()
+                deltas: list[Delta] = []
+                for kind, data in self._events(reader, block):
+                    if done := data.startswith(b"[DONE]"):
+                        break
+                    deltas += collected.add(_chunk(kind, data))
+                if deltas:
+                    yield deltas
+            if done:
+                await reply.finish()
+            elif collected.finish_reason is None:
+                if collected.started:
+                    raise BrokenStreamError("stream_cut", collected.answer())
+                yield collected.add(_whole(b"\n".join(reader.stray), reply, self.base_url))
+
+    def _events(self, reader: EventReader, block: bytes) -> list[Event]:
+        try:
+            return reader.feed(block) if block else reader.end()
+        except ValueError as problem:
+            raise ServerError("server_not_openai", address=self.base_url, reason=str(problem)) from problem
+
+    async def ask(self, question: Question, *, model: str | None = None) -> Answer:
+        """Returns the whole answer; raises as `stream` does."""
+        async for event in self.stream(question, model=model):
+            if isinstance(event, Answer):
+                return event
+        raise AssertionError("stream ends with an answer or an error")
+
+
+Looked = tuple[int, bytes, Json]
+
+
+class _Attempts:
+    """What of a question is left out in which attempt, until the server takes it."""
+
+    def __init__(self, question: Question, known: Known, *, vllm: bool) -> None:
+        self._asked = question
+        self._known = known
+        self._shown = {
+            LOGPROBS: question.logprobs is not None and LOGPROBS not in known.refused,
+            TOKEN_IDS: vllm and question.token_ids and TOKEN_IDS not in known.refused,
+            USAGE: USAGE not in known.refused,
+        }
+        self._choices: list[tuple[str, ...]] | None = None
+        self._tries = 0
+        self._waited = 0.0
+        self.leaving = known.refused
+        self.first: RefusedError | None = None
+        """What the whole question was refused with."""
+        self.exhausted = False
+        """Whether every form was rejected."""
+
+    @property
+    def question(self) -> Question:
+        """The question without what is left out."""
+        return without(self._asked, self.leaving)
+
+    def goes_on_after(self, problem: RefusedError) -> bool:
+        """Returns whether there is a leaner form to try; what a server rejects it did not compute."""
+        if not problem.rejected or (self._known.settled and self.first is None):
+            return False
+        if self._choices is None:
+            self.first = problem
+            self._choices = leaner(problem.words, self._shown)
+        if not self._choices:
+            self.exhausted = True
+            return False
+        self.leaving = (*self._known.refused, *self._choices.pop(0))
+        return True
+
+    def may_wait(self, seconds: float) -> bool:
+        """Returns whether the server's wish to be asked again so much later is granted; counts it when it is."""
+        self._tries += 1
+        self._waited += seconds
+        return seconds <= MAX_WAIT and self._tries < MAX_TRIES and self._waited <= 2 * MAX_WAIT
+
+    def settle(self) -> None:
+        """Notes that the server answered this form."""
+        if self.first is not None:
+            self._known.refused = self.leaving
+        elif self._shown[LOGPROBS]:
+            self._known.settled = True
+
+
+def _chunk(kind: bytes, data: bytes) -> dict[str, Json]:
+    """Returns the JSON of an event; of one without data, which only keeps the connection alive, an empty chunk.
+
+    Raises:
+        RefusedError: it is an error of the server, or no JSON.
+    """
+    if not data.strip():
+        return {}
+    try:
+        value = _json(data)
+    except ValueError:
+        raise RefusedError(None, text_of(data)) from None
+    if kind == b"error" and not (isinstance(value, dict) and value.get("choices")):
+        raise error_in({"error": value}) or RefusedError(None, text_of(data))
+    if problem := error_in(value):
+        raise problem
+    return value if isinstance(value, dict) else {}
+
+
+def _whole(body: bytes, reply: Reply, address: str) -> dict[str, Json]:
+    """Returns a reply that came as one JSON though a stream was asked for.
+
+    Raises:
+        RefusedError: it is an error.
+        ServerError: it is something else: a page of a proxy, of a sign-in network, nothing at all.
+    """
+    try:
+        value = _json(body) if body.strip() else None
+    except ValueError:
+        value = None
+    if isinstance(value, dict) and value.get("choices"):
+        return value
+    if value is not None and (problem := error_in(value) or error_in({"error": value})):
+        raise problem
+    kind = reply.headers.get("Content-Type", "")
+    raise ServerError("server_not_openai", address=address, reason=text_of(body) or kind or "–")
+
+
+def _json(data: bytes) -> Json:
+    try:
+        return orjson.loads(data)
+    except ValueError:  # NaN, Infinity, and halves of characters, which Python's own reader takes
+        return json.loads(data.decode("utf-8", "replace"))
