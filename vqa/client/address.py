@@ -1,4 +1,4 @@
-"""Addresses of OpenAI-compatible servers: what a user writes, made whole; how they are reached. Knows no server."""
+"""Addresses of OpenAI-compatible servers: what a user writes, made whole; how they are reached."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Puts the chunks of one reply together to an Answer, whatever a server leaves out or adds. Knows no connection.
+"""Puts the chunks of one reply together to an Answer, whatever a server leaves out or adds.
 
 Fields as OpenAI's chat completions and vLLM spell them; where others differ, what they mean is understood.
 """

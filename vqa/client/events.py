@@ -1,4 +1,4 @@
-"""Reads server-sent events from blocks of bytes, as the WHATWG's specification says. Knows no server and no JSON.
+"""Reads server-sent events from blocks of bytes, as the WHATWG's specification says.
 
 Read here rather than by httpx-sse or the OpenAI client: both go over every line as text, and their models of every
 chunk cost more processor time than all the rest, which on a small machine is taken from the engine.

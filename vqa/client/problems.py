@@ -1,4 +1,4 @@
-"""From a server's refusal or fault to one sentence of `vqa.errors`, with the server's own words beside it. Pure."""
+"""From a server's refusal or fault to one sentence of `vqa.errors`, with the server's own words beside it."""
 
 from __future__ import annotations
 

@@ -1,15 +1,24 @@
-"""From a question to the body of a chat completion request, as OpenAI and vLLM spell it. Pure."""
+"""From a question to the body of a chat completion request, as OpenAI and vLLM spell it."""
 
 from __future__ import annotations
 
 import json
 import re
+from typing import TYPE_CHECKING
 
 import orjson
 
 from vqa.answers import Json, Question, Turn
 from vqa.errors import InputError
 from vqa.media.images import ImagePayload
+
+if TYPE_CHECKING:  # the bodies are checked against the OpenAI client's types, and it is not imported for them
+    from openai.types.chat import (
+        ChatCompletionContentPartImageParam,
+        ChatCompletionContentPartTextParam,
+        ChatCompletionSystemMessageParam,
+    )
+    from openai.types.shared_params import ResponseFormatJSONSchema
 
 IMAGE_MARK = re.compile(r"<image (\d+)>")
 
@@ -31,7 +40,8 @@ def encoded(body: dict[str, Json]) -> bytes:
 
 def messages(question: Question) -> list[Json]:
     """Returns the question as OpenAI chat messages, images as base64 data URLs."""
-    out: list[Json] = [{"role": "system", "content": question.system}] if question.system.strip() else []
+    system: ChatCompletionSystemMessageParam = {"role": "system", "content": question.system}
+    out: list[Json] = [system] if question.system.strip() else []
     for turn in question.history:
         out.append({"role": turn.role, "content": _content(turn, (), text_first=False)})
     last = Turn("user", question.text, question.images)
@@ -74,8 +84,11 @@ def request_body(question: Question, model: str, *, vllm: bool) -> dict[str, Jso
     if question.logprobs is not None:
         body |= {"logprobs": True, "top_logprobs": question.logprobs}
     if question.json_schema is not None:
-        schema = {"name": "answer", "schema": question.json_schema, "strict": True}
-        body["response_format"] = {"type": "json_schema", "json_schema": schema}
+        form: ResponseFormatJSONSchema = {
+            "type": "json_schema",
+            "json_schema": {"name": "answer", "schema": question.json_schema, "strict": True},
+        }
+        body["response_format"] = form
     if vllm:
         body["extra_body"] = _vllm_fields(question)
     return body
@@ -98,7 +111,7 @@ def _content(turn: Turn, uuids: tuple[str, ...], *, text_first: bool) -> Json:
     if not turn.images:
         return turn.text
     parts: list[Json] = [_image_part(image, uuid) for image, uuid in _with_uuids(turn.images, uuids)]
-    text = {"type": "text", "text": turn.text}
+    text: ChatCompletionContentPartTextParam = {"type": "text", "text": turn.text}
     return [text, *parts] if text_first else [*parts, text]
 
 
@@ -108,5 +121,5 @@ def _with_uuids(images: tuple[ImagePayload, ...], uuids: tuple[str, ...]) -> lis
 
 
 def _image_part(image: ImagePayload, uuid: str | None) -> Json:
-    part: dict[str, Json] = {"type": "image_url", "image_url": {"url": image.data_url}}
-    return part if uuid is None else part | {"uuid": uuid}
+    part: ChatCompletionContentPartImageParam = {"type": "image_url", "image_url": {"url": image.data_url}}
+    return part if uuid is None else {**part, "uuid": uuid}

@@ -1,4 +1,4 @@
-"""What a server says of itself, and what it was found to take; remembered for each address. Knows no connection."""
+"""What a server says of itself, and what it was found to take; remembered for each address."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sends a request and hands over its reply in blocks; every fault of the way is a `WayError`. Knows no protocol.
+"""Sends a request and hands over its reply in blocks; every fault of the way is a `WayError`.
 
 aiohttp and not the OpenAI client's own httpx: sixty-four streams at a time, each of small pieces, cost it a fifth of
 the processor time, which on a small machine is taken from the engine.
