@@ -9,36 +9,25 @@ from urllib.parse import urlsplit
 import httpx2 as httpx
 
 from vqa.answers import Answer, Question, Sample, SampleError
-from vqa.client import BrokenStreamError, Client, ServerInfo, server_root
+from vqa.client import BrokenStreamError, Client, server_root
 from vqa.errors import ServerError, VQAError
 from vqa.evaluate.running.values import ARM
-from vqa.lab.run.asking import Asker
 
-OURS = frozenset({"server_rejected", "context_exceeded", "server_unauthorized", "server_not_found", "question_empty"})
-"""Refusals of this very request: asking again would bring the same."""
+OURS = frozenset(
+    {
+        *("server_rejected", "context_exceeded", "server_unauthorized", "server_not_found", "question_empty"),
+        *("server_forbidden", "server_account_empty", "server_body_too_large", "server_no_chat", "server_redirects"),
+        *("answer_filtered", "answer_unfamiliar", "answer_only_reasoning", "answer_empty"),
+    }
+)
+"""Refusals of this very request, and replies without an answer: asking again would bring the same."""
 BUSY = "server_busy"
 POLL_SECONDS = 1.0
 BUSY_SECONDS = (1.0, 30.0)
-ENDED = frozenset({"abort", "error"})
-"""Finish reasons of an answer that the server broke off."""
 
 
 class GoneError(Exception):
     """The server does not answer at all; the row is still to be asked."""
-
-
-class _Named(Client):
-    """A client's questions, all to the model of one name."""
-
-    def __init__(self, client: Client, model: str | None) -> None:
-        self._client = client
-        self._model = model
-
-    async def info(self, *, refresh: bool = False) -> ServerInfo:
-        return await self._client.info(refresh=refresh)
-
-    async def ask(self, question: Question, *, model: str | None = None) -> Answer:
-        return await self._client.ask(question, model=model or self._model)
 
 
 class Server:
@@ -46,7 +35,7 @@ class Server:
 
     def __init__(self, base_url: str, api_key: str, *, timeout: float, model: str | None, wait_seconds: float) -> None:
         self.client = Client(base_url, api_key, timeout=timeout)
-        self._asker = Asker(_Named(self.client, model))
+        self._model = model
         self._wait_seconds = wait_seconds
         loopback = (urlsplit(base_url).hostname or "") in {"127.0.0.1", "localhost", "::1"}
         self._http = httpx.AsyncClient(trust_env=not loopback, timeout=5.0)
@@ -77,18 +66,15 @@ class Server:
             answer: Answer | None = None
             error: SampleError | None = None
             try:
-                answer = await self._asker.ask(question)
+                answer = await self.client.ask(question, model=self._model)
                 self.answered += 1
-                if answer.finish_reason in ENDED:
-                    error = SampleError("stream_cut", str(answer.finish_reason), answer.text)
-                    answer = None
             except VQAError as problem:
                 if problem.code == BUSY and time.monotonic() + pause < until:
                     await asyncio.sleep(pause)
                     pause = min(2 * pause, BUSY_SECONDS[1])
                     continue
-                partial = problem.partial.text if isinstance(problem, BrokenStreamError) else ""
-                error = SampleError(problem.code, problem.message(), partial)
+                partial = problem.partial if isinstance(problem, BrokenStreamError) else Answer("", None)
+                error = SampleError(problem.code, problem.message(), partial.text, partial.reasoning)
                 self.problem = problem
             if error is not None and error.code not in OURS and error.code != BUSY and not await self.there():
                 raise GoneError
