@@ -124,6 +124,8 @@ class Answer:
     """Prompt tokens read from the prefix cache; None when the server does not tell."""
     image_tokens: int | None = None
     """Prompt tokens that stand for the images; None when it cannot be told."""
+    image_markers: int | None = None
+    """How many of them only mark where images and their rows begin and end; None when it cannot be told."""
     model: str = ""
     request_id: str = ""
     system_fingerprint: str | None = None

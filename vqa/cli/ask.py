@@ -13,11 +13,12 @@ import typer
 
 from vqa.answers import Answer, Question, Sampling
 from vqa.cli import cli_language, show_error
+from vqa.cli.pictures import Background, Pages, Tiles, Tones, load_all, tell_cut, treatment
 from vqa.cli.target import target
 from vqa.client import Client, Delta, Waiting
 from vqa.errors import InputError, ServerError
-from vqa.media.fetch import fetch_image, is_web_address
-from vqa.media.images import ImageLimits, ImagePayload, load_image
+from vqa.media.fetch import is_web_address
+from vqa.models.ratios import check_shapes
 from vqa.settings import Settings, load_settings
 from vqa.text import t
 
@@ -42,6 +43,10 @@ def ask(
     max_tokens: Annotated[int | None, typer.Option(min=1)] = None,
     seed: Annotated[int | None, typer.Option()] = None,
     system: Annotated[str, typer.Option(help="System prompt.")] = "",
+    tones: Tones = "auto",
+    background: Background = "auto",
+    tiles: Tiles = False,
+    pages: Pages = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole answer as JSON.")] = False,
 ) -> int:
     """Ask about one or several images; exit status 0 when it was answered, 2 when not."""
@@ -50,7 +55,7 @@ def ask(
     if not sources:
         raise missing_input(text)
     check_text(text, settings)
-    images = asyncio.run(load_all(sources, settings))
+    images = load_all(sources, settings, treatment(tones, background, tiles, pages))
     sampling = Sampling(temperature=temperature, top_p=top_p, max_tokens=max_tokens, seed=seed)
     question = Question(text=text, images=images, system=system, sampling=sampling)
     with target(settings, base_url, model=model) as server:
@@ -58,8 +63,10 @@ def ask(
         answer = asyncio.run(_stream(client, question, server.model, quiet=as_json))
     if answer is None:
         return 2
+    tell_cut(answer)
     if as_json:
-        print(json.dumps(asdict(answer), ensure_ascii=False, indent=1))
+        told = {**asdict(answer), "pictures": [image.facts() for image in images]}
+        print(json.dumps(told, ensure_ascii=False, indent=1))
     elif sys.stderr.isatty():
         print(_figures(answer), file=sys.stderr)
     return 0
@@ -78,23 +85,11 @@ def check_text(text: str, settings: Settings) -> None:
         raise InputError("question_too_long", length=len(text), limit=settings.max_question_chars)
 
 
-async def load_all(sources: list[str], settings: Settings) -> tuple[ImagePayload, ...]:
-    """Returns the pictures of files and web addresses, in order; raises InputError for the first that is none."""
-    limits = ImageLimits.of(settings)
-    return tuple(
-        [
-            await fetch_image(source, limits, allow_local=settings.allow_local_urls)
-            if is_web_address(source)
-            else load_image(Path(source), limits)
-            for source in sources
-        ]
-    )
-
-
 async def _stream(client: Client, question: Question, model: str | None, *, quiet: bool) -> Answer | None:
     answer, printer = None, _Printer(quiet=quiet)
     async with client:
         try:
+            check_shapes(question.images, model or (await client.info()).model_ids[0])
             async for event in client.stream(question, model=model):
                 if isinstance(event, Answer):
                     answer = event

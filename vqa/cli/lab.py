@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +11,9 @@ import typer
 
 from vqa.answers import Sampling
 from vqa.cli import cli_language
-from vqa.cli.ask import BaseUrl, check_text, load_all
+from vqa.cli.ask import BaseUrl, check_text
 from vqa.cli.lab_output import Outputs, follow, print_runs, stored_report
+from vqa.cli.pictures import Background, Pages, Tiles, Tones, load_all, treatment
 from vqa.cli.target import target
 from vqa.engine.profiles import PROFILES
 from vqa.errors import EngineError, InputError
@@ -24,11 +24,16 @@ from vqa.lab.run.manager import RunManager
 from vqa.lab.stats.agreement import LEVELS, Level
 from vqa.media.fetch import is_web_address
 from vqa.media.images import ImagePayload
+from vqa.media.treatment import Treatment
+from vqa.media.video import SUFFIXES
 from vqa.settings import Settings, load_settings
 from vqa.store import Store
 
 _T = TypeVar("_T")
-PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif"}
+PICTURES = {
+    ".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif", ".jp2", ".j2k",
+    ".qoi", ".tga", ".ppm", ".pgm", ".ico", ".pdf", *SUFFIXES,
+}  # fmt: skip
 
 Inputs = Annotated[
     list[str],
@@ -68,6 +73,10 @@ def repeat(
     max_tokens: MaxTokens = None,
     seed: Seed = None,
     system: System = "",
+    tones: Tones = "auto",
+    background: Background = "auto",
+    tiles: Tiles = False,
+    pages: Pages = "",
     name: Name = "",
     json_file: JsonFile = None,
     html_file: HtmlFile = None,
@@ -77,7 +86,7 @@ def repeat(
     """Ask the same again and again: exit status 0 when the required level holds, 1 when not, 2 when it can't tell."""
     settings = load_settings()
     spec = RunSpec(
-        *read_inputs(inputs, settings),
+        *read_inputs(inputs, settings, treatment(tones, background, tiles, pages)),
         each_image=each_image,
         n=n,
         concurrency=concurrency,
@@ -106,6 +115,10 @@ def diagnose(
     max_tokens: MaxTokens = None,
     seed: Seed = None,
     system: System = "",
+    tones: Tones = "auto",
+    background: Background = "auto",
+    tiles: Tiles = False,
+    pages: Pages = "",
     name: Name = "",
     json_file: JsonFile = None,
     html_file: HtmlFile = None,
@@ -118,7 +131,7 @@ def diagnose(
     """
     settings = load_settings()
     sampling = Sampling(temperature, top_p, max_tokens, seed)
-    images_and_questions = read_inputs(inputs, settings)
+    images_and_questions = read_inputs(inputs, settings, treatment(tones, background, tiles, pages))
     spec = RunSpec(
         *images_and_questions, each_image=each_image, sampling=sampling, system=system, name=name,
         require=read_level(require),
@@ -269,7 +282,9 @@ def report(
     return 0
 
 
-def read_inputs(inputs: list[str], settings: Settings) -> tuple[tuple[str, ...], tuple[ImagePayload, ...]]:
+def read_inputs(
+    inputs: list[str], settings: Settings, wanted: Treatment
+) -> tuple[tuple[str, ...], tuple[ImagePayload, ...]]:
     """Returns the questions and the pictures; the first word is a picture, the last one a question.
 
     Raises:
@@ -283,7 +298,7 @@ def read_inputs(inputs: list[str], settings: Settings) -> tuple[tuple[str, ...],
     questions = tuple(inputs[pictures:])
     for question in questions:
         check_text(question, settings)
-    return questions, asyncio.run(load_all(inputs[:pictures], settings))
+    return questions, load_all(inputs[:pictures], settings, wanted)
 
 
 def _is_picture(word: str) -> bool:

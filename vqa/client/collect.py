@@ -128,6 +128,7 @@ class Collector:
         image_tokens = _count(multimodal.get("image")) if isinstance(multimodal, dict) else None
         if image_tokens is None and self._prompt_ids:
             image_tokens = placeholder_count(self._prompt_ids)
+        seen = placeholder_count(self._prompt_ids) if self._prompt_ids else 0
         prompt, completion = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
         content, reasoning, refusal = (whole_text("".join(pieces)) for pieces in self._parts.values())
         return Answer(
@@ -140,6 +141,7 @@ class Collector:
             completion_tokens=completion if completion is not None or not self._token_ids else len(self._token_ids),
             cached_tokens=_count(details.get("cached_tokens")),
             image_tokens=image_tokens,
+            image_markers=image_tokens - seen if image_tokens and 0 < seen <= image_tokens else None,
             model=self._model,
             request_id=self._id,
             system_fingerprint=self._fingerprint,

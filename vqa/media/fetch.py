@@ -48,6 +48,18 @@ async def fetch_image(
     Raises:
         InputError: no such address, not a picture, too large, too slow, or it points into the local network.
     """
+    data, name = await fetch_file(address, limits, allow_local=allow_local, seconds=seconds)
+    return await asyncio.to_thread(load_image, data, limits, name=name)
+
+
+async def fetch_file(
+    address: str, limits: ImageLimits | None = None, *, allow_local: bool = False, seconds: float = SECONDS_IN_ALL
+) -> tuple[bytes, str]:
+    """Returns what lies at a web address, and its name.
+
+    Raises:
+        InputError: no such address, too large, too slow, words, or it points into the local network.
+    """
     limits = limits or ImageLimits()
     try:
         async with asyncio.timeout(seconds):
@@ -57,7 +69,7 @@ async def fetch_image(
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as problem:
         raise InputError("fetch_failed", address=address, reason=str(problem) or type(problem).__name__) from problem
     name = unquote(urlsplit(address).path.rsplit("/", 1)[-1]) or urlsplit(address).hostname or "image"
-    return load_image(data, limits, name=name[:120])
+    return data, name[:120]
 
 
 async def _follow(address: str, limits: ImageLimits, *, allow_local: bool) -> bytes:

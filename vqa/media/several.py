@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -72,6 +73,22 @@ def load_pictures(
             raise InputError("too_many_pictures", limit=at_most)
         loaded += load_file(path, limits, frames=frames, treatment=treatment, at_most=room)
     return tuple(loaded)
+
+
+def load_data(
+    data: bytes,
+    name: str,
+    limits: ImageLimits,
+    *,
+    treatment: Treatment | None = None,
+    at_most: int = MAX_PICTURES,
+) -> tuple[ImagePayload, ...]:
+    """Returns the pictures in what was fetched from somewhere, as `load_file` does of a file of that name."""
+    suffix = ".pdf" if data.startswith(b"%PDF") else Path(name).suffix[:8]
+    with tempfile.TemporaryDirectory(prefix="vqa-picture-") as folder:
+        path = Path(folder) / f"{Path(name).stem[:60] or 'image'}{suffix}"
+        path.write_bytes(data)
+        return load_file(path, limits, treatment=treatment, at_most=at_most)
 
 
 def load_file(

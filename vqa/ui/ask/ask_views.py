@@ -119,7 +119,11 @@ def received_html(images: tuple[ImagePayload, ...], message: Message | None, lan
     if answer is not None and answer.prompt_tokens is not None:
         counts.append((tr("ask.prompt_tokens"), str(answer.prompt_tokens)))
         if answer.image_tokens:
-            counts.append((tr("ask.image_tokens"), str(answer.image_tokens)))
+            markers = answer.image_markers or 0
+            count = str(answer.image_tokens - markers)
+            counts.append(
+                (tr("ask.image_tokens"), tr("ask.and_markers", n=count, markers=markers) if markers else count)
+            )
             counts.append((tr("ask.text_tokens"), str(answer.prompt_tokens - answer.image_tokens)))
         cached = tr("ask.unknown") if answer.cached_tokens is None else str(answer.cached_tokens)
         counts.append((tr("ask.cached_tokens"), cached))
