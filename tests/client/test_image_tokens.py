@@ -6,7 +6,7 @@ from vqa.client.collect import Collector
 
 
 def collected(prompt_ids: list[int] | None, image: int | None) -> Collector:
-    made = Collector(0.0)
+    made = Collector()
     details = {} if image is None else {"multimodal_tokens": {"image": image}}
     made.add({"prompt_token_ids": prompt_ids, "usage": {"prompt_tokens": 90, "prompt_tokens_details": details}})
     return made
