@@ -167,8 +167,16 @@ def test_the_command_writes_a_twin_and_says_of_what_there_is_none(
     assert main(["twin", "qwen/qwen2.5-vl-3b-instruct", str(tmp_path / "twin"), "--tiny"]) == 0
     assert (tmp_path / "twin" / "model.safetensors").stat().st_size < 20_000_000
     assert capsys.readouterr().out.startswith(str(tmp_path / "twin"))
-    assert main(["twin", "owner/unheard-of", str(tmp_path / "other")]) == 2
-    assert INTERNVL in capsys.readouterr().err
+    for unknown, said in (
+        ("owner/unheard-of", "no twin"),
+        ("openbmb/MiniCPM-V-2_6", "publisher ships"),
+        ("mistralai/Pixtral-12B-2409", "mistral_common"),
+    ):
+        assert main(["twin", unknown, str(tmp_path / "other")]) == 2
+        error = capsys.readouterr().err
+        assert said in error
+        assert INTERNVL in error
+    assert not (tmp_path / "other").exists()
 
 
 def test_the_page_of_models_shows_what_was_tried(tmp_path: Path) -> None:

@@ -40,15 +40,25 @@ TWINS: dict[str, Maker] = {
     **_family(mistral3.FULL, mistral3.tiny, mistral3.checkpoint),
 }
 """The id of every model that has a twin, with what makes it."""
+NOT_MADE = {
+    "openbmb/minicpm-v": "twin_custom_processor",
+    "microsoft/phi-4-multimodal": "twin_custom_processor",
+    "mistralai/pixtral": "twin_mistral_common",
+}
+"""How the id of a model begins that vLLM serves and no twin is made of, with the text that says why."""
 
 
 def plan_twin(model_id: str, *, full: bool = False) -> Checkpoint:
     """Returns the twin of a model, not yet written.
 
     Raises:
-        ModelError: there is none of it.
+        ModelError: there is none of it; its text says why where that is known.
     """
-    known = next((id_ for id_ in TWINS if id_.lower() == model_id.strip().lower()), None)
+    wanted = model_id.strip().lower()
+    for start, code in NOT_MADE.items():
+        if wanted.startswith(start):
+            raise ModelError(code, id=model_id, known=", ".join(TWINS))
+    known = next((id_ for id_ in TWINS if id_.lower() == wanted), None)
     if known is None:
         raise ModelError("twin_unknown", id=model_id, known=", ".join(TWINS))
     return TWINS[known](full)
