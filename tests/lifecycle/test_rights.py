@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.checkpoint import safetensors_bytes
 from tests.lifecycle.conftest import Make
 from vqa.engine import health
 from vqa.engine.folder import check_folder
@@ -66,7 +67,7 @@ def test_a_port_that_this_user_may_not_use_is_told_from_a_taken_one(settings: Se
         folder.chmod(0o755)
         (folder / "model").mkdir()
         (folder / "model" / "config.json").write_text("{}")
-        (folder / "model" / "model.safetensors").write_bytes(b"weights")
+        (folder / "model" / "model.safetensors").write_bytes(safetensors_bytes())
         assert as_nobody(work, folder) == 0
 
 

@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.fakes.checkpoint import write_checkpoint
 from tests.models.conftest import ID, MakeSettings
 from vqa.errors import ModelError, VQAError
 from vqa.models.listing import HubFile, Listing, choose, read_complete, safe_path, write_complete, write_planned
 from vqa.models.local import LocalState, NeedsDownload, delete, list_local, resolve
 from vqa.models.verify import measure, verify
-
-
-def checkpoint(folder: Path, *, shards: int = 1) -> Path:
-    folder.mkdir(parents=True)
-    (folder / "config.json").write_text(json.dumps({"architectures": ["LlavaForConditionalGeneration"]}))
-    names = [f"model-{at}.safetensors" for at in range(shards)]
-    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": dict(enumerate(names))}))
-    for name in names:
-        (folder / name).write_bytes(b"weights")
-    return folder
 
 
 def listing(files: dict[str, bytes]) -> Listing:
@@ -42,7 +32,7 @@ FILES = {"config.json": b'{"architectures": ["A"]}', "a/model.safetensors": b"we
 
 
 def test_an_own_folder_is_served_as_it_is(make_settings: MakeSettings, tmp_path: Path) -> None:
-    own = checkpoint(tmp_path / "我的 checkpoint")
+    own = write_checkpoint(tmp_path / "我的 checkpoint")
     assert resolve(make_settings(), str(own)) == own
     (found,) = [each for each in list_local(make_settings(model=str(own))) if each.path == own]
     assert (found.state, found.architecture, found.problem) == (
@@ -54,14 +44,14 @@ def test_an_own_folder_is_served_as_it_is(make_settings: MakeSettings, tmp_path:
 
 def test_own_folders_inside_the_models_folder_are_found_at_one_and_two_levels(make_settings: MakeSettings) -> None:
     settings = make_settings()
-    checkpoint(settings.models_path / "mine")
-    checkpoint(settings.models_path / "team" / "ours")
+    write_checkpoint(settings.models_path / "mine")
+    write_checkpoint(settings.models_path / "team" / "ours")
     (settings.models_path / "empty").mkdir()
-    assert {each.id for each in list_local(settings)} - {"demo"} == {"mine", "ours"}
+    assert {each.id for each in list_local(settings)} - {"demo"} == {"mine", "team/ours"}
 
 
 def test_a_folder_that_lacks_a_shard_is_named_with_the_shard(make_settings: MakeSettings, tmp_path: Path) -> None:
-    own = checkpoint(tmp_path / "own", shards=2)
+    own = write_checkpoint(tmp_path / "own", shards=2)
     (own / "model-1.safetensors").unlink()
     with pytest.raises(VQAError) as caught:
         resolve(make_settings(), str(own))
@@ -95,12 +85,15 @@ def test_a_name_that_no_file_system_takes_is_told(make_settings: MakeSettings, w
     assert [each.id for each in list_local(make_settings(model=wanted))] == ["demo"]
 
 
-def test_folders_of_one_name_are_told_apart(make_settings: MakeSettings) -> None:
+def test_folders_of_one_name_are_told_apart(make_settings: MakeSettings, tmp_path: Path) -> None:
     settings = make_settings()
-    one, other = (checkpoint(settings.models_path / place / "mine") for place in ("a", "b"))
+    one = write_checkpoint(settings.models_path / "mine")
+    other = write_checkpoint(tmp_path / "elsewhere" / "mine")
+    settings = make_settings(model=str(other))
     assert {each.id: each.path for each in list_local(settings)}.items() >= {"mine": one, str(other): other}.items()
-    delete(settings, str(other))
-    assert one.exists()
+    delete(settings, "mine")
+    assert not one.exists()
+    assert other.exists()
 
 
 def test_an_id_is_downloaded_once_and_an_interrupted_one_again(make_settings: MakeSettings) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT, base_environment
+from tests.fakes.checkpoint import safetensors_bytes
 from tests.ports import free_port
 from vqa.engine.folder import check_folder
 from vqa.errors import InputError, VQAError
@@ -43,7 +44,7 @@ def test_a_folder_that_may_not_be_read_is_told() -> None:
         folder = Path(above) / "model"
         folder.mkdir()
         (folder / "config.json").write_text("{}")
-        (folder / "model.safetensors").write_bytes(b"weights")
+        (folder / "model.safetensors").write_bytes(safetensors_bytes())
         check_folder(folder)
         folder.chmod(0o000)
         try:

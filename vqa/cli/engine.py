@@ -47,7 +47,7 @@ def register(app: typer.Typer) -> None:
 
 
 def serve(context: typer.Context, model: Model = None, profile: ProfileName = None, preset: PresetName = None) -> int:
-    """Serve a model until Ctrl-C. Further flags are vLLM's own, as for `vllm serve`."""
+    """Serve a model until Ctrl-C. Further flags are vLLM's own, as for `vllm serve`, and --lora NAME=FOLDER."""
     settings = load_settings()
     _no_attach(settings)
     engine = open_engine(settings)
@@ -180,10 +180,12 @@ def _opened(settings: Settings) -> Iterator[Engine]:
 def _plan(
     settings: Settings, model: str | None, profile: str | None, preset: str | None, words: list[str]
 ) -> tuple[EngineSpec, Prepare | None]:
+    from vqa.models.lora import with_lora
     from vqa.models.serve import plan_start
 
     if model and model.startswith("-"):
         words, model = [model, *words], None  # the first flag, where no model was named
+    words = with_lora(words)
     saved = get_preset(settings, preset) if preset else None
     spec, prepare = plan_start(settings, model or (saved.model if saved else None))
     if saved:

@@ -16,7 +16,7 @@ MODULES = {
     "lab": ("repeat", "diagnose", "certify", "runs", "report"),
     "evaluate": ("evaluate", "score", "compare", "gate", "power", "forecast"),
     "engine": ("serve", "start", "stop", "restart", "status", "logs", "check"),
-    "models": ("download", "models", "remove"),
+    "models": ("download", "models", "remove", "complete"),
     "twin": ("twin",),
     "doctor": ("doctor",),
 }

@@ -27,7 +27,7 @@ from vqa.models.hub_errors import HubFailedError, Situation, hub_error_of
 from vqa.models.hubs import Hub, Request, open_hub, remove_stale_locks
 from vqa.models.listing import Listing
 from vqa.models.local import lock_file
-from vqa.models.verify import Differences, measure, verify
+from vqa.models.verify import Differences, measure, range_parts, verify
 
 REPORT_SECONDS = 0.2
 _ROUNDS = 2
@@ -136,7 +136,7 @@ def _download(request: dict[str, Any], report: _Reporter) -> None:
         with _stage(hub, "fetching"):
             _fetch_and_verify(hub, folder, wanted, request["workers"], report)
         notes.write_complete(folder, replace(wanted, date=datetime.now(UTC).isoformat(timespec="seconds")))
-        _clean_up(folder)
+        _clean_up(folder, wanted)
     finally:
         _owner_file(folder).unlink(missing_ok=True)
         lock.release()
@@ -247,8 +247,11 @@ def _measured(folder: Path, wanted: Listing) -> dict[str, Any]:
     return {"files_done": now.files, "bytes_done": now.bytes, "current_files": now.partial[:8]}
 
 
-def _clean_up(folder: Path) -> None:
-    """Removes what only the download itself needed."""
+def _clean_up(folder: Path, wanted: Listing) -> None:
+    """Removes what only the download itself needed, also parts that a killed one of other ranges left."""
+    for file in wanted.files:
+        for part in (*range_parts(folder, file), folder / f"{file.path}.incomplete"):
+            part.unlink(missing_ok=True)
     for name in ("hub", "partial"):
         shutil.rmtree(folder / notes.NOTES / name, ignore_errors=True)
     shutil.rmtree(folder / ".cache" / "huggingface", ignore_errors=True)

@@ -14,10 +14,14 @@ from vqa.errors import ModelError
 NOTES = ".vqa"
 """The folder of our own notes inside a model's folder."""
 _PLANNED, _COMPLETE = "listing.json", "complete.json"
-_OTHER_FORMATS = (
+_OTHER_PROGRAMS = (
     "onnx/*", "*.onnx", "*.onnx_data", "*.gguf", "*.h5", "*.msgpack", "*.tflite", "*.ot", "coreml/*", "openvino/*",
-    "*.mlpackage/*", "pytorch_model*.bin", "*.pth", "consolidated*.safetensors", "original/*",
+    "*.mlpackage/*", "*.pth", "original/*",
 )  # fmt: skip
+_LAYOUTS = {"consolidated": ("consolidated*.safetensors",), "bin": ("pytorch_model*.bin",)}
+_SAME_WEIGHTS = 0.4
+"""From which share of the size on two layouts are taken to hold the same weights."""
+_NO_WEIGHTS = {"training_args.bin", "optimizer.bin", "optimizer.pt", "scheduler.bin", "scheduler.pt", "scaler.pt"}
 
 
 @dataclass(frozen=True)
@@ -69,10 +73,11 @@ class Listing:
 
 
 def choose(files: Iterable[HubFile], *, all_files: bool = False) -> tuple[tuple[HubFile, ...], tuple[str, ...]]:
-    """Returns (files to fetch, paths left out): with safetensors there, the same weights in other formats stay out.
+    """Returns (files to fetch, paths left out): the same weights in other formats stay out, one format is kept.
 
     Raises:
-        ModelError: the listing is empty, or a path in it would leave the model's folder.
+        ModelError: the listing is empty, has no weights that vLLM could load (with `all_files` that is not looked at),
+            or a path in it would leave the model's folder.
     """
     every = sorted(files, key=lambda file: file.path)
     for file in every:
@@ -80,11 +85,40 @@ def choose(files: Iterable[HubFile], *, all_files: bool = False) -> tuple[tuple[
             raise ModelError("model_unsafe_listing", path=file.path)
     if not every:
         raise ModelError("model_listing_empty")
-    if all_files or not any(fnmatch(file.path, "*.safetensors") and "/" not in file.path for file in every):
+    if all_files:
         return tuple(every), ()
-    wanted = [file for file in every if not any(fnmatch(file.path, pattern) for pattern in _OTHER_FORMATS)]
+    wanted = [file for file in every if not any(fnmatch(file.path, pattern) for pattern in _other_formats(every))]
+    if not any(_holds_weights(file) for file in wanted):
+        kinds = sorted({PurePosixPath(file.path).suffix or file.path for file in every})
+        gguf = ".gguf" in kinds
+        code = "model_listing_gguf" if gguf else "model_listing_without_weights"
+        raise ModelError(code, files=", ".join(kinds[:8]))
     kept = {file.path for file in wanted}
     return tuple(wanted), tuple(file.path for file in every if file.path not in kept)
+
+
+def _other_formats(files: list[HubFile]) -> list[str]:
+    """Returns the patterns of what is left out: copies of the same weights, where those that vLLM takes are there."""
+    top = [file for file in files if "/" not in file.path]
+    size = {
+        kind: sum(file.size for file in top if any(fnmatch(file.path, pattern) for pattern in patterns))
+        for kind, patterns in _LAYOUTS.items()
+    }
+    main = sum(file.size for file in top if fnmatch(file.path, "*.safetensors")) - size["consolidated"]
+    left: list[str] = [*_OTHER_PROGRAMS]
+    # A small safetensors file beside them is a part (a projector, a head), not the same weights once more. Copies in
+    # float32 are twice as large.
+    if main and main >= _SAME_WEIGHTS * size["consolidated"]:
+        left += _LAYOUTS["consolidated"]
+    if (best := max(main, size["consolidated"])) and best >= _SAME_WEIGHTS * size["bin"]:
+        left += _LAYOUTS["bin"]
+    return left
+
+
+def _holds_weights(file: HubFile) -> bool:
+    """Returns whether vLLM could take weights from a file; it looks into no folders below."""
+    suffix = PurePosixPath(file.path).suffix
+    return suffix in {".safetensors", ".bin", ".pt"} and "/" not in file.path and file.path not in _NO_WEIGHTS
 
 
 def safe_path(path: str) -> bool:

@@ -10,10 +10,12 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from vqa.engine.folder import check_folder
+from vqa.engine.folder import ADAPTER, check_folder
 from vqa.errors import ModelError, VQAError
+from vqa.models.caches import CachedModel, cached_models, find_cached
 from vqa.models.catalog import DEMO_ID, find, suggestions
 from vqa.models.elsewhere import remembered
+from vqa.models.finetuned import check_complete
 from vqa.models.ids import Source, check_id, folder_of, hub_of, split_revision, with_revision
 from vqa.models.listing import notes_folder, read_complete, read_planned
 from vqa.models.probe import PROBE_ID, ensure_probe
@@ -24,6 +26,10 @@ from vqa.text import Language, t
 __all__ = ["InUseError", "LocalModel", "LocalState", "NeedsDownload", "check_folder", "delete", "list_local", "resolve"]
 
 
+_MARKS = ("config.json", "params.json", ADAPTER)
+"""A folder with one of these is listed; whether it can be served is another question."""
+
+
 class LocalState(StrEnum):
     """What is known of a model's folder."""
 
@@ -31,6 +37,8 @@ class LocalState(StrEnum):
     COMPLETE = "complete"
     INCOMPLETE = "incomplete"
     OWN = "own"
+    CACHED = "cached"
+    """In the cache of a hub's own client: served in place, never written or deleted."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +47,7 @@ class LocalModel:
 
     Attributes:
         id: what to call it, another for each: the hub's id with the revision if one was asked for
-            (`owner/name@revision`), "demo", the folder's name; the folder's path where that name is taken.
+            (`owner/name@revision`), "demo", an own folder's name or `owner/name`; the path where that is taken.
         bytes: what it takes on disk.
         total_bytes: what it will take when complete; None when that is not known.
         problem: the error code of why an own folder cannot be served; None when it can.
@@ -83,13 +91,20 @@ class NeedsDownload:
 
 
 def list_local(settings: Settings) -> list[LocalModel]:
-    """Returns the bundled model, then by id those of the models folder, downloads elsewhere, the configured one."""
-    folders = [*_folders(settings.models_path), *filter(_is_model, remembered(settings))]
-    found = {path: _describe(path) for path in folders}
+    """Returns the bundled model, then by id those of the models folder, downloads elsewhere, the configured one.
+
+    Those in the caches of the hubs' clients come last, unless the models folder has them.
+    """
+    home = settings.models_path
+    folders = [*_folders(home), *filter(_is_model, remembered(settings))]
+    found = {path: _describe(path, name_in=home) for path in folders}
     if settings.model and (own := _folder(settings.model)) and own not in found:
-        found[own] = _describe(own)
+        found[own] = _describe(own, name_in=home)
     bundled = [_describe(DEMO_MODEL, DEMO_ID, LocalState.BUNDLED)] if DEMO_MODEL.is_dir() else []
-    return _told_apart(bundled + sorted(found.values(), key=lambda model: (model.id.lower(), str(model.path))))
+    here = bundled + sorted(found.values(), key=lambda model: (model.id.lower(), str(model.path)))
+    ids = {model.id for model in here} | {str(model.path) for model in here}
+    cached = [_describe_cached(each) for each in cached_models() if not {each.id, str(each.path)} & ids]
+    return _told_apart(here + sorted(cached, key=lambda model: model.id.lower()))
 
 
 def _told_apart(models: list[LocalModel]) -> list[LocalModel]:
@@ -118,20 +133,53 @@ def resolve(settings: Settings, model: str) -> Path | NeedsDownload:
     if wanted == PROBE_ID:
         return ensure_probe(settings.models_path)
     if path := _folder(wanted) or (Path(wanted) if _looks_like_path(wanted) else None):
-        if read_planned(path) and not read_complete(path):
-            raise ModelError("model_incomplete", id=wanted, path=path)
-        check_folder(path)
-        return path.resolve()
+        return _check_own(path, wanted)
+    if path := next((path for path in _folders(settings.models_path) if _own_name(path, settings) == wanted), None):
+        return _check_own(path, wanted)
     entry, (name, named) = find(wanted), split_revision(wanted)
     model_id, revision = check_id(entry.id if entry else name), named or settings.revision
     folder = folder_of(settings, model_id, revision)
     complete = read_complete(folder)
     if complete and measure(folder, complete).files == len(complete.files):
         return folder.resolve()
+    if not read_planned(folder) and _is_model(folder):  # laid there by hand, under the name that the hub gives it
+        return _check_own(folder, wanted)
+    if (cached := find_cached(with_revision(model_id, revision))) and _problem(cached.path) is None:
+        return cached.path.absolute()
     planned = read_planned(folder)
     begun = measure(folder, planned).bytes if planned else 0
     source: Source = hub_of(planned.source if planned else None) or settings.source
     return NeedsDownload(with_revision(model_id, revision), folder, source, revision, begun)
+
+
+def _check_own(path: Path, wanted: str) -> Path:
+    """Returns a folder that can be served.
+
+    Raises:
+        VQAError: it cannot, and why.
+    """
+    complete = read_complete(path)
+    if read_planned(path) and not complete:
+        raise ModelError("model_incomplete", id=wanted, path=path)
+    check_folder(path)
+    if not complete:
+        check_complete(path)
+    return path.resolve()
+
+
+def _problem(path: Path) -> VQAError | None:
+    """Returns why a folder that was not downloaded by us cannot be served; None when it can."""
+    try:
+        check_folder(path)
+        check_complete(path)
+    except VQAError as found:
+        return found
+    return None
+
+
+def _own_name(path: Path, settings: Settings) -> str | None:
+    """Returns the name by which a folder of the models folder is listed; None for downloads, which have ids."""
+    return None if read_planned(path) or read_complete(path) else path.relative_to(settings.models_path).as_posix()
 
 
 def delete(settings: Settings, model_id: str) -> int:
@@ -147,7 +195,11 @@ def delete(settings: Settings, model_id: str) -> int:
         near = ", ".join(suggestions(model_id)) or ", ".join(models) or "-"
         raise ModelError("model_not_local", id=model_id, known=near)
     home = settings.models_path.resolve()
-    if chosen.state is LocalState.BUNDLED or home not in chosen.path.resolve().parents or chosen.path.is_symlink():
+    if (
+        chosen.state in {LocalState.BUNDLED, LocalState.CACHED}
+        or home not in chosen.path.resolve().parents
+        or chosen.path.is_symlink()
+    ):
         raise ModelError("model_delete_outside", id=model_id, path=chosen.path, home=home)
     _check_unused(settings, chosen)
     freed = _disk_usage(chosen.path)
@@ -216,23 +268,24 @@ def _subfolders(path: Path) -> list[Path]:
 
 
 def _is_model(path: Path) -> bool:
-    return (path / "config.json").is_file() or read_planned(path) is not None
+    """Returns whether a folder holds a model, or what somebody took for one; False for one that may not be read."""
+    try:
+        return any((path / name).is_file() for name in _MARKS) or read_planned(path) is not None
+    except OSError:
+        return False
 
 
-def _describe(path: Path, model_id: str | None = None, state: LocalState | None = None) -> LocalModel:
+def _describe(
+    path: Path, model_id: str | None = None, state: LocalState | None = None, *, name_in: Path | None = None
+) -> LocalModel:
     complete, planned = read_complete(path), read_planned(path)
     listing = complete or planned
-    problem: VQAError | None = None
     if state is None:
         whole = complete is not None and measure(path, complete).files == len(complete.files)
         state = LocalState.COMPLETE if whole else LocalState.INCOMPLETE if listing else LocalState.OWN
-    if state is LocalState.OWN:
-        try:
-            check_folder(path)
-        except VQAError as found:
-            problem = found
+    name = path.relative_to(name_in).as_posix() if name_in and path.is_relative_to(name_in) else path.name
     return LocalModel(
-        id=model_id or (with_revision(listing.model_id, listing.revision) if listing else path.name),
+        id=model_id or (with_revision(listing.model_id, listing.revision) if listing else name),
         path=path,
         bytes=_disk_usage(path),
         state=state,
@@ -241,7 +294,20 @@ def _describe(path: Path, model_id: str | None = None, state: LocalState | None 
         revision=listing.revision if listing else None,
         total_bytes=listing.total_bytes if listing else None,
         date=complete.date if complete else None,
-        problem=problem,
+        problem=_problem(path) if state is LocalState.OWN else None,
+    )
+
+
+def _describe_cached(model: CachedModel) -> LocalModel:
+    return LocalModel(
+        id=model.id,
+        path=model.path,
+        bytes=_disk_usage(model.path, follow=True),
+        state=LocalState.CACHED,
+        architecture=_architecture(model.path),
+        source=model.source,
+        revision=split_revision(model.id)[1],
+        problem=_problem(model.path),
     )
 
 
@@ -253,12 +319,13 @@ def _architecture(path: Path) -> str | None:
         return None
 
 
-def _disk_usage(path: Path) -> int:
+def _disk_usage(path: Path, *, follow: bool = False) -> int:
+    """Returns the bytes of all files below a folder; links count with their own, or with what they lead to."""
     total = 0
     for folder, _, names in os.walk(path):
         for name in names:
             try:
-                status = os.lstat(os.path.join(folder, name))  # noqa: PTH118
+                status = os.stat(os.path.join(folder, name), follow_symlinks=follow)  # noqa: PTH116, PTH118
             except OSError:
                 continue
             total += status.st_size

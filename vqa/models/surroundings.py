@@ -120,7 +120,7 @@ def error_of(
     }
     if code == "model_not_found" and (near := [each for each in suggestions(model_id) if each != model_id]):
         code, known["suggestions"] = "model_not_found_suggest", ", ".join(near)
-    if "files" in values:
+    if isinstance(values.get("files"), list):
         files = values["files"]
         values = values | {"count": len(files), "files": ", ".join(files[:5]) + (" …" if len(files) > 5 else "") or "-"}
     for name in ("needed", "free"):

@@ -1,6 +1,8 @@
 """Compares a folder with a listing: is every file there, with its size and hash?"""
 
+import glob
 import hashlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +63,7 @@ def measure(folder: Path, listing: Listing) -> Measured:
             total += size
             continue
         begun = max((_size(each) or 0 for each in _partials(folder, file)), default=0)
+        begun = max(begun, sum(_size(each) or 0 for each in range_parts(folder, file)))
         if begun:
             partial.append(file.path)
             total += min(begun, file.size)
@@ -70,6 +73,13 @@ def measure(folder: Path, listing: Listing) -> Measured:
 def partial_of(folder: Path, file: HubFile) -> Path:
     """Returns where our own partial copy of a large Hugging Face file lies."""
     return folder / NOTES / "partial" / (file.sha256 or hashlib.sha256(file.path.encode()).hexdigest())
+
+
+def range_parts(folder: Path, file: HubFile) -> list[Path]:
+    """Returns the parts that ModelScope's client fetches side by side: `<file>_<first byte>_<last byte>`."""
+    path = folder / file.path
+    pattern = re.compile(rf"{re.escape(path.name)}_\d+_\d+")
+    return [each for each in path.parent.glob(f"{glob.escape(path.name)}_*") if pattern.fullmatch(each.name)]
 
 
 def _partials(folder: Path, file: HubFile) -> list[Path]:

@@ -1,0 +1,83 @@
+"""Fine-tuned folders as trainers leave them: which files of the base model they lack, and copying those from it.
+
+Trainers (ms-swift, LLaMA-Factory, PEFT) write config and weights, but not always the tokenizer, the processor's files
+or the chat template, which vLLM needs too.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from vqa.engine.folder import read_json
+from vqa.errors import InputError
+
+_TOKENIZER = ("tokenizer.json", "tokenizer.model", "vocab.json", "tekken.json")
+_TOKENIZER_TOO = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "merges.txt")
+_PROCESSOR = ("preprocessor_config.json", "processor_config.json")
+_PROCESSOR_TOO = ("video_preprocessor_config.json", "image_processor_config.json")
+_TEMPLATE = ("chat_template.jinja", "chat_template.json")
+_CONFIGS = ("args.json", "config.json", "adapter_config.json")
+_BASE_KEYS = ("model_id_or_path", "model", "base_model_name_or_path", "model_name_or_path", "_name_or_path")
+
+
+def check_complete(folder: Path) -> None:
+    """Returns nothing when a checkpoint has, beside its weights, what vLLM needs to read and to show things to it.
+
+    Raises:
+        InputError: it lacks a tokenizer, or a processor's files although it takes pictures; it names the base model.
+    """
+    if lacking := lacking_files(folder):
+        values = {"path": str(folder), "files": ", ".join(lacking), "base": base_model(folder) or "-"}
+        raise InputError("model_folder_lacks", **values)
+
+
+def lacking_files(folder: Path) -> list[str]:
+    """Returns one name of each kind of file that is not there: tokenizer, processor."""
+    if not (folder / "config.json").is_file():
+        return []  # Mistral's own layout has neither.
+    lacking = []
+    if not any((folder / name).is_file() for name in _TOKENIZER):
+        lacking.append("tokenizer.json")
+    sees = "vision_config" in read_json(folder / "config.json")
+    if sees and not any((folder / name).is_file() for name in _PROCESSOR):
+        lacking.append("preprocessor_config.json")
+    return lacking
+
+
+def base_model(folder: Path) -> str | None:
+    """Returns what a fine-tuned folder calls the model that it was made from: an id or a folder; None if nothing."""
+    for name in _CONFIGS:
+        try:
+            config = read_json(folder / name)
+        except InputError:
+            continue
+        for key in _BASE_KEYS:
+            if isinstance(value := config.get(key), str) and value and Path(value) != folder:
+                return value
+    return None
+
+
+def copy_from_base(folder: Path, base: Path) -> list[str]:
+    """Copies tokenizer, processor and chat template files that `folder` lacks from `base`; returns their names.
+
+    A kind of file that is there stays as it is: a trainer may have changed the vocabulary.
+
+    Raises:
+        InputError: the folder cannot be written, or the base lacks the same.
+    """
+    wanted: list[str] = []
+    for one_of, too in ((_TOKENIZER, _TOKENIZER_TOO), (_PROCESSOR, _PROCESSOR_TOO), (_TEMPLATE, ())):
+        if not any((folder / name).is_file() for name in one_of):
+            wanted += [*one_of, *too]
+    copied = []
+    try:
+        for name in wanted:
+            if (base / name).is_file() and not (folder / name).exists():
+                shutil.copyfile(base / name, folder / name)
+                copied.append(name)
+    except OSError as problem:
+        reason = problem.strerror or str(problem)
+        raise InputError("model_folder_unwritable", path=str(folder), reason=reason) from problem
+    check_complete(folder)
+    return copied
