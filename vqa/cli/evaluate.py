@@ -20,7 +20,7 @@ from vqa.errors import InputError
 from vqa.evaluate.reading import Dataset, Reading, Row, parse_columns, reading_from_record
 from vqa.evaluate.reporting.files import RunFiles
 from vqa.evaluate.reporting.saying import heading, sentences
-from vqa.evaluate.running import KIND, Asking, asking_from_record, evaluate_work, spec_of
+from vqa.evaluate.running import KIND, Asking, asking_from_record, conclude, evaluate_work, spec_of
 from vqa.evaluate.running.values import WAIT_SECONDS
 from vqa.evaluate.scoring import Scorer, default_scorer, find_scorer
 from vqa.lab.run.failures import error_text
@@ -141,7 +141,7 @@ def run_rows(
         print(error_text(status.error, result, language), file=sys.stderr)
     if result is None or "scorer" not in result:
         return 2
-    write_files(store, status, outputs, least)
+    write_files(store, status.run_id, outputs, least)
     for line in sentences(result, status.run_id, language):
         print(line, file=sys.stderr if outputs.to_stdout else sys.stdout)
     return exit_status(status, least)
@@ -189,14 +189,16 @@ def ask_rows(
         manager.close()
 
 
-def write_files(store: Store, status: RunStatus, outputs: Outputs, least: float | None = None) -> None:
+def write_files(store: Store, run_id: str, outputs: Outputs, least: float | None = None) -> None:
     """Writes every file that was asked for.
 
     Raises:
         InputError: one could not be written.
     """
-    result = {"run": status.run_id, "status": status.status, **(status.result or {})}
-    files = RunFiles(store, store.run(status.run_id), result, cli_language(), least)
+    run = store.run(run_id)
+    concluded = run.result if run.result and "scorer" in run.result else conclude(store, run_id)
+    result = {"run": run_id, "status": run.status, **concluded}
+    files = RunFiles(store, run, result, cli_language(), least)
     if outputs.json is not None:
         write_text(outputs.json, json.dumps(result, ensure_ascii=False, indent=1) + "\n")
     for path, make in ((outputs.html, files.html), (outputs.csv, files.csv), (outputs.junit, files.junit)):

@@ -278,8 +278,24 @@ def report(
     outputs.check(cli_language())
     settings = load_settings()
     level = None if require is None else read_level(require)
+    if _written_of_rows(settings, run, outputs):
+        return 0
     outputs.write_report(stored_report(settings, run), level, cli_language())
     return 0
+
+
+def _written_of_rows(settings: Settings, run: str, outputs: Outputs) -> bool:
+    """Writes the files of a stored run over a data set, whose report is of another kind; False for any other run."""
+    from vqa.cli.evaluate import write_files
+
+    store = Store(settings.database)
+    try:
+        if not store.has_run(run) or "dataset" not in store.run(run).plan:
+            return False
+        write_files(store, run, outputs)
+        return True
+    finally:
+        store.close()
 
 
 def read_inputs(

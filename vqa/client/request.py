@@ -43,7 +43,9 @@ def messages(question: Question) -> list[Json]:
     system: ChatCompletionSystemMessageParam = {"role": "system", "content": question.system}
     out: list[Json] = [system] if question.system.strip() else []
     for turn in question.history:
-        out.append({"role": turn.role, "content": _content(turn, (), text_first=False)})
+        placed = question.placed and bool(turn.images)
+        content = _placed(turn, ()) if placed else _content(turn, (), text_first=False)
+        out.append({"role": turn.role, "content": content})
     last = Turn("user", question.text, question.images)
     if question.placed and question.images:
         out.append({"role": "user", "content": _placed(last, question.image_uuids)})

@@ -35,6 +35,7 @@ TABS = (
     TabPlace("ask", "vqa.ui.ask.tab"),
     TabPlace("repeat", "vqa.ui.lab.repeat"),
     TabPlace("diagnose", "vqa.ui.lab.diagnose", in_public=False),  # it takes the engine for minutes
+    TabPlace("evaluate", "vqa.ui.evaluate.tab", in_public=False),
     TabPlace("history", "vqa.ui.history.tab", in_public=False),
     TabPlace("server", "vqa.ui.server.tab", in_public=False),
 )

@@ -150,7 +150,7 @@ class Dataset:
         given: list[Place] = []
         for path in self.reading.images:
             if path.is_dir():
-                given.append(Folder(path))
+                given.append(Folder(path, confined=self.reading.confined))
             elif path.suffix.lower() == ".zip":
                 given.append(Archive(path))
             elif path.suffix.lower() != ".parquet":

@@ -85,7 +85,7 @@ class RowMaker:
             "",
             self._system if self._system is not None else talk.system or text_of(self._cell(record, "system")),
             tuple((role, text) for (role, _), text in zip(talk.history, history, strict=True)),
-            placed=bool(MARK.search(question)),
+            placed=any(MARK.search(text) for text in (*history, question)),
         )
 
     def id_of(self, record: Mapping[str, Json]) -> str:

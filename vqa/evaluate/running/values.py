@@ -82,7 +82,9 @@ def _history(row: Row, images: tuple[ImagePayload, ...]) -> tuple[tuple[Turn, ..
     for role, text in row.history:
         numbers = [int(found[1]) - 1 for found in MARK.finditer(text)]
         used.update(numbers)
-        turns.append(Turn(role, MARK.sub("", text).strip(), tuple(images[number] for number in numbers)))
+        own = {number: place for place, number in enumerate(dict.fromkeys(numbers), 1)}
+        marked = MARK.sub(lambda found, own=own: f"<image {own[int(found[1]) - 1]}>", text)  # type: ignore[misc]
+        turns.append(Turn(role, marked, tuple(images[number] for number in own)))
     return tuple(turns), tuple(image for number, image in enumerate(images) if number not in used)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from vqa.answers import Answer, Json
+from vqa.evaluate.reporting.saying import sentences
 from vqa.lab.diagnosis.invalid import invalid_sentence
 from vqa.lab.diagnosis.verdict import manager_sentence
 from vqa.lab.report import conclusions, fragments, outcomes
@@ -64,6 +65,8 @@ def outcome(run: Run, lang: Language) -> str:
     if run.status != "finished":
         hue = STATUS_TONES.get(run.status, "vl-warn")
         return f'<span class="vl-chip {hue}">{escape(t(f"report.status_{run.status}", lang))}</span>'
+    if "dataset" in run.plan and result.get("accuracy") is not None:
+        return f'<span class="vl-chip vl-soft">{100 * result["accuracy"]:.1f}%</span>'
     if invalid_sentence(result, lang) is not None:
         return f'<span class="vl-chip vl-warn">{escape(t("report.invalid", lang))}</span>'
     if "level" in result and result.get("ok", 0) > 1:
@@ -75,7 +78,10 @@ def essence(run: Run, arms: Mapping[str, RunSummary], lang: Language) -> str:
     """Returns a chosen run's verdict and what it was made with."""
     top = ""
     concluded = outcomes.of_run(run, lang)
-    if concluded:
+    if "dataset" in run.plan:
+        told = sentences(run.result, run.id, lang) if run.result and "scorer" in run.result else []
+        top = "".join(f"<p>{escape(line)}</p>" for line in told)
+    elif concluded:
         top = concluded
     elif (whole := conclusions.main_arm(arms)) is not None:
         shown = whole if len(whole.questions) > 1 else whole.questions[0]

@@ -28,7 +28,7 @@ from vqa.ui.widgets.page_event import sent
 LISTED = 60
 COMPARABLE = 200
 KINDS = ("all", "repeat", "diagnose", "certify", "compare", "evaluate")
-TABS = {"repeat": "repeat", "diagnose": "diagnose", "certify": "diagnose"}
+TABS = {"repeat": "repeat", "diagnose": "diagnose", "certify": "diagnose", "evaluate": "evaluate"}
 OPEN = "(address) => { if (address) location.assign(location.pathname + address); }"
 
 
@@ -133,7 +133,8 @@ class RunActions:
     def choose(self, run_id: str) -> Any:
         """Returns the values of all parts for a chosen run."""
         run = self._services.store.run(run_id)
-        arms = self._kept.of(self._services.runs.status(run_id))
+        # Of a data set no summaries are kept: its rows may be a hundred thousand questions.
+        arms = {} if "dataset" in run.plan else self._kept.of(self._services.runs.status(run_id))
         others = [other for other in self._services.store.runs(limit=COMPARABLE) if other.id != run_id]
         mine = case_texts(run.plan)
         others.sort(key=lambda other: (case_texts(other.plan) != mine, other.kind != run.kind))

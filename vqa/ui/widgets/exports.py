@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import gradio as gr
 
 from vqa.errors import InputError
 from vqa.lab.report import export as reports
+from vqa.store import Run
 from vqa.text import Language
 from vqa.ui.services import Services
 from vqa.ui.text import words
@@ -65,6 +67,9 @@ def export(services: Services, run_id: str, kind: str, lang: Language) -> Path:
     Raises:
         StoreError: there is no such run.
     """
+    stored = services.store.run(run_id)
+    if "dataset" in stored.plan:
+        return _saved(stored.kind, run_id, kind, _of_rows(services, stored, kind, lang))
     report = reports.collect(services.store, run_id)
     if kind == "html":
         content = reports.to_html(report, lang, arms=services.runs.summaries(run_id))
@@ -74,8 +79,26 @@ def export(services: Services, run_id: str, kind: str, lang: Language) -> Path:
         content = "\N{ZERO WIDTH NO-BREAK SPACE}" + reports.to_csv(report)  # so that spreadsheets read it as UTF-8
     else:
         content = reports.to_junit(report, language=lang)
+    return _saved(report.run.kind, report.run.id, kind, content)
+
+
+def _of_rows(services: Services, run: Run, kind: str, lang: Language) -> str:
+    """Returns a run over a data set in one of the KINDS."""
+    from vqa.evaluate.reporting.files import RunFiles
+    from vqa.evaluate.running import conclude
+
+    result = {"run": run.id, "status": run.status, **(run.result or conclude(services.store, run.id))}
+    files = RunFiles(services.store, run, result, lang)
+    if kind == "json":
+        return json.dumps(result, ensure_ascii=False, indent=1) + "\n"
+    if kind == "csv":
+        return "\N{ZERO WIDTH NO-BREAK SPACE}" + files.csv()
+    return files.html() if kind == "html" else files.junit()
+
+
+def _saved(run_kind: str, run_id: str, kind: str, content: str) -> Path:
     # Inside the temporary folder the page may hand out; the name is made of our own id, never of a user's text.
     folder = Path(tempfile.mkdtemp(prefix="vqa-export-"))
-    path = folder / f"vqa-{report.run.kind}-{report.run.id}{ENDINGS[kind]}"
+    path = folder / f"vqa-{run_kind}-{run_id}{ENDINGS[kind]}"
     path.write_text(content, encoding="utf-8", newline="")
     return path

@@ -1,0 +1,66 @@
+"""What the Evaluate tab keeps, shows and goes through, without a browser."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.evaluate import made
+from vqa.evaluate.reading import BadRow, open_dataset
+from vqa.evaluate.reading.dataset import Dataset
+from vqa.evaluate.reporting.browsing import Entry, chosen
+from vqa.media.images import ImageLimits
+from vqa.settings import load_settings
+from vqa.ui.evaluate import views
+from vqa.ui.evaluate.given import SCENES, first_rows, keep, pictures_at, reading_of
+
+
+def entry(place: int, state: str, **more: object) -> Entry:
+    values = {"margin": 1.0, "seconds": 0.1 * place, "texts": ("x",)} | more
+    return Entry(place, place + 1, state, "", "What?", ("y",), score=0.0, **values)  # type: ignore[arg-type]
+
+
+def test_rows_are_filtered_and_sorted_by_margin() -> None:
+    rows = [
+        entry(0, "right", margin=2.0), entry(1, "wrong", margin=0.1), entry(2, "unparsed"),
+        entry(3, "failed", texts=()),
+        entry(4, "skipped", texts=(), margin=None), entry(5, "right", flipped=True, margin=0.5),
+    ]  # fmt: skip
+    found = {
+        name: [row.place for row in chosen(rows, name, by_margin=False)]
+        for name in ("wrong", "unparsed", "flipped", "uncertain", "failed", "skipped", "slow")
+    }
+    assert found == {
+        "wrong": [1], "unparsed": [2], "flipped": [5], "uncertain": [1], "failed": [3], "skipped": [4], "slow": [5],
+    }  # fmt: skip
+    assert [row.place for row in chosen(rows, "all", by_margin=True)] == [1, 5, 2, 3, 0, 4]
+    assert [row.place for row in chosen(rows, "changed", by_margin=False, changed=frozenset({2}))] == [2]
+
+
+def test_what_is_shown_cannot_bring_markup_of_a_data_set() -> None:
+    html = views.listing([entry(0, "wrong", texts=("<script>x</script>",))], {}, "zh")
+    assert "<script>" not in html
+    assert "&lt;script&gt;" in html
+
+
+def test_uploads_are_kept_apart_and_read_without_reaching_outside(tmp_path: Path) -> None:
+    made.put(tmp_path, "up/a.png", "secret.png")
+    rows = [{"image": name, "question": "What?", "answer": "red"} for name in ("a.png", str(tmp_path / "secret.png"))]
+    table = made.lines(tmp_path / "up" / "rows.jsonl", rows)
+    settings = load_settings(data_dir=tmp_path / "data")
+    reading = reading_of(settings, [str(table)], [str(tmp_path / "up" / "a.png")], "", "", "", "", "", "")
+    first, second = Dataset(reading).rows()
+    assert not isinstance(first, BadRow)
+    assert isinstance(second, BadRow)
+    assert reading.path.is_relative_to(settings.data_dir)
+    assert keep([str(table)], [str(tmp_path / "up" / "a.png")], settings)[0] == reading.path
+
+
+def test_the_scenes_that_come_with_the_app_can_all_be_asked() -> None:
+    dataset = open_dataset(SCENES)
+    rows = list(dataset.rows())
+    assert len(rows) == 48
+    assert not [row for row in rows if isinstance(row, BadRow)]
+    shown = first_rows(dataset, ImageLimits())
+    assert len(shown) == 10
+    assert all(pictures and not problem for pictures, _, _, problem in shown)
+    assert set(pictures_at(dataset, {3, 47}, ImageLimits())) == {3, 47}

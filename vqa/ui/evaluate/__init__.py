@@ -1,0 +1,1 @@
+"""The Evaluate tab: a data set is dropped, looked at, asked, scored and gone through."""
