@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-import httpx
+import httpx2 as httpx
 import numpy as np
 import psutil
 import pytest
