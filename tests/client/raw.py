@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 Answering = Callable[[dict[str, Any]], bytes]
+PAUSE = b"<pause>"
+"""What comes after it goes over the wire later."""
 MODELS = {"object": "list", "data": [{"id": "m", "object": "model", "owned_by": "somebody"}]}
 
 
@@ -71,8 +73,10 @@ async def raw_server(*chat: bytes | Answering, models: bytes = b"", **others: by
             head = await reader.readuntil(b"\r\n\r\n")
             length = head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0]
             body = await reader.readexactly(int(length or 0))
-            writer.write(raw.reply_to(head.split(b" ", 2)[1].decode(), body))
-            await writer.drain()
+            for part in raw.reply_to(head.split(b" ", 2)[1].decode(), body).split(PAUSE):
+                writer.write(part)
+                await writer.drain()
+                await asyncio.sleep(0.02)  # TCP joins what is written at once
         writer.close()
 
     server = await asyncio.start_server(speak, "127.0.0.1", 0)

@@ -93,6 +93,10 @@ class Behaviour:
     """Counts a prompt by the size of its pictures, and refuses what does not fit; None counts every prompt alike."""
     counts: bool = True
     """Whether `/tokenize` is there."""
+    ends_as: str | None = None
+    """Gives no answer: a finish reason that ends it in the middle, or `reasoning` or `empty` for nothing but that."""
+    thinks: bool = False
+    """Reasons before it answers, each time otherwise."""
     answer: str | None = None
     """Says this instead; None says what the faults make of it."""
 
@@ -268,6 +272,12 @@ class FakeServer:
             words = self._words(body, number, crowd, cached)
             moved = faults.drift if crowd > 1 and number % 2 else 0.0
             yield self._event(number, {"role": "assistant", "content": ""}, first=True)
+            if faults.thinks or faults.ends_as == "reasoning":
+                yield self._event(number, {"reasoning": f"Thought number {number}."})
+            if faults.ends_as in {"reasoning", "empty"}:
+                yield self._event(number, {"content": None}, reason="stop")
+                yield "data: [DONE]\n\n"
+                return
             cut_at = len(words) // 2
             for place, word in enumerate(words):
                 await asyncio.sleep(faults.seconds_per_token)
@@ -276,6 +286,10 @@ class FakeServer:
                 if faults.error_in_stream_every and number % faults.error_in_stream_every == 0 and place == cut_at:
                     error = {"message": "EngineCore encountered an issue", "type": "InternalServerError", "code": 500}
                     yield f"data: {json.dumps({'error': error})}\n\n"
+                    return
+                if faults.ends_as and place == cut_at:
+                    yield self._event(number, {}, reason=faults.ends_as)
+                    yield "data: [DONE]\n\n"
                     return
                 last = place == len(words) - 1
                 reason = ("length" if faults.length else "stop") if last else None

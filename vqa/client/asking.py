@@ -37,7 +37,15 @@ LOOK_SECONDS = 10.0
 MAX_WAIT = 60.0
 """Seconds that a server may ask to wait at a time; one that asks for more is told as busy."""
 MAX_TRIES = 6
-NO_CHAT_LIST = {"server_no_chat", "server_rejected", "server_forbidden", "server_failed", "server_without_list"}
+NO_CHAT_LIST = {
+    "server_no_chat",
+    "server_unauthorized",
+    "server_not_found",
+    "server_rejected",
+    "server_forbidden",
+    "server_failed",
+    "server_without_list",
+}
 """Faults of the model list that are no obstacle where a model is named."""
 
 

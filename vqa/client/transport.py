@@ -12,7 +12,6 @@ import socket
 import ssl
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from http import HTTPStatus
 
 import aiohttp
@@ -38,13 +37,14 @@ class WayError(Exception):
         super().__init__(code, reason)
 
 
-@dataclass(frozen=True)
 class Reply:
     """The head of a reply; its body comes in blocks, once."""
 
-    status: int
-    headers: Mapping[str, str]
-    _content: aiohttp.StreamReader
+    def __init__(self, status: int, headers: Mapping[str, str], content: aiohttp.StreamReader) -> None:
+        self.status = status
+        self.headers = headers
+        self._content = content
+        self._lost = False
 
     async def block(self) -> bytes:
         """Returns what has arrived of the body since the last block, waiting for it; empty at its end.
@@ -53,9 +53,18 @@ class Reply:
             WayError: the connection failed, or was silent for too long.
         """
         try:
-            return await self._content.readany()
+            block = await self._content.readany()
         except (aiohttp.ClientError, OSError, TimeoutError) as problem:
             raise fault_of(problem, begun=True) from problem
+        if not block and self._lost:
+            raise WayError("server_broke_off", "the body is broken")
+        return block
+
+    def lost(self, *_: object) -> None:
+        """Ends the wait for a body whose connection is closed: after a broken chunk aiohttp closes it, and waits on."""
+        if not self._content.is_eof() and self._content.exception() is None:
+            self._lost = True
+            self._content.feed_eof()
 
     async def body(self, limit: int = MAX_BODY) -> bytes:
         """Returns the whole body, cut after `limit` bytes; raises WayError."""
@@ -123,9 +132,18 @@ class Transport:
             )
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as problem:
             raise fault_of(problem, begun=False) from problem
+        handed = Reply(reply.status, reply.headers, reply.content)
+        protocol = reply.connection.protocol if reply.connection is not None else None
+        closed = protocol.closed if protocol is not None else None
+        if closed is not None:
+            closed.add_done_callback(handed.lost)
+        elif protocol is not None:
+            handed.lost()
         try:
-            yield Reply(reply.status, reply.headers, reply.content)
+            yield handed
         finally:
+            if closed is not None:
+                closed.remove_done_callback(handed.lost)
             reply.close() if not reply.content.at_eof() else reply.release()
 
     async def close(self) -> None:
