@@ -5,19 +5,32 @@ Many samples are stored in one transaction: a fast server answers a thousand a s
 
 from __future__ import annotations
 
+import hashlib
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import orjson
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from vqa.answers import Json, Sample
+from vqa.answers import Answer, Json, Sample
 from vqa.errors import StoreError
 from vqa.store.runs import RunStore, _content, _contents, _sample, _sample_row, _this_process
 from vqa.store.tables import answers, dataset_rows, runs, samples
 
 ROWS_AT_ONCE = 400
+
+
+def _fresh_content(answer: Answer | None) -> tuple[str | None, bytes]:
+    """Returns digest and bytes as `_content` does, in a tenth of its time: a fresh answer holds no infinities."""
+    if answer is None:
+        return None, b""
+    try:
+        content = orjson.dumps(answer.content, option=orjson.OPT_SORT_KEYS)
+    except TypeError:  # half a character, which only Python's own writer takes
+        return _content(answer)
+    return hashlib.sha256(content).hexdigest(), content
 
 
 @dataclass(frozen=True)
@@ -43,7 +56,7 @@ class EvaluationStore(RunStore):
         contents: dict[str, bytes] = {}
         values: list[dict[str, Json]] = []
         for sample in taken:
-            digest, content = _content(sample.answer)
+            digest, content = _fresh_content(sample.answer)
             if digest is not None and digest not in contents:
                 contents[digest] = content
             values.append(_sample_row(run_id, sample, digest))

@@ -235,13 +235,22 @@ class RunManager:
     def _running_loop(self) -> asyncio.AbstractEventLoop:
         with self._lock:
             if self._loop is None:
-                self._loop = asyncio.new_event_loop()
+                self._loop = new_event_loop()
                 self._thread = threading.Thread(target=self._loop.run_forever, name="vqa-runs", daemon=True)
                 self._thread.start()
             return self._loop
 
     def _call(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
         return asyncio.run_coroutine_threadsafe(coroutine, self._running_loop()).result()
+
+
+def new_event_loop() -> asyncio.AbstractEventLoop:
+    """Returns an event loop: uvloop's where it is installed, which takes half as long over a small reply."""
+    try:
+        import uvloop
+    except ImportError:  # it is not made for every platform
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
 
 
 def server_place(address: str) -> str:
