@@ -133,6 +133,31 @@ def test_a_killed_child_is_told_and_the_next_download_goes_on_where_it_stopped(
     assert resolve(settings, ID) == running.folder
 
 
+def test_ranges_fetched_side_by_side_count_as_progress_and_leave_no_parts(
+    hub: FakeHub, files: dict[str, bytes], make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MODELSCOPE_DOWNLOAD_PARALLEL_WORKERS", "3")
+    monkeypatch.setenv("MODELSCOPE_DOWNLOAD_PARALLEL_THRESHOLD_MB", "1")
+    monkeypatch.setenv("MODELSCOPE_DOWNLOAD_PART_SIZE_MB", "2")
+    settings = make_settings()
+    hold(hub)
+    with Download(settings, ID) as running:
+        running.start()
+        moved = next(now for now in running if now.bytes_done >= 3 * MIB or now.state is DownloadState.FAILED)
+        assert moved.state is DownloadState.DOWNLOADING
+        assert BIG in moved.current_files
+        assert any(each.endswith(str(2 * MIB - 1)) for each in hub.ranges(BIG))
+        assert running.pid
+        os.kill(running.pid, signal.SIGKILL)
+        with pytest.raises(ModelError):
+            running.wait(20)
+    assert list(running.folder.glob("*_0_*"))
+    release(hub)
+    monkeypatch.delenv("MODELSCOPE_DOWNLOAD_PARALLEL_WORKERS")
+    assert same(download(settings, ID), files)
+    assert {path.name for path in running.folder.iterdir()} == {path.split("/")[0] for path in files} | {".vqa"}
+
+
 @BOTH
 def test_cancel_keeps_what_arrived_and_resumes(
     hub: FakeHub, files: dict[str, bytes], make_settings: MakeSettings, source: Source
