@@ -14,6 +14,7 @@ from tests.models.conftest import MakeSettings
 from vqa.cli import main
 from vqa.engine.folder import check_folder
 from vqa.errors import InputError, ModelError, VQAError
+from vqa.models.bases import completable
 from vqa.models.listing import HubFile, choose
 from vqa.models.local import LocalState, NeedsDownload, delete, list_local, resolve
 from vqa.models.lora import with_lora
@@ -182,6 +183,7 @@ def test_a_fine_tuned_folder_names_what_it_lacks_and_takes_it_from_its_base(
     assert caught.value.code == "model_folder_lacks"
     assert "tokenizer.json, preprocessor_config.json" in caught.value.message()
     assert ID in caught.value.hint()
+    assert completable(settings, list_local(make_settings(model=str(tuned)))) == {tuned: base}
     monkeypatch.setenv("VQA_DATA_DIR", str(settings.data_dir))
     assert main(["complete", str(tuned)]) == 0
     assert "chat_template.jinja" in capsys.readouterr().out

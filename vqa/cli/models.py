@@ -19,7 +19,7 @@ from vqa.errors import InputError, ModelError
 from vqa.models.catalog import CATALOG, CatalogEntry, Fit, FitVerdict, fits
 from vqa.models.download import Download, DownloadState, Progress
 from vqa.models.ids import Source
-from vqa.models.local import LocalModel, LocalState, NeedsDownload, delete, list_local, resolve
+from vqa.models.local import LocalModel, LocalState, delete, list_local
 from vqa.models.progress import size_text
 from vqa.settings import load_settings
 from vqa.text import t
@@ -110,21 +110,12 @@ def complete(
     base: Annotated[str | None, typer.Option(help="The base model, an id or a folder; else what FOLDER names.")] = None,
 ) -> int:
     """Copy the tokenizer, processor and template files that a fine-tuned folder lacks from its base model."""
-    from vqa.models.finetuned import base_model, copy_from_base
+    from vqa.models import bases
 
-    settings, language = load_settings(), cli_language()
-    wanted = base or base_model(folder)
-    if wanted is None:
-        raise InputError("model_base_unknown", path=folder)
-    found = resolve(settings, wanted)
-    if isinstance(found, NeedsDownload):
-        raise InputError("model_base_missing", base=wanted)
-    copied = copy_from_base(folder, found)
-    print(
-        t("cli.completed", language, path=folder, files=", ".join(copied))
-        if copied
-        else t("cli.nothing_to_copy", language, path=folder)
-    )
+    language = cli_language()
+    copied = bases.complete(load_settings(), folder.absolute(), base)
+    code = "cli.completed" if copied else "cli.nothing_to_copy"
+    print(t(code, language, path=folder, files=", ".join(copied)))
     return 0
 
 

@@ -10,9 +10,10 @@ from typing import Any
 import gradio as gr
 
 from vqa.errors import ModelError
+from vqa.models.bases import completable, complete
 from vqa.models.downloads import Downloads
 from vqa.models.ids import HUB_NAMES, check_id, hub_of, split_revision
-from vqa.models.local import LocalState, delete, list_local
+from vqa.models.local import LocalModel, LocalState, delete, list_local
 from vqa.settings import Settings
 from vqa.text import Language
 from vqa.ui.server.models_view import choices, jobs_html, models_html, resumable
@@ -78,6 +79,20 @@ def _unended(lang: Language) -> Unended:
     return Unended(row, chosen, button)
 
 
+def _lacking(lang: Language) -> Unended:
+    """Draws what offers to complete a fine-tuned folder from its base model; not there while none lacks anything."""
+    tr = words(lang)
+    with gr.Row(visible=False, equal_height=True) as row:
+        chosen = gr.Dropdown([], label=tr("server.lacking"), scale=4, elem_id="vqa-lacking")
+        button = gr.Button(tr("server.complete"), size="sm", variant="primary", scale=1, elem_id="vqa-complete")
+    return Unended(row, chosen, button)
+
+
+def _lacking_now(settings: Settings, local: list[LocalModel]) -> tuple[gr.Row, gr.Dropdown]:
+    found = [(f"{folder.name} ← {base.name}", str(folder)) for folder, base in completable(settings, local).items()]
+    return gr.Row(visible=bool(found)), gr.Dropdown(found, value=found[0][1] if found else None)
+
+
 def _deleting(lang: Language) -> tuple[gr.Dropdown, gr.Button, gr.Button]:
     """Draws what asks before it deletes; returns the choice, the button that means it, and the one that does not."""
     tr = words(lang)
@@ -118,7 +133,7 @@ def build(services: Services, lang: Language, model: gr.Dropdown, state: gr.HTML
     """Draws the section and binds it."""
     tr, told, settings, jobs = words(lang), safely(lang), services.settings, services.downloads
     with gr.Accordion(tr("server.models"), open=False, elem_id="vqa-models") as section:
-        unended = _unended(lang)
+        unended, lacking = _unended(lang), _lacking(lang)
         wanted = _wanted(services, lang)
         with gr.Row():
             fetch = gr.Button(tr("server.download"), size="sm", variant="primary")
@@ -131,10 +146,11 @@ def build(services: Services, lang: Language, model: gr.Dropdown, state: gr.HTML
     async def look() -> Any:
         rows = await asyncio.to_thread(models_html, settings, lang)
         local = await asyncio.to_thread(list_local, settings)
-        here = [each.id for each in local if each.state is not LocalState.BUNDLED]
+        here = [each.id for each in local if each.state not in {LocalState.BUNDLED, LocalState.CACHED}]
         listed = await asyncio.to_thread(choices, settings, lang)
         offer = await asyncio.to_thread(_offered, services, lang)
-        return rows, gr.Dropdown(here, value=None), gr.Dropdown(listed), *_under_way(jobs, lang), *offer
+        short = await asyncio.to_thread(_lacking_now, settings, local)
+        return rows, gr.Dropdown(here, value=None), gr.Dropdown(listed), *_under_way(jobs, lang), *offer, *short
 
     def moved() -> Any:
         return *_under_way(jobs, lang), *_offered(services, lang)
@@ -165,12 +181,19 @@ def build(services: Services, lang: Language, model: gr.Dropdown, state: gr.HTML
         gr.Info(tr("server.deleted", name=model_id, size=f"{freed / 1e9:.2f}"))
         return [*(await look()), gr.Button(visible=False), gr.Button(visible=False)]
 
+    async def fill_up(folder: str | None) -> Any:
+        if folder:
+            copied = await asyncio.to_thread(complete, settings, Path(folder))
+            gr.Info(tr("server.completed", name=Path(folder).name, files=", ".join(copied)))
+        return await look()
+
     quick: dict[str, Any] = {"show_progress": "hidden"}
     moving = [running, timer, unended.row, unended.chosen]
-    shown = [table, gone, model, *moving]
+    shown = [table, gone, model, *moving, lacking.row, lacking.chosen]
     section.expand(told(look), None, shown, **quick)
     fetch.click(told(begin), wanted.components(), moving, **quick)
     unended.button.click(told(go_on), unended.chosen, moving, **quick)
+    lacking.button.click(told(fill_up), lacking.chosen, shown, **quick)
     cancel.click(told(end), wanted.model_id, moving, **quick)
     timer.tick(told(poll), None, moving, queue=False, **quick)
     yes.click(told(remove), gone, [*shown, yes, no], **quick)
