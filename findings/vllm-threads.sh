@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# vLLM on a CPU: the number of threads (VLLM_CPU_OMP_THREADS_BIND, by default as many as the machine has cores) decides
-# what a greedy model answers. With one thread and with two, each lone answer repeats exactly, and none of the one equals
-# that of the other in tokens: the same model and the same version answer otherwise on another machine.
+# vLLM on a CPU: the number of threads (VLLM_CPU_OMP_THREADS_BIND) decides what a greedy model answers. With one thread
+# and with two, each lone answer repeats exactly, and none of the one equals the other's in tokens: the same model and
+# the same version answer otherwise on another machine.
 # The model is a small Llama, its weights drawn here from a seed; prompts are token ids, so it needs no tokenizer.
 # Needs: python3 (3.10 to 3.13), pip, Linux x86_64, two cores, 3 GB of memory, 4 GB of disk. Takes ten minutes, most of
 # it pip. Exit status 0: seen as described; 1: it changed.
@@ -101,7 +101,8 @@ mapfile -t cores < <("$python" -c 'import os; print(*sorted(os.sched_getaffinity
 for threads in 1 2; do
   bound=${cores[0]}
   ((threads == 1)) || bound+=",${cores[1]}"
-  VLLM_CPU_OMP_THREADS_BIND=$bound "$python" "$work/ask.py" "$work/model" >"$work/$threads.out" 2>"$work/$threads.log" ||
+  export VLLM_CPU_OMP_THREADS_BIND=$bound
+  "$python" "$work/ask.py" "$work/model" >"$work/$threads.out" 2>"$work/$threads.log" ||
     { tail -30 "$work/$threads.log" >&2; echo "vLLM ended with an error"; exit 1; }
 done
 
@@ -124,8 +125,9 @@ print(f"processor: {found[1] if found else platform.processor()}")
 printed = [(work / f"{threads}.out").read_text() for threads in (1, 2)]
 one, two = (json.loads(re.search(r"^ANSWERS (.*)$", text, re.MULTILINE)[1]) for text in printed)
 steady = one[0] == one[1] and two[0] == two[1]
-same = [a == b for a, b in zip(one[0], two[0])]
-at = [next((i for i, (x, y) in enumerate(zip(a, b)) if x != y), None) for a, b in zip(one[0], two[0])]
+pairs = list(zip(one[0], two[0]))
+same = [a == b for a, b in pairs]
+at = [next((i for i, (x, y) in enumerate(zip(a, b)) if x != y), None) for a, b in pairs]
 print(f"with one thread and with two, each answer repeats exactly: {steady}")
 print(f"answers of one thread that equal those of two: {sum(same)} of {len(same)}; first differing token {at}")
 right = steady and not any(same)
