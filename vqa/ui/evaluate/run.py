@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from itertools import islice
 from typing import Any
 
 import gradio as gr
@@ -13,11 +14,13 @@ from vqa.errors import InputError, StoreError
 from vqa.evaluate.comparing.rows import sides
 from vqa.evaluate.comparing.runs import compare as compare_sides
 from vqa.evaluate.reading import Dataset, Row, reading_from_record
+from vqa.evaluate.reading.pictures import load_local
 from vqa.evaluate.reporting.browsing import Entry, chosen, entries
 from vqa.evaluate.reporting.comparison import compare_lines
 from vqa.evaluate.reporting.saying import heading
 from vqa.evaluate.running import KIND, Asking, asking_from_record, evaluate_work, scored_rows, scorer_of, spec_of
 from vqa.evaluate.scoring import default_scorer, find_scorer
+from vqa.lab.plan.arms import RunSpec
 from vqa.lab.run.live import RunStatus
 from vqa.text import Language, t
 from vqa.ui.evaluate import views
@@ -26,6 +29,8 @@ from vqa.ui.lab import lab_views
 from vqa.ui.services import Services
 
 PAGE = 20
+REPEATS = 20
+"""How often a row is asked when it is opened in Repeat."""
 OTHERS = 100
 
 
@@ -181,6 +186,20 @@ class EvaluateView:
     def _sides(self, run_id: str) -> Any:
         store = self._services.store
         return sides(scored_rows(store, run_id, scorer_of(store, store.run(run_id))))
+
+    def repeat(self, run_id: str | None, place: int) -> str:
+        """Starts a repeat of one row, asked as it was in the run, and returns its address on the page."""
+        run = self._services.store.run(_must(run_id))
+        dataset = Dataset(reading_from_record(run.plan["dataset"]))
+        row = next((row for row in islice(dataset.rows(), place + 1) if row.place == place), None)
+        if not isinstance(row, Row):
+            raise InputError("sample_missing", sample=place + 1)
+        images = tuple(load_local(source, self._services.limits) for source in row.pictures if not source.address)
+        sampling = Sampling(**run.plan["asking"]["sampling"])
+        spec = RunSpec((dataset.text_of(row),), images, n=REPEATS, sampling=sampling, system=row.system)
+        services = self._services
+        engine = None if services.engine.snapshot().attached else services.engine
+        return f"?tab=repeat&run={services.runs.start(spec, services.base_url(), engine=engine)}"
 
     def compare(self, run_id: str | None, other: str | None) -> str:
         """Returns the comparison with another run, in sentences."""

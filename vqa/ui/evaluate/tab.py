@@ -19,11 +19,13 @@ from vqa.ui.text import words
 from vqa.ui.widgets import exports, parts
 from vqa.ui.widgets.blocks import root
 from vqa.ui.widgets.notices import safely
+from vqa.ui.widgets.page_event import sent
 
 TICK_SECONDS = 1.0
+OPEN = "(address) => { if (address) location.assign(location.pathname + address); }"
 
 
-def build(services: Services, lang: Language) -> gr.Timer:
+def build(services: Services, lang: Language) -> gr.Timer:  # noqa: PLR0915 - one statement for each part and event
     """Renders the tab and binds it; returns the timer that redraws while it is open."""
     tr = words(lang)
     view = EvaluateView(services, lang)
@@ -45,7 +47,8 @@ def build(services: Services, lang: Language) -> gr.Timer:
                 choices = [(tr(f"evaluate.filter_{name}"), name) for name in (*FILTERS, "changed")]
                 wanted = gr.Radio(choices, value="all", label=tr("evaluate.tab_filter"), elem_id="evaluate-filter")
                 by_margin = gr.Checkbox(label=tr("evaluate.tab_by_margin"), elem_id="evaluate-by-margin")
-                listing = lab_views.panel("evaluate-rows")
+                listing = lab_views.panel("evaluate-rows", js_on_load=views.ROW_SCRIPT)
+                address = gr.Textbox(visible="hidden")
                 with gr.Row():
                     earlier = gr.Button(tr("evaluate.tab_earlier"), size="sm", elem_id="evaluate-earlier")
                     later = gr.Button(tr("evaluate.tab_later"), size="sm", elem_id="evaluate-later")
@@ -78,6 +81,13 @@ def build(services: Services, lang: Language) -> gr.Timer:
     earlier.click(turned(-1), given, taken, show_progress="hidden")
     later.click(turned(1), given, taken, show_progress="hidden")
     compare.click(safely(lang)(view.compare), [run_id, other], compared, show_progress="minimal")
+
+    @safely(lang)
+    def again(run: str | None, event: gr.EventData) -> Any:
+        return view.repeat(run, sent(event, "row", int))
+
+    pressed = listing.click(again, run_id, address, show_progress="minimal")
+    pressed.success(None, address, None, js=OPEN)
     root().load(safely(lang)(view.load), None, [*shown, preview], **quiet)
     return timer
 

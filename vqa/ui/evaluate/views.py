@@ -22,6 +22,8 @@ border:1px solid var(--border-color-primary);background:var(--background-fill-pr
 .ve-row p{margin:.1rem 0;overflow-wrap:anywhere;white-space:pre-wrap}
 .ve-row .meta{display:flex;flex-wrap:wrap;gap:.4rem;align-items:center;font-size:.82rem;
 color:var(--body-text-color-subdued)}
+.ve-again{font-size:.82rem;padding:.15rem .6rem;border:1px solid var(--border-color-primary);border-radius:1rem;
+cursor:pointer}
 .ve-given{font-weight:600}
 .ve-facts p{margin:.15rem 0;overflow-wrap:anywhere}
 .ve-big{font-size:2rem;font-weight:650;font-variant-numeric:tabular-nums;margin:.2rem 0}
@@ -34,6 +36,13 @@ margin:.4rem 0}
 .ve-track b{position:absolute;top:.3rem;height:.25rem;background:var(--body-text-color);opacity:.75}
 .ve-num{font-variant-numeric:tabular-nums;font-size:.9rem}
 </style>"""
+ROW_SCRIPT = """
+element.addEventListener('click', (event) => {
+  const button = event.target.closest('[data-repeat]');
+  if (button) trigger('click', {row: Number(button.dataset.repeat)});
+});
+"""
+"""Tells the server which row's button was pressed; bound to the root, so that it survives every redraw."""
 TONES: Mapping[str, parts.Tone] = {
     "right": "good",
     "part": "warn",
@@ -134,6 +143,9 @@ def _entry(row: Entry, pictures: Sequence[bytes], lang: Language) -> str:
         body += f'<p class="ve-given">{escape(" ‖ ".join(row.texts))}</p>'
     if row.wanted:
         body += f'<p class="meta">{escape(t("evaluate.expected", lang, answers=" | ".join(row.wanted)))}</p>'
+    if row.texts:
+        words = escape(t("evaluate.open_repeat", lang))
+        body += f'<p><button type="button" class="ve-again" data-repeat="{row.place}">{words}</button></p>'
     if row.reason:
         body += f"<p>{escape(row.reason_zh if lang == 'zh' else row.reason)}</p>"
     return f'<div class="ve-row" data-row="{row.place}"><div class="pics">{pics}</div><div>{body}</div></div>'
