@@ -31,7 +31,7 @@ from vqa.engine.spec import EngineSpec
 from vqa.engine.state import EngineState
 from vqa.engine.supervisor import Supervisor
 from vqa.media.images import ImagePayload, load_image
-from vqa.models.catalog import find
+from vqa.models.catalog import command_flags, find
 from vqa.models.twins.write import write_twin
 from vqa.settings import Settings
 
@@ -68,8 +68,23 @@ IMAGE_TOKENS = {
     "HuggingFaceTB/SmolVLM-Instruct": tuple(_smolvlm(81, 12, 94, *grid) for grid in ((4, 4), (4, 4), (3, 4), (4, 1))),
     # One for 32 x 32 pixels, 64 to 256 of them; larger ones are cut into tiles of 256 with a mark, and a small copy.
     "LiquidAI/LFM2.5-VL-450M": (64 + 2, 14 * 14 + 2, 6 * 257 + 1 + 20 * 12 + 2, 10 * 257 + 1 + 58 * 4 + 2),
+    # Always 256, between two marks and two empty lines that are one token each.
+    "google/gemma-3-4b-it": (256 + 4,) * 4,
+    # The whole at 27 x 27, and the picture at up to 6 x 6 tiles without what fills them up, a new line after each row;
+    # more than 9 tiles of patches are made fewer.
+    "llava-hf/llava-onevision-qwen2-0.5b-ov-hf": (
+        729 + 27 * 27 + 27,
+        729 + 54 * 54 + 54,
+        729 + 64 * 102 + 64,
+        729 + 162 * 13 + 162,
+    ),
+    # One for 28 x 28 pixels of at most 1,540 a side, rounded up, and a mark after each row.
+    "mistralai/Mistral-Small-3.1-24B-Instruct-2503": (3 * 3 + 3, 16 * 16 + 16, 55 * 35 + 35, 5 * 55 + 55),
+    # One for 28 x 28 pixels, sides rounded to the nearest whole number, and at least 12,544 pixels in two frames.
+    "zai-org/GLM-4.1V-9B-Thinking": (3 * 3, 16 * 16, 57 * 36, 11 * 143),
 }
 """For each size, by the rules that the publishers describe."""
+BEYOND_THE_CATALOG = {"max_model_len": 8192, "limit_mm_per_prompt": json.dumps({"image": 4})}
 WITH_THE_OTHERS = ("OpenGVLab/InternVL2_5-1B", "Qwen/Qwen3-VL-8B-Instruct")
 
 
@@ -122,17 +137,18 @@ def test_a_twin_is_served_asked_and_stopped_as_the_model_would_be(
     model_id: str, tmp_path: Path, pictures: dict[tuple[int, int], ImagePayload]
 ) -> None:
     entry = find(model_id)
-    assert entry is not None
+    flags = dict(entry.flags) if entry else BEYOND_THE_CATALOG
     more = {"vllm_python": Path(PYTHON)} if PYTHON else {}
     settings = Settings(data_dir=tmp_path / "data", engine_port=free_port(), **more)  # type: ignore[arg-type]
     write_twin(model_id, tmp_path / "twin")
-    row = Row(model_id, entry.architecture, entry.command_flags)
+    architecture = json.loads((tmp_path / "twin" / "config.json").read_text(encoding="utf-8"))["architectures"][0]
+    row = Row(model_id, architecture, command_flags(flags))
     # Without compiling: that takes a minute of these cores and changes nothing of what is looked at here.
     spec = EngineSpec(
         str(tmp_path / "twin"),
         port=settings.engine_port,
         enforce_eager=True,
-        **entry.flags,  # type: ignore[arg-type]
+        **flags,  # type: ignore[arg-type]
     )
     with noted(row), Supervisor(settings) as engine:
         machine = Machine.load(settings)

@@ -62,11 +62,7 @@ class CatalogEntry:
     @property
     def command_flags(self) -> str:
         """The flags as `vllm serve` takes them; empty when it needs none."""
-        words = (
-            flag_of(name) if value is True else f"{flag_of(name)} {shlex.quote(str(value))}"
-            for name, value in self.flags.items()
-        )
-        return " ".join(words)
+        return command_flags(self.flags)
 
     def tried(self, language: Language = "en") -> str:
         """Returns a sentence that says by which vLLM it was served, and whether with weights of its own."""
@@ -75,6 +71,15 @@ class CatalogEntry:
     def notes(self, language: Language = "en") -> str:
         """Returns a sentence that says what it is good for."""
         return t(self.notes_key, language)
+
+
+def command_flags(flags: Mapping[str, object]) -> str:
+    """Returns fields of the engine's specification as `vllm serve` takes them."""
+    words = (
+        flag_of(name) if value is True else f"{flag_of(name)} {shlex.quote(str(value))}"
+        for name, value in flags.items()
+    )
+    return " ".join(words)
 
 
 class Fit(StrEnum):

@@ -82,7 +82,9 @@ def _template() -> str:
 
 def _vocabulary(size: Size) -> Vocabulary:
     unused = tuple(f"<unused{number}>" for number in range(_UNUSED))
-    first = (*_FIRST, *unused, "<start_of_turn>", "<end_of_turn>")
+    # New lines are tokens, up to 31 of them in one: the server looks them up as they are.
+    lines = tuple("\n" * number for number in range(1, 32))
+    first = (*_FIRST, *unused, "<start_of_turn>", "<end_of_turn>", *lines)
     full = size.text.vocabulary > _SOFT
     later = range(_UNUSED, _UNUSED + _SOFT - _WORDS_END - 2) if full else ()
     last = ("<start_of_image>", "<end_of_image>", *(f"<unused{number}>" for number in later), "<image_soft_token>")

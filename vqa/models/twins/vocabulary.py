@@ -65,13 +65,16 @@ class Vocabulary:
     def tokenizer_json(self) -> dict[str, object]:
         """Returns the content of tokenizer.json (huggingface/tokenizers)."""
         byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
-        flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+        flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
         merges = [f"{left} {right}" for _, (left, right) in itertools.islice(_words(), self._words)]
         return {
             "version": "1.0",
             "truncation": None,
             "padding": None,
-            "added_tokens": [{"id": self.ids[token], "content": token, **flags} for token in self.markers],
+            "added_tokens": [
+                {"id": self.ids[token], "content": token, **flags, "special": not token.isspace()}
+                for token in self.markers
+            ],
             "normalizer": None,
             "pre_tokenizer": byte_level,
             "post_processor": None,
