@@ -47,6 +47,7 @@ engine:
 renew:
 	@$(PYTHON) scripts/renew.py
 	@$(MAKE) test
+	$(BIN)/python -m pytest -m resolve tests/project/test_package.py
 
 clean:
 	rm -rf .venv .engines .pytest_cache .mypy_cache .ruff_cache .hypothesis
