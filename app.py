@@ -19,6 +19,7 @@ from vqa.engine.vllm_args import learn_when_serving
 from vqa.errors import VQAError
 from vqa.lab.run.manager import RunManager
 from vqa.lab.run.recorded import add_recorded
+from vqa.media.runner import pool
 from vqa.models.serve import fetch_for, start_configured
 from vqa.settings import Settings, load_settings
 from vqa.store import Store
@@ -85,6 +86,7 @@ def show_page(settings: Settings, store: Store, engine: Engine, runs: RunManager
     from vqa.ui.services import Services
 
     with show(Services(settings, store, engine, runs)) as address:
+        threading.Thread(target=pool().warm, name="warm decoder", daemon=True).start()
         print(f"VQA Lab: {address}", flush=True)
         add_recorded(store, ended=ended.is_set)
         ended.wait()

@@ -17,6 +17,12 @@ def named(wanted: str, notes: tuple[str, ...]) -> bool:
     return any(each.partition("?")[0] == f"images.{wanted}" for each in notes)
 
 
+def values_of(wanted: str, notes: tuple[str, ...]) -> dict[str, str]:
+    """Returns the values of the first note of that name; none where there is no such note."""
+    found = next((each for each in notes if each.partition("?")[0] == f"images.{wanted}"), "")
+    return dict(parse_qsl(found.partition("?")[2], keep_blank_values=True))
+
+
 def note_text(written: str, language: Language) -> str:
     """Returns what a note says."""
     key, _, values = written.partition("?")

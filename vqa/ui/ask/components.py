@@ -14,7 +14,7 @@ from vqa.ui.ask.asking import most_pictures
 from vqa.ui.ask.conversation import Conversation
 from vqa.ui.ask.harmless import LATEX
 from vqa.ui.examples import Example
-from vqa.ui.pictures import carrier, region_box, tray
+from vqa.ui.pictures import carrier, region_box, tray, treatment_box
 from vqa.ui.services import Services
 from vqa.ui.text import words
 
@@ -33,6 +33,7 @@ class AskParts:
     carrier: gr.MultimodalTextbox
     fit: fit_note.FitParts
     tray: tray.TrayParts
+    treatment: treatment_box.TreatmentParts
     region_box: region_box.RegionParts
     options: tuple[gr.components.Component, ...]
     """In the order of `asking.read_options`."""
@@ -77,7 +78,7 @@ def render(services: Services, lang: Language, examples: tuple[Example, ...]) ->
             fit = fit_note.render(lang, SESSION_SECONDS)
             composer, carried = _composer(lang), carrier.render()
             pictures = tray.render(lang, most_pictures(services.settings), SESSION_SECONDS)
-            box = region_box.render(lang, SESSION_SECONDS)
+            treatment, box = treatment_box.render(lang), region_box.render(lang, SESSION_SECONDS)
             gallery = _gallery(examples, lang)
             address, fetch, camera, shoot = _more_ways(lang)
             region = _region(lang)
@@ -90,8 +91,9 @@ def render(services: Services, lang: Language, examples: tuple[Example, ...]) ->
                 sure = gr.HTML(ask_views.sure_html(None, lang), elem_id="vqa-sure", padding=False)
             codes = _codes(lang)
     parts = AskParts(
-        conversation, chatbot, composer, carried, fit, pictures, box, options, title, new, versions, versions_row,
-        earlier, later, gallery, address, fetch, camera, shoot, region, marks, table, received, sure, codes,
+        conversation, chatbot, composer, carried, fit, pictures, treatment, box, options, title, new, versions,
+        versions_row, earlier, later, gallery, address, fetch, camera, shoot, region, marks, table, received, sure,
+        codes,
     )  # fmt: skip
     return parts, side
 
@@ -172,6 +174,7 @@ def _more_ways(lang: Language) -> tuple[gr.Textbox, gr.Button, gr.Image, gr.Butt
             sources=["webcam", "clipboard"],
             type="filepath",
             format="png",
+            image_mode=None,  # anything else has Gradio decode the file in this process, and clip what is deep
             height=260,
             buttons=[],
             elem_id="vqa-camera",
@@ -191,7 +194,14 @@ def _region(lang: Language) -> tuple[gr.Button, gr.ImageEditor, gr.Button]:
             brush=gr.Brush(default_size=6, colors=COLOURS, default_color=COLOURS[0], color_mode="fixed"),
         )  # fmt: skip
         use = gr.Button(tr("ask.region_use"), size="sm", variant="primary")
+    editor.preprocess = _file_only  # type: ignore[method-assign]
     return load, editor, use
+
+
+def _file_only(payload: Any) -> Any:
+    """Returns what was edited as the file that came from the browser; Gradio would decode it in this process."""
+    composite = payload.composite if payload is not None else None
+    return {"background": None, "layers": [], "composite": composite.path if composite else None}
 
 
 def _options(services: Services, lang: Language) -> tuple[gr.components.Component, ...]:

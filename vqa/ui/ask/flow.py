@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from vqa.client import Client
 from vqa.errors import InputError, StoreError, VQAError
 from vqa.media.images import ImagePayload
 from vqa.media.several import load_pictures
+from vqa.models.ratios import check_shapes
 from vqa.text import Language
 from vqa.ui.ask import ask_views, asking, fit_note, fitting, structured
 from vqa.ui.ask.clients import Clients
@@ -25,12 +26,14 @@ from vqa.ui.ask.keeping import ConversationKeeper
 from vqa.ui.ask.picture_files import BLANK, thumbnails
 from vqa.ui.ask.snippets import snippets
 from vqa.ui.examples import Example
-from vqa.ui.pictures import grounding
+from vqa.ui.pictures import grounding, treatment_box
 from vqa.ui.services import Services
 from vqa.ui.text import words
 from vqa.ui.widgets.notices import warn
 
 Update = dict[Any, Any]
+OPTIONS = 7
+"""How many values `asking.read_options` takes; those of the section on how pictures are made ready follow them."""
 
 
 class AskFlow:
@@ -56,23 +59,27 @@ class AskFlow:
 
         An answer counts as come with its last piece: whoever sees it may ask on at once, whatever Gradio still does.
         """
-        *values, session = options
+        values, chosen, session = options[:OPTIONS], options[OPTIONS:-1], options[-1]
         if session in self._sending or (session in self._running and not self._running[session].left):
             yield {}
             return
         self._sending.add(session)
         try:
             asked = asking.read_options(self._services.settings, *values)
-            text, pictures = await self._written(written)
+            text, pictures = await self._written(written, chosen)
             async for update in self._ask(Asked(conversation, text, pictures, asked, session, from_composer=True)):
                 yield update
         finally:
             self._sending.discard(session)
 
-    async def _written(self, written: dict[str, Any] | None) -> tuple[str, tuple[ImagePayload, ...]]:
+    async def _written(
+        self, written: dict[str, Any] | None, chosen: Sequence[Any]
+    ) -> tuple[str, tuple[ImagePayload, ...]]:
         text, files = (written or {}).get("text") or "", (written or {}).get("files") or []
         text = asking.check_text(text, self._services.settings)
-        return text, await asyncio.to_thread(load_pictures, [str(path) for path in files], self._services.limits)
+        treatment = treatment_box.read(chosen) if chosen else None
+        paths, limits = [str(path) for path in files], self._services.limits
+        return text, await asyncio.to_thread(load_pictures, paths, limits, treatment=treatment)
 
     async def _ask(self, asked: Asked) -> AsyncIterator[Update]:
         """Asks, or says that it does not fit; then nothing is stored, and what was written stays."""
@@ -80,6 +87,7 @@ class AskFlow:
         services.visitors.check_pictures(len(asked.conversation.images()) + len(asked.pictures))
         question = asking.make_question(asked.conversation, asked.text, asked.pictures, asked.options)
         client = await self._clients.current()
+        check_shapes(question.images, (await client.info()).model_ids[0])
         with services.visitors.asking():
             fitted = await fitting.fit(client, question, services.settings.max_tokens)
             if isinstance(fitted, fitting.Shortage):
@@ -97,14 +105,14 @@ class AskFlow:
         return await self._add(conversation, message)
 
     async def send_fitting(
-        self, held: fit_note.Held | None, written: dict[str, Any] | None, conversation: Conversation
+        self, held: fit_note.Held | None, written: dict[str, Any] | None, conversation: Conversation, *chosen: Any
     ) -> AsyncIterator[Update]:
         """Asks what did not fit in the way that was offered; of the composer, what stands there now."""
         if held is None:
             return
         asked = held.asked
         if asked.from_composer:
-            text, pictures = await self._written(written)
+            text, pictures = await self._written(written, chosen)
             asked = replace(asked, conversation=conversation, text=text, pictures=pictures)
         async for update in self._ask(await asyncio.to_thread(fit_note.made_to_fit, asked, held.shortage)):
             yield update

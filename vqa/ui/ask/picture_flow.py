@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ import gradio as gr
 from vqa.answers import Json
 from vqa.errors import InputError
 from vqa.media.fetch import fetch_image
-from vqa.media.images import ImageLimits, load_image
+from vqa.media.images import ImageLimits, ImagePayload, load_image
+from vqa.media.notes import values_of
 from vqa.media.several import has_several, load_pictures
 from vqa.media.video import is_video
 from vqa.text import Language
@@ -20,9 +21,10 @@ from vqa.ui.ask import asking
 from vqa.ui.ask.components import AskParts
 from vqa.ui.ask.conversation import Conversation
 from vqa.ui.ask.picture_files import files_of, write
-from vqa.ui.pictures import region, region_box, tray
+from vqa.ui.pictures import MAX_PICTURES, region, region_box, tray, treatment_box
 from vqa.ui.pictures.carrier import carried
 from vqa.ui.services import Services
+from vqa.ui.text import words
 
 Update = dict[Any, Any]
 Written = dict[str, Any] | None
@@ -50,7 +52,7 @@ class PictureFlow:
         await asyncio.to_thread(load_pictures, files, self._services.limits)
         return self._composed(written, [*files_of(written), *files]) | {self._parts.camera: None}
 
-    async def changed(self, written: Written, frames: float) -> AsyncIterator[Update]:
+    async def changed(self, written: Written, frames: float, *chosen: Any) -> AsyncIterator[Update]:
         """Shows which pictures stand in the composer; a video's frames, a PDF's pages take the place of the file.
 
         Raises:
@@ -59,44 +61,72 @@ class PictureFlow:
         parts, files = self._parts.tray, files_of(written)
         place = next((n for n, path in enumerate(files) if has_several(Path(path))), None)
         if place is None:
-            row = {} if files else {parts.frames_row: gr.Row(visible=False), parts.clip: None}
-            yield await self._tray(files) | row
+            gone = {parts.frames_row: gr.Row(visible=False), parts.pages_row: gr.Row(visible=False), parts.clip: None}
+            yield await self._tray(files, chosen) | ({} if files else gone)
             return
         given, before, after = files[place], files[:place], files[place + 1 :]
         try:
-            found = await self._unfolded(given, round(frames))
+            images = await self._unfolded(given, round(frames), chosen)
         except InputError:
-            yield self._composed(written, before + after) | await self._tray(before + after)
+            yield self._composed(written, before + after) | await self._tray(before + after, chosen)
             raise
+        found = [await asyncio.to_thread(write, image) for image in images]
         files = before + found + after
-        told = {parts.clip: (given, tuple(found)), parts.frames_row: gr.Row(visible=True)}
-        yield self._composed(written, files) | await self._tray(files) | (told if is_video(Path(given)) else {})
+        told = {parts.clip: (given, tuple(found))} | self._choices_of(given, images)
+        yield self._composed(written, files) | await self._tray(files, chosen) | told
 
-    async def other_frames(self, clip: Clip | None, frames: float, written: Written) -> Update:
+    def _choices_of(self, given: str, images: tuple[ImagePayload, ...]) -> Update:
+        """Returns what is to be seen of a video's frames or a document's pages, to choose others."""
+        parts, video = self._parts.tray, is_video(Path(given))
+        total = values_of("page", images[0].notes).get("pages", "1") if images else "1"
+        info = words(self._lang)("ask.pages_info", total=total)
+        pages = {parts.pages: gr.Textbox(info=info, value="")} if not video else {}
+        several = gr.Row(visible=not video and int(total) > 1)
+        return {parts.frames_row: gr.Row(visible=video), parts.pages_row: several} | pages
+
+    async def other_frames(self, clip: Clip | None, frames: float, written: Written, *chosen: Any) -> Update:
         """Puts another number of frames of the last video in the place of those that still stand in the composer."""
-        files = files_of(written)
         if clip is None:
             return {self._parts.tray.frames_row: gr.Row(visible=False)}
+        return await self._others(clip, written, round(frames), chosen)
+
+    async def treated(self, clip: Clip | None, pages: str, written: Written, *chosen: Any) -> Update:
+        """Shows the pictures made ready as it was chosen now, and of the last document the pages that are named."""
+        files = files_of(written)
+        if clip is None or is_video(Path(clip[0])) or not any(each in clip[1] for each in files):
+            return await self._tray(files, chosen)
+        return await self._others(clip, written, MAX_PICTURES, chosen, pages)
+
+    async def _others(
+        self, clip: Clip, written: Written, frames: int, chosen: Sequence[Any], pages: str = ""
+    ) -> Update:
+        files = files_of(written)
         path, old = clip
-        found = await self._unfolded(path, round(frames))
+        images = await self._unfolded(path, frames, chosen, pages)
+        found = [await asyncio.to_thread(write, image) for image in images]
         place = next((n for n, each in enumerate(files) if each in old), len(files))
         rest = [each for each in files if each not in old]
         files = rest[:place] + found + rest[place:]
-        return self._composed(written, files) | {self._parts.tray.clip: (path, tuple(found))} | await self._tray(files)
+        told = {self._parts.tray.clip: (path, tuple(found))}
+        return self._composed(written, files) | told | await self._tray(files, chosen)
 
-    async def _unfolded(self, path: str, frames: int) -> list[str]:
+    async def _unfolded(
+        self, path: str, frames: int, chosen: Sequence[Any], pages: str = ""
+    ) -> tuple[ImagePayload, ...]:
         self._services.visitors.admit()
         limits, most = self._services.limits, asking.most_pictures(self._services.settings)
-        images = await asyncio.to_thread(load_pictures, [path], limits, frames=max(1, min(frames, most)))
-        return [await asyncio.to_thread(write, image) for image in images[:most]]
+        wanted = treatment_box.read(chosen, pages) if chosen else None
+        return await asyncio.to_thread(
+            load_pictures, [path], limits, frames=max(1, min(frames, most)), treatment=wanted, at_most=most
+        )
 
-    async def pressed(self, act: str, place: int, written: Written) -> Update:
+    async def pressed(self, act: str, place: int, written: Written, *chosen: Any) -> Update:
         """Moves a picture of the composer, takes it out, or opens it to draw a box on it."""
         files = files_of(written)
         if act == "region" and 0 <= place < len(files):
             return await self._opened(files[place], place)
         files = tray.moved(files, act, place)
-        return self._composed(written, files) | await self._tray(files)
+        return self._composed(written, files) | await self._tray(files, chosen)
 
     async def latest(self, written: Written, conversation: Conversation) -> Update:
         """Opens the newest picture to draw a box on it."""
@@ -112,7 +142,9 @@ class PictureFlow:
         chosen = (await asyncio.to_thread(write, image), path, place)
         return {parts.section: gr.Accordion(open=True), parts.area: html, parts.chosen: chosen}
 
-    async def boxed(self, act: str, box: dict[str, Json], chosen: Chosen | None, written: Written) -> Update:
+    async def boxed(
+        self, act: str, box: dict[str, Json], chosen: Chosen | None, written: Written, *treatment: Any
+    ) -> Update:
         """Puts the region into the composer: in the picture's place (`crop`, or `mark` with the whole), or after it.
 
         Raises:
@@ -127,7 +159,7 @@ class PictureFlow:
         at = place if here and place is not None else len(files)
         keep = at + 1 if here and act == "add" else at
         files = [*files[:keep], made, *files[at + 1 :]]
-        return self._composed(written, files) | await self._tray(files)
+        return self._composed(written, files) | await self._tray(files, treatment)
 
     async def last_picture(self, written: Written, conversation: Conversation) -> str:
         """Returns a file of the newest picture: of the composer, else of the conversation; checked.
@@ -150,9 +182,13 @@ class PictureFlow:
     def _composed(self, written: Written, files: list[str]) -> Update:
         return {self._parts.carrier: carried(written, files)}
 
-    async def _tray(self, files: list[str]) -> Update:
-        shown = await asyncio.to_thread(tray.tray_html, files, self._services.limits, self._lang)
-        return {self._parts.tray.tray: shown}
+    async def _tray(self, files: list[str], chosen: Sequence[Any]) -> Update:
+        """Returns the tray; where something was done that may be wanted otherwise, the choices are opened."""
+        limits, treatment = self._services.limits, treatment_box.read(chosen) if chosen else None
+        shown = await asyncio.to_thread(tray.tray_html, files, limits, self._lang, treatment)
+        notes = await asyncio.to_thread(tray.notes_of, files, limits, treatment)
+        opened = {self._parts.treatment.section: gr.Accordion(open=True)} if treatment_box.calls_for(notes) else {}
+        return {self._parts.tray.tray: shown} | opened
 
 
 def _region(path: str, act: str, box: dict[str, Json], limits: ImageLimits) -> str:

@@ -21,36 +21,40 @@ READING = 4
 def bind(services: Services, parts: AskParts, flow: PictureFlow, lang: Language) -> None:
     """Binds what the visitor does to pictures before they are sent."""
     told, tray, box = safely(lang), parts.tray, parts.region_box
-    shown: list[Any] = [parts.carrier, tray.tray]
+    shown: list[Any] = [parts.carrier, tray.tray, parts.treatment.section]
+    chosen = parts.treatment.inputs
     opened: list[Any] = [box.section, box.area, box.chosen]
-    clip: list[Any] = [tray.clip, tray.frames_row]
+    clip: list[Any] = [tray.clip, tray.frames_row, tray.pages_row, tray.pages]
     quick: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": READING, "concurrency_id": "pictures"}
 
     @told
-    async def changed(written: Any, frames: float) -> Any:
-        async for update in flow.changed(written, frames):
+    async def changed(written: Any, frames: float, *chosen: Any) -> Any:
+        async for update in flow.changed(written, frames, *chosen):
             yield update
 
     @told
-    async def pressed(event: gr.EventData, written: Any) -> Any:
-        return await flow.pressed(sent(event, "act", str), sent(event, "place", int), written)
+    async def pressed(event: gr.EventData, written: Any, *chosen: Any) -> Any:
+        return await flow.pressed(sent(event, "act", str), sent(event, "place", int), written, *chosen)
 
     @told
-    async def boxed(event: gr.EventData, chosen: Any, written: Any) -> Any:
-        return await flow.boxed(sent(event, "act", str), sent(event, "box", dict), chosen, written)
+    async def boxed(event: gr.EventData, picture: Any, written: Any, *chosen: Any) -> Any:
+        return await flow.boxed(sent(event, "act", str), sent(event, "box", dict), picture, written, *chosen)
 
-    again = [tray.clip, tray.frames, parts.composer]
+    again = [tray.clip, tray.frames, parts.composer, *chosen]
+    otherwise: list[Any] = [tray.clip, tray.pages, parts.composer, *chosen]
+    choices = [tray.pages.submit, tray.pages.blur, *(each.change for each in chosen)]
     for filling in (
         tray.tray.upload(
             changed,
-            [parts.composer, tray.frames],
+            [parts.composer, tray.frames, *chosen],
             [*shown, *clip],
             trigger_mode="always_last",
             **quick | {"show_progress_on": tray.tray},
         ),
-        tray.tray.select(pressed, [parts.composer], [*shown, *opened], **quick),
+        tray.tray.select(pressed, [parts.composer, *chosen], [*shown, *opened], **quick),
         tray.frames.input(told(flow.other_frames), again, [*shown, *clip], trigger_mode="always_last", **quick),
-        box.area.submit(boxed, [box.chosen, parts.composer], shown, **quick),
+        gr.on(choices, told(flow.treated), otherwise, [*shown, *clip], trigger_mode="always_last", **quick),
+        box.area.submit(boxed, [box.chosen, parts.composer, *chosen], shown, **quick),
     ):
         take_over(filling, parts.carrier, parts.composer)
     box.load.click(told(flow.latest), [parts.composer, parts.conversation], opened, **quick)

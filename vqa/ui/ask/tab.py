@@ -68,8 +68,8 @@ def _bind_asking(services: Services, parts: AskParts, flow: AskFlow, lang: Langu
             yield update
 
     @told
-    async def send_fitting(held: Any, written: Any, conversation: Any) -> Any:
-        async for update in flow.send_fitting(held, written, conversation):
+    async def send_fitting(held: Any, written: Any, conversation: Any, *chosen: Any) -> Any:
+        async for update in flow.send_fitting(held, written, conversation, *chosen):
             yield update
 
     async def stop(request: gr.Request) -> None:
@@ -79,10 +79,12 @@ def _bind_asking(services: Services, parts: AskParts, flow: AskFlow, lang: Langu
     # Gradio's "once" drops what is sent before it has wound up the event before, whose answer is on the page by then.
     # In a public demo it also keeps a second Enter out of the queue.
     mode: Literal["once", "multiple"] = "once" if services.settings.public else "multiple"
-    parts.composer.submit(send, [parts.composer, *with_options], outputs, trigger_mode=mode, **shared)
+    chosen = parts.treatment.inputs
+    parts.composer.submit(send, [parts.composer, *with_options, *chosen], outputs, trigger_mode=mode, **shared)
     parts.chatbot.retry(again, with_options, outputs, **shared)
     parts.chatbot.edit(edited, with_options, outputs, **shared)
-    parts.fit.accept.click(send_fitting, [parts.fit.held, parts.composer, parts.conversation], outputs, **shared)
+    fitting = [parts.fit.held, parts.composer, parts.conversation, *chosen]
+    parts.fit.accept.click(send_fitting, fitting, outputs, **shared)
     parts.fit.dismiss.click(lambda: hidden(parts.fit), None, parts.fit.outputs(), show_progress="hidden")
     parts.composer.stop(stop, None, None, show_progress="hidden", queue=False)
     quick: dict[str, Any] = {"show_progress": "hidden"}

@@ -11,7 +11,9 @@ from pathlib import Path
 import gradio as gr
 
 from vqa.errors import VQAError
-from vqa.media.images import ImageLimits, load_image
+from vqa.media.images import ImageLimits, load_tiles
+from vqa.media.notes import note_text
+from vqa.media.treatment import Treatment
 from vqa.media.video import FRAMES
 from vqa.text import Language
 from vqa.ui.pictures import MAX_PICTURES
@@ -70,6 +72,8 @@ class TrayParts:
     """The last video and the files of its frames, as `(path, files)`."""
     frames_row: gr.Row
     frames: gr.Slider
+    pages_row: gr.Row
+    pages: gr.Textbox
 
 
 def render(lang: Language, most: int, seconds: int) -> TrayParts:
@@ -82,7 +86,9 @@ def render(lang: Language, most: int, seconds: int) -> TrayParts:
             1, most, value=min(FRAMES, most), step=1, label=tr("ask.frames"), info=tr("ask.frames_info"),
             elem_id="vqa-frames",
         )  # fmt: skip
-    return TrayParts(tray, clip, row, frames)
+    with gr.Row(visible=False) as pages_row:
+        pages = gr.Textbox(label=tr("ask.pages"), max_lines=1, max_length=200, elem_id="vqa-pages")
+    return TrayParts(tray, clip, row, frames, pages_row, pages)
 
 
 def moved(files: list[str], act: str, place: int) -> list[str]:
@@ -96,24 +102,49 @@ def moved(files: list[str], act: str, place: int) -> list[str]:
     return [*rest[:target], files[place], *rest[target:]]
 
 
-def tray_html(files: list[str], limits: ImageLimits, lang: Language) -> str:
-    """Returns the pictures with their buttons; nothing where there is none."""
+def tray_html(files: list[str], limits: ImageLimits, lang: Language, treatment: Treatment | None = None) -> str:
+    """Returns the pictures as they will be sent, with their buttons; nothing where there is none."""
     if not files:
         return ""
     shown = min(len(files), MAX_PICTURES)
-    rows = "".join(_row(Path(path), place, shown, limits, lang) for place, path in enumerate(files[:shown]))
+    seen = [_looked_at(Path(path), limits, treatment) for path in files[:shown]]
+    rows = "".join(_row(Path(files[place]), one, place, shown, lang) for place, one in enumerate(seen))
     return f'<ol class="vqa-tray" aria-label="{escape(words(lang)("ask.tray"))}">{rows}</ol>'
 
 
-def _row(path: Path, place: int, total: int, limits: ImageLimits, lang: Language) -> str:
-    tr = words(lang)
+def notes_of(files: list[str], limits: ImageLimits, treatment: Treatment | None = None) -> tuple[str, ...]:
+    """Returns what will be done to the pictures."""
+    seen = (_looked_at(Path(path), limits, treatment) for path in files[:MAX_PICTURES])
+    return tuple(note for one in seen if one is not None for note in one.notes)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A picture as it will be sent: a small PNG as a data URL, what was done to it, and in how many tiles it goes."""
+
+    source: str
+    notes: tuple[str, ...]
+    tiles: int
+
+
+def _looked_at(path: Path, limits: ImageLimits, treatment: Treatment | None) -> _Seen | None:
     try:
-        source = _thumbnail(path, path.stat().st_mtime_ns, limits)
+        return _seen(path, path.stat().st_mtime_ns, limits, treatment or Treatment())
     except (VQAError, OSError):
+        return None
+
+
+def _row(path: Path, seen: _Seen | None, place: int, total: int, lang: Language) -> str:
+    tr = words(lang)
+    if seen is None:
         # What is wrong with it is told when it is sent; until then it can be taken out.
         shown = f'<span class="bad">⚠ {escape(path.name)}</span>'
+        told = ""
     else:
-        shown = f'<img src="{source}" alt="{escape(path.name)}" title="{escape(path.name)}">'
+        shown = f'<img src="{seen.source}" alt="{escape(path.name)}" title="{escape(path.name)}">'
+        said = [note_text(each, lang) for each in seen.notes if not each.startswith("images.tile")]
+        said += [tr("ask.tray_tiles", n=seen.tiles)] if seen.tiles > 1 else []
+        told = f"<p class='done'>{escape(' · '.join(said))}</p>" if said else ""
     buttons = [
         ("first", "⇤", place > 0 and total > 2),
         ("left", "←", place > 0),
@@ -127,10 +158,12 @@ def _row(path: Path, place: int, total: int, limits: ImageLimits, lang: Language
         for act, sign, usable in buttons
         if (total > 1 or act in {"region", "remove"}) and (name := tr(f"ask.tray_{act}", n=place + 1))
     )
-    return f"<li><div class='shot'>{shown}<b>{place + 1}</b></div><div class='acts'>{drawn}</div></li>"
+    return f"<li><div class='shot'>{shown}<b>{place + 1}</b></div>{told}<div class='acts'>{drawn}</div></li>"
 
 
 @lru_cache(maxsize=128)
-def _thumbnail(path: Path, _changed: int, limits: ImageLimits) -> str:
-    """Returns a small PNG of a picture as a data URL; kept, since the tray is drawn anew at each change."""
-    return f"data:image/png;base64,{base64.b64encode(load_image(path, limits).thumbnail(THUMBNAIL_SIDE)).decode()}"
+def _seen(path: Path, _changed: int, limits: ImageLimits, treatment: Treatment) -> _Seen:
+    """Returns how a picture will be sent; kept, since the tray is drawn anew at each change."""
+    tiles = load_tiles(path, limits, treatment=treatment)
+    small = base64.b64encode(tiles[0].thumbnail(THUMBNAIL_SIDE)).decode()
+    return _Seen(f"data:image/png;base64,{small}", tiles[0].notes, len(tiles))
