@@ -130,3 +130,13 @@ def test_this_process_decodes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert images.cut_out(image, (10, 10, 30, 25)).height == 15
     assert images.boxed(image, (10, 10, 30, 25)).width == 300
     assert images.encoded_again(image, 9).mime == "image/png"
+
+
+def test_where_no_child_can_be_started_it_is_a_sentence(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise BlockingIOError("no more processes")
+
+    monkeypatch.setattr(runner.subprocess, "Popen", refused)
+    with pytest.raises(InputError) as told:
+        load_image(png(), name="late.png")
+    assert told.value.code == "decoder_ended"

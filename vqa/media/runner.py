@@ -155,8 +155,8 @@ class Pool:
         if not self._free.acquire(timeout=WAIT_SECONDS):
             raise TimeoutError
         try:
-            child = self._take()
             try:
+                child = self._take()
                 answered = child.ask(request, blobs, seconds)
             except (EndedError, TimeoutError) as problem:
                 log.warning("a decoding process ended over %r: %r", request.get("name"), problem)
@@ -175,7 +175,10 @@ class Pool:
             with self._lock:
                 child = self._idle.pop() if self._idle else None
             if child is None:
-                return Child()
+                try:
+                    return Child()
+                except OSError as problem:  # no memory, no processes, no files left
+                    raise EndedError(None) from problem
             if child.alive:
                 return child
             child.end()

@@ -12,7 +12,8 @@ from typing import Any
 HEAD = struct.Struct(">II")
 """Bytes of the JSON that follows, and number of blobs; each blob is led by its own length."""
 LENGTH = struct.Struct(">Q")
-MOST_JSON, MOST_BLOBS, MOST_BYTES = 1 << 20, 256, 2 << 30
+MOST_JSON, MOST_BLOBS, MOST_BYTES = 1 << 20, 256, 1 << 30
+"""Of one message; its blobs counted together."""
 
 
 class ClosedError(Exception):
@@ -58,14 +59,14 @@ def receive(source: socket.socket, *, until: float | None = None) -> tuple[dict[
         raise ClosedError from problem
     if not isinstance(values, dict):
         raise ClosedError
-    return values, [_blob(source, until) for _ in range(count)]
-
-
-def _blob(source: socket.socket, until: float | None) -> bytes:
-    (size,) = LENGTH.unpack(_exactly(source, LENGTH.size, until))
-    if size > MOST_BYTES:
-        raise ClosedError
-    return bytes(_exactly(source, size, until))
+    blobs, left = [], MOST_BYTES
+    for _ in range(count):
+        (size,) = LENGTH.unpack(_exactly(source, LENGTH.size, until))
+        left -= size
+        if left < 0:
+            raise ClosedError
+        blobs.append(bytes(_exactly(source, size, until)))
+    return values, blobs
 
 
 def _exactly(source: socket.socket, size: int, until: float | None) -> bytearray:

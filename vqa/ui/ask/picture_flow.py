@@ -11,10 +11,10 @@ import gradio as gr
 
 from vqa.answers import Json
 from vqa.errors import InputError
-from vqa.media.fetch import fetch_image
+from vqa.media.fetch import fetch_file
 from vqa.media.images import ImageLimits, ImagePayload, load_image
 from vqa.media.notes import values_of
-from vqa.media.several import has_several, load_pictures
+from vqa.media.several import has_several, load_data, load_pictures
 from vqa.media.video import is_video
 from vqa.text import Language
 from vqa.ui.ask import asking
@@ -38,13 +38,16 @@ class PictureFlow:
     def __init__(self, services: Services, parts: AskParts, lang: Language) -> None:
         self._services, self._parts, self._lang = services, parts, lang
 
-    async def fetch(self, address: str, written: Written) -> Update:
-        """Adds the picture at a web address to the composer."""
+    async def fetch(self, address: str, written: Written, *chosen: Any) -> Update:
+        """Adds the picture at a web address to the composer, made ready as is chosen now; of a document its pages."""
         self._services.visitors.admit()
-        settings = self._services.settings
-        image = await fetch_image(address or "", self._services.limits, allow_local=settings.allow_local_urls)
-        path = await asyncio.to_thread(write, image)
-        return self._composed(written, [*files_of(written), path]) | {self._parts.address: ""}
+        settings, limits = self._services.settings, self._services.limits
+        data, name = await fetch_file(address or "", limits, allow_local=settings.allow_local_urls)
+        files, wanted = files_of(written), treatment_box.read(chosen) if chosen else None
+        room = max(1, asking.most_pictures(settings) - len(files))
+        images = await asyncio.to_thread(load_data, data, name, limits, treatment=wanted, at_most=room)
+        added = [await asyncio.to_thread(write, image) for image in images]
+        return self._composed(written, [*files, *added]) | {self._parts.address: ""}
 
     async def take(self, path: str | None, written: Written) -> Update:
         """Adds the camera's picture to the composer."""

@@ -114,7 +114,7 @@ def _bind_pictures(parts: AskParts, flow: AskFlow, pictures: PictureFlow, lang: 
         parts.gallery.select(told(chosen), parts.composer, [parts.composer], **last)
     asked, fetching = [parts.fetch.click, parts.address.submit], [parts.carrier, parts.address]
     for filling in (
-        gr.on(asked, told(pictures.fetch), [parts.address, parts.composer], fetching, **quick),
+        gr.on(asked, told(pictures.fetch), [parts.address, parts.composer, *parts.treatment.inputs], fetching, **quick),
         parts.shoot.click(told(pictures.take), [parts.camera, parts.composer], [parts.carrier, parts.camera], **quick),
     ):
         take_over(filling, parts.carrier, parts.composer)
