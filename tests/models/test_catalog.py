@@ -33,6 +33,14 @@ def test_every_entry_can_be_downloaded_started_and_read_about_in_both_languages(
         assert check(EngineSpec(model="/folder", **entry.flags)) == []  # type: ignore[arg-type]
 
 
+def test_a_model_whose_largest_picture_is_more_than_vllm_plans_for_gets_room_for_it() -> None:
+    entry = find("LiquidAI/LFM2.5-VL-450M")
+    assert entry is not None
+    ten_tiles_and_a_small_copy = 11 * 256
+    assert int(str(entry.flags["max_num_batched_tokens"])) >= ten_tiles_and_a_small_copy
+    assert "--max-num-batched-tokens 8192" in entry.command_flags
+
+
 def test_ids_are_found_whatever_their_case() -> None:
     entry = find(INTERNVL.lower())
     assert entry is not None
