@@ -143,15 +143,16 @@ def test_ranges_fetched_side_by_side_count_as_progress_and_leave_no_parts(
     hold(hub)
     with Download(settings, ID) as running:
         running.start()
-        moved = next(now for now in running if now.bytes_done >= 3 * MIB or now.state is DownloadState.FAILED)
+        ended = {DownloadState.FAILED, DownloadState.COMPLETE}
+        moved = next(now for now in running if BIG in now.current_files or now.state in ended)
         assert moved.state is DownloadState.DOWNLOADING
-        assert BIG in moved.current_files
-        assert any(each.endswith(str(2 * MIB - 1)) for each in hub.ranges(BIG))
+        assert moved.bytes_done > 0
+        assert any(not each.endswith("-") for each in hub.ranges(BIG))
         assert running.pid
         os.kill(running.pid, signal.SIGKILL)
         with pytest.raises(ModelError):
             running.wait(20)
-    assert list(running.folder.glob("*_0_*"))
+    assert list(running.folder.glob(f"{BIG}_*_*"))
     release(hub)
     monkeypatch.delenv("MODELSCOPE_DOWNLOAD_PARALLEL_WORKERS")
     assert same(download(settings, ID), files)

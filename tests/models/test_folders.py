@@ -17,7 +17,7 @@ from vqa.errors import InputError, ModelError, VQAError
 from vqa.models.bases import completable
 from vqa.models.listing import HubFile, choose
 from vqa.models.local import LocalState, NeedsDownload, delete, list_local, resolve
-from vqa.models.lora import with_lora
+from vqa.models.lora import split_lora
 from vqa.models.serve import plan_start
 
 ID = "OpenGVLab/InternVL2_5-1B"
@@ -103,19 +103,25 @@ def test_an_adapter_is_told_with_its_base_and_how_to_serve_both(tmp_path: Path) 
 
 def test_an_adapter_goes_to_vllm_with_a_rank_that_it_takes(tmp_path: Path) -> None:
     small, large = write_adapter(tmp_path / "s", "b", rank=4), write_adapter(tmp_path / "l", "b", rank=48)
-    words = with_lora(["--lora", f"one={small}", "--dtype=float32", f"--lora=two={large}"])
-    assert words == [
-        "--dtype=float32",
-        "--enable-lora",
-        "--max-lora-rank=64",
-        "--lora-modules",
-        f"one={small}",
-        f"two={large}",
-    ]
-    assert with_lora(["--dtype=float32"]) == ["--dtype=float32"]
+    words, flags = split_lora(["--lora", f"one={small}", "--dtype=float32", f"--lora=two={large}"])
+    assert words == ["--dtype=float32"]
+    assert flags == ("--enable-lora", "--max-lora-rank=64", "--lora-modules", f"one={small}", f"two={large}")
+    assert split_lora(["--dtype=float32"]) == (["--dtype=float32"], ())
     for bad in ("name-only", f"x={tmp_path / 'nowhere'}", f"x={write_checkpoint(tmp_path / 'whole')}"):
         with pytest.raises(InputError):
-            with_lora(["--lora", bad])
+            split_lora(["--lora", bad])
+
+
+def test_serving_with_an_adapter_adds_vllms_flags(
+    make_settings: MakeSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vqa.cli import engine
+
+    monkeypatch.setattr(engine, "_learn", lambda *_: None)  # vLLM's own parser, which is not here
+    adapter = write_adapter(tmp_path / "mine", "demo")
+    spec, prepare = engine._plan(make_settings(), "demo", None, None, ["--lora", f"mine={adapter}", "--seed=3"])
+    assert f"--enable-lora --max-lora-rank 8 --lora-modules mine={adapter}" in spec.command()
+    assert (spec.seed, prepare) == (3, None)
 
 
 def test_one_bad_folder_hides_no_other(make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch) -> None:

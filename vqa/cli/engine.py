@@ -180,17 +180,19 @@ def _opened(settings: Settings) -> Iterator[Engine]:
 def _plan(
     settings: Settings, model: str | None, profile: str | None, preset: str | None, words: list[str]
 ) -> tuple[EngineSpec, Prepare | None]:
-    from vqa.models.lora import with_lora
+    from vqa.models.lora import split_lora
     from vqa.models.serve import plan_start
 
     if model and model.startswith("-"):
         words, model = [model, *words], None  # the first flag, where no model was named
-    words = with_lora(words)
+    words, lora = split_lora(words)
     saved = get_preset(settings, preset) if preset else None
     spec, prepare = plan_start(settings, model or (saved.model if saved else None))
     if saved:
         spec = _as_saved(saved, spec, keep_model=not model)
     wanted = _overlay(spec, words, profile)
+    # Put in by us: a pasted command may not name files, but this one was told to.
+    wanted = replace(wanted, extra_args=(*wanted.extra_args, *lora))
     _learn(wanted, spec, settings)
     return wanted, prepare
 

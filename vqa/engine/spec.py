@@ -138,7 +138,7 @@ class EngineSpec:
 
 def _readable(word: str) -> str:
     flag, equals, value = word.partition("=")
-    if not equals:
+    if not equals or not word.startswith("-"):  # the values of --lora-modules hold equals signs of their own
         return shlex.quote(word)
     return f"{flag}={shlex.quote(value)}" if value.startswith("-") else f"{flag} {shlex.quote(value)}"
 

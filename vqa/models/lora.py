@@ -12,8 +12,8 @@ _RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 _FLAG = "--lora"
 
 
-def with_lora(words: list[str]) -> list[str]:
-    """Returns `words` with every `--lora NAME=FOLDER` put into vLLM's flags; the same words where there is none.
+def split_lora(words: list[str]) -> tuple[list[str], tuple[str, ...]]:
+    """Returns the other words, and vLLM's flags for every `--lora NAME=FOLDER` among them.
 
     Raises:
         InputError: one is not NAME=FOLDER, or its folder holds no adapter.
@@ -31,11 +31,11 @@ def with_lora(words: list[str]) -> list[str]:
         else:
             rest.append(word)
     if not adapters:
-        return words
+        return rest, ()
     rank = max(map(_rank, adapters.values()))
     modules = [f"{name}={folder}" for name, folder in adapters.items()]
     fitting = next((each for each in _RANKS if each >= rank), rank)
-    return [*rest, "--enable-lora", f"--max-lora-rank={fitting}", "--lora-modules", *modules]
+    return rest, ("--enable-lora", f"--max-lora-rank={fitting}", "--lora-modules", *modules)
 
 
 def _rank(folder: Path) -> int:
