@@ -30,6 +30,7 @@ from vqa.client.problems import (
 from vqa.client.request import check_question, encoded, messages, request_body
 from vqa.client.server import LOGPROBS, MEMORY, TOKEN_IDS, USAGE, Known, ServerInfo, leaner, listed_models, without
 from vqa.client.transport import Reply, Transport, WayError
+from vqa.client.whole import Gathered
 from vqa.errors import ServerError
 
 COUNT_SECONDS = 30.0
@@ -276,8 +277,9 @@ class Client:
             if reply.status != 200:
                 raise refusal(reply.status, await reply.body(), reply.headers)
             reader, done, block = EventReader(), False, b"."
+            source = Gathered(reply, collected) if collected.whole else reply
             while block and not done:
-                block = await reply.block()
+                block = await source.block()
                 deltas: list[Delta] = []
                 for kind, data in self._events(reader, block):
                     if done := data.startswith(b"[DONE]"):
@@ -300,7 +302,7 @@ class Client:
 
     async def ask(self, question: Question, *, model: str | None = None) -> Answer:
         """Returns the whole answer; raises as `stream` does."""
-        async for event in self.stream(question, model=model):
+        async for event in self.stream(question, model=model, into=Collector(whole=True)):
             if isinstance(event, Answer):
                 return event
         raise AssertionError("stream ends with an answer or an error")

@@ -30,7 +30,9 @@ class Delta:
 class Collector:
     """Takes the chunks of one reply in order. What has arrived can be asked for at any time."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, whole: bool = False) -> None:
+        self.whole = whole
+        """Whether nobody waits for the pieces, so that the reply may be read in one go; see `vqa.client.whole`."""
         self.retried = 0
         """How often the question was sent again, because the server had asked to wait."""
         self.begin()
@@ -39,6 +41,8 @@ class Collector:
         """Forgets what has arrived: the question is sent now (again)."""
         self._began = time.monotonic()
         self._first: float | None = None
+        self.arrived: float | None = None
+        """When the first piece arrived, where the pieces are taken in later than that."""
         self._parts: dict[Part, list[str]] = {"content": [], "reasoning": [], "refusal": []}
         self._calls: dict[int, list[str]] = {}
         self._tokens: list[Token] | None = []
@@ -87,8 +91,23 @@ class Collector:
         if calls := delta.get("tool_calls") or delta.get("function_call"):
             deltas += self._tool_calls(calls)
         if self._first is None and (deltas or self.finish_reason is not None):
-            self._first = time.monotonic()
+            self._first = self.arrived or time.monotonic()
         return deltas
+
+    def take(
+        self, texts: list[str], tokens: list[Token], ids: list[int], reason: str | None, once: dict[str, Json]
+    ) -> None:
+        """Takes in a whole reply that was read elsewhere; `once` holds what stands in any of its chunks."""
+        self._parts["content"] += texts
+        self._tokens = tokens
+        self._token_ids += ids
+        self.finish_reason = reason
+        self._model, self._id = str(once.get("model") or ""), str(once.get("id") or "")
+        self._fingerprint = str(once["system_fingerprint"]) if once.get("system_fingerprint") else None
+        self._prompt_ids = once.get("prompt_token_ids")
+        self._usage = once.get("usage") or {}
+        if texts or reason is not None:
+            self._first = self.arrived or time.monotonic()
 
     def _tool_calls(self, calls: Json) -> list[Delta]:
         deltas: list[Delta] = []

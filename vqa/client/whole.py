@@ -1,0 +1,129 @@
+"""Reads a streamed reply in one go where nobody waits for its pieces: a third of the time of taking them one by one.
+
+Only the plain form is read here, chunk for chunk the fields that vLLM and OpenAI send; anything else is left to the
+ordinary way, byte for byte as it came, so that both give the same answer or the same fault.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+
+import orjson
+
+from vqa.answers import Json, Token, whole_text
+from vqa.client.collect import LEAST_LOGPROB, Collector
+from vqa.client.transport import Reply, WayError
+
+END = b"data: [DONE]\n\n"
+LEAD = b"data: "
+LARGEST = 8 << 20
+"""Bytes that are gathered at most; a longer reply goes the ordinary way."""
+SAID = re.compile(rb'"(?:content|reasoning|reasoning_content|refusal|text|arguments)":\s*"(?!")')
+"""The first piece of an answer that is not empty."""
+PLAIN = frozenset({"role", "content"})
+"""Fields of a delta that are read here; any other that says something is left to the ordinary way."""
+ONCE = frozenset({"model", "id", "system_fingerprint", "prompt_token_ids", "usage"})
+
+
+class Gathered:
+    """Stands in for a reply: gathers its blocks, fills the collector where they are plain, and hands over the end."""
+
+    def __init__(self, reply: Reply, collected: Collector) -> None:
+        self._reply = reply
+        self._collected = collected
+        self._problem: WayError | None = None
+        self._first = True
+
+    async def block(self) -> bytes:
+        """Returns what `Reply.block` would, larger; raises WayError after what had arrived before it."""
+        if self._problem is not None:
+            raise self._problem
+        blocks: list[bytes] = []
+        size = 0
+        try:
+            while block := await self._reply.block():
+                blocks.append(block)
+                size += len(block)
+                if self._collected.arrived is None and SAID.search(block):
+                    self._collected.arrived = time.monotonic()
+                if b"[DONE]" in block or size > LARGEST:
+                    break
+        except WayError as problem:
+            if not blocks:
+                raise
+            self._problem = problem
+        data = b"".join(blocks)
+        whole, self._first = self._first, False
+        return END if whole and fill(data, self._collected) else data
+
+
+def fill(data: bytes, collected: Collector) -> bool:
+    """Fills a collector from a whole plain reply; returns False, with nothing taken, where it is of another form."""
+    events = data.split(b"\n\n")
+    if not data.endswith(END) or b"\r" in data or not all(event.startswith(LEAD) for event in events[:-1]):
+        return False
+    try:
+        chunks = orjson.loads(b"[" + b",".join([event[6:] for event in events[:-2]]) + b"]")
+        read = _read(chunks)
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError):
+        return False
+    if read is None:
+        return False
+    collected.take(*read)
+    return True
+
+
+Read = tuple[list[str], list[Token], list[int], str | None, dict[str, Json]]
+"""Pieces of text, tokens, token ids, finish reason, and the fields of the chunks that stand once."""
+
+
+def _read(chunks: list[dict[str, Json]]) -> Read | None:
+    texts: list[str] = []
+    tokens: list[Token] = []
+    ids: list[int] = []
+    reason: str | None = None
+    once: dict[str, Json] = {}
+    for chunk in chunks:
+        if chunk.get("error"):
+            return None
+        for name in chunk.keys() & ONCE:
+            if value := chunk[name]:
+                once[name] = value
+        choices = chunk["choices"]
+        if not choices:
+            continue
+        choice = choices[0]
+        delta = choice["delta"]
+        if choice.get("index") or any(map(delta.get, delta.keys() - PLAIN)):
+            return None
+        if content := delta.get("content"):
+            texts.append(content if content.isascii() else whole_text(content))
+        if logprobs := choice.get("logprobs"):
+            tokens += [_token(row) for row in logprobs["content"]]
+        if given := choice.get("token_ids"):
+            ids += given
+        if (ended := choice.get("finish_reason")) is not None:
+            reason = str(ended)
+    plain = not isinstance(once.get("prompt_token_ids", []), list) or not isinstance(once.get("usage", {}), dict)
+    return None if plain else (texts, tokens, ids, reason, once)
+
+
+def _token(row: dict[str, Json]) -> Token:
+    """Returns a token with its candidates, best first; raises TypeError or ValueError for an unusual one."""
+    value = row["logprob"]
+    if type(value) is not float or not LEAST_LOGPROB < value <= 0.0:
+        raise ValueError(value)
+    top: list[tuple[str, float]] = []
+    last, ordered = 0.0, True
+    for each in row["top_logprobs"]:
+        name, number = each["token"], each["logprob"]
+        if type(number) is not float or not LEAST_LOGPROB < number <= 0.0:
+            raise ValueError(number)
+        ordered = ordered and number <= last
+        last = number
+        top.append((name if name.isascii() else whole_text(name), number))
+    if not ordered:
+        top.sort(key=lambda each: -each[1])
+    name = row["token"]
+    return Token(name if name.isascii() else whole_text(name), value, tuple(top))
