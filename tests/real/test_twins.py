@@ -85,7 +85,7 @@ IMAGE_TOKENS = {
 }
 """For each size, by the rules that the publishers describe."""
 BEYOND_THE_CATALOG = {"max_model_len": 8192, "limit_mm_per_prompt": json.dumps({"image": 4})}
-WITH_THE_OTHERS = ("OpenGVLab/InternVL2_5-1B", "Qwen/Qwen3-VL-8B-Instruct")
+WITH_THE_OTHERS = ("OpenGVLab/InternVL2_5-1B", "Qwen/Qwen2.5-VL-3B-Instruct")
 
 
 @dataclass
