@@ -1,13 +1,15 @@
 """What vLLM's own parser is known to take is accepted in every spelling of it, and what it would refuse is not."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from vqa.engine.parser_facts import FlagFacts, ParserFacts, check_flags
-from vqa.engine.spec import PROFILES, EngineSpec
+from vqa.engine.spec import PROFILES, EngineSpec, check
 from vqa.engine.vllm_args import check_with_vllm, known_facts, must_ask
+from vqa.errors import InputError
 from vqa.json_file import write_json
 from vqa.settings import Settings
 
@@ -117,3 +119,31 @@ def test_the_installed_parser_agrees(tmp_path: Path) -> None:
     for text, code in REFUSED:
         found = check_flags(replace(fine, extra_args=tuple(text.split())), facts)
         assert [each.code for each in found] == [code], text
+
+
+def test_variables_before_a_pasted_command_go_into_the_engines_environment() -> None:
+    spec = EngineSpec.from_command("CUDA_VISIBLE_DEVICES=1 VLLM_CPU_KVCACHE_SPACE=40 vllm serve /m")
+    environment = spec.env({"CUDA_VISIBLE_DEVICES": "0"})
+    assert (environment["CUDA_VISIBLE_DEVICES"], environment["VLLM_CPU_KVCACHE_SPACE"]) == ("1", "40")
+    assert EngineSpec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
+    assert EngineSpec.from_command(spec.command()) == EngineSpec.from_command(spec.module_command()) == spec
+    assert check(spec) == []
+
+
+@pytest.mark.parametrize(
+    "variable", ["LD_PRELOAD=x", "VLLM_USE_MODELSCOPE=True", "CUDA_VISIBLE_DEVICES='$(id)'", "VLLM_BATCH_INVARIANT=2"]
+)
+def test_a_variable_that_is_not_honoured_is_refused_by_its_name(variable: str) -> None:
+    with pytest.raises(InputError, match=variable.partition("=")[0]):
+        EngineSpec.from_command(f"{variable} vllm serve /m")
+
+
+def test_no_other_way_brings_another_variable_into_the_engine() -> None:
+    spec = EngineSpec.from_dict({"model": "/m", "environment": [["LD_PRELOAD", "x"]]})
+    assert [problem.code for problem in check(spec)] == ["command_variable"]
+
+
+def test_batch_invariance_of_the_shell_does_not_reach_the_engine() -> None:
+    shell = {"VLLM_BATCH_INVARIANT": "1"}
+    assert "VLLM_BATCH_INVARIANT" not in EngineSpec("/m").env(shell)
+    assert EngineSpec("/m").with_profile("batch-invariant").env({})["VLLM_BATCH_INVARIANT"] == "1"

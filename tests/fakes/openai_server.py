@@ -38,6 +38,8 @@ class Behaviour:
     """What the server is and what is wrong with it; the defaults are a clean vLLM."""
 
     vllm: bool = True
+    gateway: str | None = None
+    """A gateway before a vLLM, which calls itself the models' owner: `all` passes on every path, `chat` that alone."""
     token_ids: bool = True
     logprobs: bool = True
     rejects_logprobs: bool = False
@@ -186,14 +188,14 @@ class FakeServer:
         return "vqa-demo" if after is None or self.state.requests < after else "vqa-demo-2"
 
     async def _models(self, _: Request) -> Response:
-        owner = "vllm" if self.behaviour.vllm else "openai"
+        owner = "openai" if not self.behaviour.vllm or self.behaviour.gateway else "vllm"
         model = {"id": self._model(), "object": "model", "created": 1, "owned_by": owner}
         if self.behaviour.vllm:
             model |= {"root": "models/demo", "max_model_len": self.behaviour.max_model_len}
         return JSONResponse({"object": "list", "data": [model]})
 
     async def _version(self, _: Request) -> Response:
-        if not self.behaviour.vllm:
+        if not self.behaviour.vllm or self.behaviour.gateway == "chat":
             return Response(status_code=404)
         after = self.behaviour.version_changes_after
         return JSONResponse({"version": "0.32.0" if after is None or self.state.requests < after else "0.33.0"})
@@ -225,7 +227,7 @@ class FakeServer:
         return PlainTextResponse("\n".join(lines) + "\n")
 
     async def _tokenize(self, request: Request) -> Response:
-        if not self.behaviour.vllm or not self.behaviour.counts:
+        if not self.behaviour.vllm or not self.behaviour.counts or self.behaviour.gateway == "chat":
             return Response(status_code=404)
         count = self._prompt_tokens(await request.json())
         return JSONResponse({"count": count, "max_model_len": self.behaviour.max_model_len, "tokens": [1] * count})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -39,6 +40,7 @@ Inputs = Annotated[
     list[str],
     typer.Argument(metavar="IMAGE… QUESTION…", help="Pictures (files or web addresses), then one or more questions."),
 ]
+Model = Annotated[str | None, typer.Option(help="Of the server, its first one by default; or what to start.")]
 Temperature = Annotated[float, typer.Option(min=0.0, max=2.0)]
 TopP = Annotated[float, typer.Option(min=0.0, max=1.0)]
 MaxTokens = Annotated[int | None, typer.Option(min=1)]
@@ -68,6 +70,7 @@ def repeat(
     seeds: Annotated[str, typer.Option(help="fixed or varied.")] = "fixed",
     each_image: EachImage = False,
     base_url: BaseUrl = None,
+    model: Model = None,
     temperature: Temperature = 0.0,
     top_p: TopP = 0.9,
     max_tokens: MaxTokens = None,
@@ -96,6 +99,7 @@ def repeat(
         cache=_one_of("cache", cache, CACHE_POLICIES),
         require=read_level(require),
         name=name,
+        model=model,
         max_repeats=settings.max_repeats,
     ).check()
     outputs = Outputs(json_file, html_file, csv_file, junit_file)
@@ -110,6 +114,7 @@ def diagnose(
         str | None, typer.Option(metavar="PROFILE", help="Restart the engine under this profile and check again.")
     ] = None,
     base_url: BaseUrl = None,
+    model: Model = None,
     temperature: Temperature = 0.0,
     top_p: TopP = 0.9,
     max_tokens: MaxTokens = None,
@@ -134,7 +139,7 @@ def diagnose(
     images_and_questions = read_inputs(inputs, settings, treatment(tones, background, tiles, pages))
     spec = RunSpec(
         *images_and_questions, each_image=each_image, sampling=sampling, system=system, name=name,
-        require=read_level(require),
+        require=read_level(require), model=model,
     )  # fmt: skip
     outputs = Outputs(json_file, html_file, csv_file, junit_file)
     if then is None:
@@ -149,7 +154,7 @@ def _checked_again(settings: Settings, spec: RunSpec, base_url: str | None, prof
     if profile not in PROFILES:
         raise InputError("profile_unknown", name=profile, known=", ".join(PROFILES))
     outputs.check(cli_language())
-    with target(settings, base_url) as server:
+    with target(settings, base_url, model=spec.model) as server:
         if server.engine is None:
             raise EngineError("engine_not_managed")
         before: list[str] = []
@@ -168,10 +173,11 @@ def _checked_again(settings: Settings, spec: RunSpec, base_url: str | None, prof
 
 def _run(settings: Settings, spec: RunSpec, base_url: str | None, kind: str, outputs: Outputs) -> int:
     outputs.check(cli_language())
-    with target(settings, base_url) as server:
+    with target(settings, base_url, model=spec.model) as server:
+        named = replace(spec, model=server.model)
         return _followed(
             settings,
-            lambda manager: manager.start(spec, server.base_url, kind=kind, engine=server.engine),
+            lambda manager: manager.start(named, server.base_url, kind=kind, engine=server.engine),
             spec.require,
             outputs,
         )

@@ -31,7 +31,7 @@ from vqa.client.request import check_question, encoded, messages, request_body
 from vqa.client.server import LOGPROBS, MEMORY, TOKEN_IDS, USAGE, Known, ServerInfo, leaner, listed_models, without
 from vqa.client.transport import Reply, Transport, WayError
 from vqa.client.whole import Gathered
-from vqa.errors import ServerError
+from vqa.errors import InputError, ServerError
 
 COUNT_SECONDS = 30.0
 LOOK_SECONDS = 10.0
@@ -61,8 +61,23 @@ class Waiting:
 class Client:
     """Speaks to one OpenAI-compatible server. Use it within one event loop, and close it."""
 
-    def __init__(self, base_url: str, api_key: str = "EMPTY", *, timeout: float = 600.0) -> None:
-        """Takes the address (…/v1), the key, and the seconds of silence after which a request is given up."""
+    def __init__(
+        self,
+        base_url: str,
+        api_key: str = "EMPTY",
+        *,
+        timeout: float = 600.0,
+        model: str | None = None,
+        tries_fields: bool = False,
+    ) -> None:
+        """Takes the address (…/v1), the key, and the seconds of silence after which a request is given up.
+
+        `model` is whom to ask where a question names none; the first that the server lists when it is None. With
+        `tries_fields` a server that is not known to be vLLM is asked for token ids until it has answered once: a
+        gateway may hide a vLLM.
+        """
+        self._tries_fields = tries_fields
+        self._model = model
         self.base_url = normalize_base_url(base_url)
         self._transport = Transport(self.base_url, api_key, timeout)
         self._info: ServerInfo | None = None
@@ -84,7 +99,8 @@ class Client:
     @property
     def refused(self) -> tuple[str, ...]:
         """What the server refused to be asked for, and is no longer asked: `logprobs`, `token_ids`, `usage`."""
-        return self._known.refused
+        hidden = () if self._info is not None and self._info.is_vllm else (TOKEN_IDS,)
+        return tuple(name for name in self._known.refused if name not in hidden)
 
     async def info(self, *, refresh: bool = False) -> ServerInfo:
         """Returns what the server says of itself, asked once.
@@ -95,8 +111,22 @@ class Client:
         """
         async with self._info_lock:
             if self._info is None or refresh:
-                self._info = await self._ask_info()
+                self._info = await self._named_info(self._model)
             return self._info
+
+    async def _named_info(self, model: str | None) -> ServerInfo:
+        """Returns what is known of the server, `model` first; where one is named, a server without a list will do."""
+        try:
+            info = await self._ask_info()
+        except ServerError as problem:
+            if model is None or problem.code not in NO_CHAT_LIST:
+                raise
+            self._known = MEMORY.of(self.base_url, (model,))
+            return await self._behind_a_gateway(ServerInfo(self.base_url, (model,)))
+        if model is None or model == info.model_ids[0]:
+            return info
+        others = (each for each in info.model_ids if each != model)
+        return replace(info, model_ids=(model, *others), root=None)
 
     async def _ask_info(self) -> ServerInfo:
         status, body, value = await self._look("GET", f"{self.base_url}/models")
@@ -108,7 +138,14 @@ class Client:
         ids = tuple(str(model["id"]) for model in listed)
         known = self._known = MEMORY.of(self.base_url, ids)
         length = listed[0].get("max_model_len")
-        info = ServerInfo(self.base_url, ids, length if isinstance(length, int) else None, known.vllm_version)
+        root = listed[0].get("root")
+        info = ServerInfo(
+            self.base_url,
+            ids,
+            length if isinstance(length, int) else None,
+            known.vllm_version,
+            root if isinstance(root, str) else None,
+        )
         if any(model.get("owned_by") == "vllm" for model in listed):
             return replace(info, vllm_version=await self._vllm_version() or "unknown")
         return info if info.is_vllm else await self._behind_a_gateway(info)
@@ -148,6 +185,16 @@ class Client:
         self._known.vllm_version = await self._vllm_version() or "unknown"
         return replace(info, max_model_len=info.max_model_len or length, vllm_version=self._known.vllm_version)
 
+    async def page(self, path: str) -> tuple[int, str] | None:
+        """Returns (status, text) of a page below the server's root, such as `/metrics`; None where nothing answers."""
+        try:
+            async with self._transport.send(
+                "GET", f"{server_root(self.base_url)}{path}", seconds=LOOK_SECONDS
+            ) as reply:
+                return reply.status, (await reply.body()).decode("utf-8", "replace")
+        except (WayError, InputError):
+            return None
+
     async def learn(self, *, model: str | None = None) -> ServerInfo:
         """Returns what `info` does, after one question of one token where it is not known yet if vLLM answers.
 
@@ -159,19 +206,16 @@ class Client:
         info = await self.info()
         if info.is_vllm or self._known.learnt:
             return info
-        self._known.learnt = True
         ask = {"model": model or info.model_ids[0], "messages": [{"role": "user", "content": "?"}], "max_tokens": 1}
         try:
             value = (await self._look("POST", f"{self.base_url}/chat/completions", ask | {"return_token_ids": True}))[2]
         except ServerError:
+            self._learnt(False)
             return info
         choices = value.get("choices") if isinstance(value, dict) else None
         first = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
-        if not isinstance(first.get("token_ids"), list):
-            return info
-        self._known.vllm_version = "unknown"
-        self._info = replace(info, vllm_version="unknown")
-        return self._info
+        self._learnt(isinstance(first.get("token_ids"), list))
+        return await self.info()
 
     async def _tokenize(self, body: Json, *, seconds: float) -> dict[str, Json] | None:
         try:
@@ -197,14 +241,9 @@ class Client:
 
     async def _info_for(self, model: str | None) -> ServerInfo:
         """Returns what is known of the server; where a model is named, a server without a list will do."""
-        try:
-            return await self.info()
-        except ServerError as problem:
-            if model is None or problem.code not in NO_CHAT_LIST:
-                raise
         async with self._info_lock:
-            self._known = MEMORY.of(self.base_url, (model,))
-            self._info = await self._behind_a_gateway(ServerInfo(self.base_url, (model,)))
+            if self._info is None:
+                self._info = await self._named_info(model or self._model)
             return self._info
 
     async def stream(
@@ -224,10 +263,13 @@ class Client:
         check_question(question)
         info = await self._info_for(model)
         collected = into or Collector()
-        name = model or info.model_ids[0]
-        attempts = _Attempts(question, self._known, vllm=info.is_vllm)
+        name = model or self._model or info.model_ids[0]
+        tries = self._tries_fields and not info.is_vllm and not self._known.learnt
+        attempts = _Attempts(question, self._known, vllm=info.is_vllm or tries)
         while True:
             body = request_body(attempts.question, name, vllm=info.is_vllm) | {"stream": True}
+            if tries and attempts.question.token_ids:
+                body["return_token_ids"] = True
             if USAGE not in attempts.leaving:
                 body["stream_options"] = {"include_usage": True}
             collected.begin()
@@ -255,9 +297,18 @@ class Client:
                 break  # the answer was whole; only the way was not closed as it should be
         attempts.settle()
         answer = collected.answer(ended=True)
+        if tries:
+            self._learnt(answer.token_ids is not None)
         if answer.fault is not None:
             raise NoAnswerError(answer)
         yield answer
+
+    def _learnt(self, vllm: bool) -> None:
+        """Notes whether vLLM's own fields reach the model."""
+        self._known.learnt = True
+        if vllm and self._info is not None and not self._info.is_vllm:
+            self._known.vllm_version = "unknown"
+            self._info = replace(self._info, vllm_version="unknown")
 
     @staticmethod
     def _broken(error: ServerError, collected: Collector) -> ServerError:

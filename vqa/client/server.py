@@ -39,6 +39,8 @@ class ServerInfo:
     """Tokens of context of the first model; None when the server does not tell."""
     vllm_version: str | None = None
     """None for a server that is not vLLM; `unknown` for a vLLM that does not tell."""
+    root: str | None = None
+    """The folder or id that the first model was loaded from; None when the server does not tell."""
 
     @property
     def is_vllm(self) -> bool:

@@ -31,7 +31,7 @@ def peek(settings: Settings) -> Snapshot:
         EngineError: the process that manages the engine does not answer.
     """
     if settings.base_url:
-        attached = AttachedEngine(settings.base_url, settings.api_key.get_secret_value())
+        attached = AttachedEngine(settings.base_url, settings.api_key.get_secret_value(), model=settings.model or None)
         try:
             return attached.wait(timeout=30)
         finally:

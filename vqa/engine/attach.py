@@ -15,6 +15,8 @@ from vqa.errors import EngineError
 class AttachedEngine:
     """Watches the server at `base_url` from a thread of its own until closed.
 
+    `model` is whom to ask where the server lists it, or lists none; else the first that it lists.
+
     It asks one question when it attaches and whenever the server seems to have recovered, never in between: other
     people may use that server, and a question would join their batch.
     """
@@ -24,11 +26,13 @@ class AttachedEngine:
         base_url: str,
         api_key: str = "",
         *,
+        model: str | None = None,
         on_change: Callable[[Snapshot], None] | None = None,
         limits: Limits | None = None,
     ) -> None:
         self._url = base_url.rstrip("/")
         self._key = "" if api_key == "EMPTY" else api_key
+        self._model = model
         self._limits = limits or Limits()
         self._on_change = on_change
         self._changed = threading.Condition()
@@ -45,7 +49,9 @@ class AttachedEngine:
         failures = 0
         while not self._end.is_set():
             now = self._snapshot
-            target = health.Endpoint(self._url, now.model_id, api_key=self._key, images=now.takes_images)
+            target = health.Endpoint(
+                self._url, now.model_id, preferred=self._model, api_key=self._key, images=now.takes_images
+            )
             found = health.probe(target, self._limits, ask=now.state != EngineState.READY)
             failures = 0 if found.fine else failures + 1
             if found.code == "other_model":  # it was restarted with another model: get to know it anew

@@ -43,6 +43,12 @@ _HARMLESS = """
     --no-enable-prompt-tokens-details --num-gpu-blocks-override
     """
 HARMLESS = frozenset(_HARMLESS.split())
+VARIABLES = {"CUDA_VISIBLE_DEVICES": re.compile(r"[\w,-]{0,400}"), "VLLM_CPU_KVCACHE_SPACE": re.compile(r"\d{1,5}")}
+"""Variables of the engine that a pasted command may set, and to what; they go into its environment."""
+USUAL = {("VLLM_CPU_KVCACHE_SPACE", "1")}
+"""What the engine gets anyway."""
+SAID_BY_PROFILES = {BATCH_INVARIANT: ("0", "1"), "VLLM_USE_MODELSCOPE": ("0", "False", "false", "")}
+"""Values that amount to a profile, or to what is so anyway."""
 """Flags without a field of their own that a pasted command may carry: none runs code or opens files."""
 _SUFFIX = {"k": 10**3, "m": 10**6, "g": 10**9, "K": 2**10, "M": 2**20, "G": 2**30}
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
@@ -137,8 +143,20 @@ def parse_words(words: Sequence[str], variables: Mapping[str, str] | None = None
     extra: list[str] = []
     for flag, value, following in _flags(words):
         _take(flag, value, following, fields, extra)
-    fields["profile"], fields["extra_args"] = _profile(variables or {}, extra)
+    variables = variables or {}
+    fields["profile"], fields["extra_args"] = _profile(variables, extra)
+    if kept := tuple(
+        (name, value) for name, value in variables.items() if name in VARIABLES and (name, value) not in USUAL
+    ):
+        fields["environment"] = kept
     return fields
+
+
+def may_set(name: str, value: str) -> bool:
+    """Returns whether a command may set a variable to this: a harmless one, or one that says what is so anyway."""
+    if name in VARIABLES:
+        return bool(VARIABLES[name].fullmatch(value))
+    return value in SAID_BY_PROFILES.get(name, ())
 
 
 def _split_variables(words: list[str]) -> tuple[dict[str, str], list[str]]:
@@ -146,7 +164,7 @@ def _split_variables(words: list[str]) -> tuple[dict[str, str], list[str]]:
     words = words[1:] if words[:1] == ["env"] else words
     while words and _ASSIGNMENT.match(words[0]):
         name, _, value = words[0].partition("=")
-        if name not in (BATCH_INVARIANT, "CUDA_VISIBLE_DEVICES", "VLLM_USE_MODELSCOPE", "VLLM_CPU_KVCACHE_SPACE"):
+        if not may_set(name, value):
             raise InputError("command_variable", name=name)
         variables[name] = value
         words = words[1:]

@@ -69,6 +69,8 @@ class Endpoint:
     api_key: str = ""
     images: bool | None = None
     """Whether an earlier probe's image was accepted; None when not known."""
+    preferred: str | None = None
+    """Whom to ask where nobody is wanted: if the server lists it, or has no list."""
 
 
 def probe(target: Endpoint, limits: Limits, *, ask: bool) -> Probe:
@@ -77,19 +79,25 @@ def probe(target: Endpoint, limits: Limits, *, ask: bool) -> Probe:
     A question is left out while requests are running: it would join their batch, and it is not needed as long as
     they progress, which the caller sees by `working`.
     """
+    from vqa.client.address import is_loopback, server_root  # `status` and `stop` ask nobody, and need not load it
+
     headers = {"Authorization": f"Bearer {target.api_key}"} if target.api_key else {}
     timeout = httpx.Timeout(limits.connect)
-    root = target.base_url.removesuffix("/v1")
+    root = server_root(target.base_url)
     try:
         if target.pids is not None and target.port is not None:
             _check_listener(target.port, target.pids)
-        with httpx.Client(base_url=root, headers=headers, timeout=timeout, trust_env=False) as client:
-            _check_health(client, managed=target.pids is not None)
-            model_id, max_len = _check_models(client, target.model_id)
+        with httpx.Client(
+            base_url=root, headers=headers, timeout=timeout, trust_env=not is_loopback(target.base_url)
+        ) as client:
+            managed = target.pids is not None
+            _check_health(client, managed=managed)
+            path = target.base_url.removeprefix(root)
+            model_id, max_len = _check_models(client, f"{path}/models", target, managed=managed)
             running, working = _load(client)
             takes_images, asked = target.images, False
             if ask and not running:
-                takes_images, asked = _ask(client, model_id, target.images, limits), True
+                takes_images, asked = _ask(client, f"{path}/chat/completions", model_id, target.images, limits), True
             return Probe(
                 model_id=model_id,
                 max_model_len=max_len,
@@ -103,7 +111,8 @@ def probe(target: Endpoint, limits: Limits, *, ask: bool) -> Probe:
         return found.probe
     except httpx.TimeoutException:
         return Probe("timeout", {"seconds": limits.connect})
-    except httpx.HTTPError as problem:
+    except (httpx.HTTPError, httpx.InvalidURL, ImportError, ValueError, OSError) as problem:
+        # The last ones: a proxy of the environment that cannot be used, a certificate file that is not there.
         return Probe("unreachable", {"reason": str(problem) or type(problem).__name__})
 
 
@@ -118,27 +127,40 @@ def _check_listener(port: int, pids: Collection[int]) -> None:
         raise _Wrong("not_listening", port=port)
 
 
-def _check_health(client: httpx.Client, managed: bool) -> None:
+def _check_health(client: httpx.Client, *, managed: bool) -> None:
     response = client.get("/health")
-    if response.status_code == httpx.codes.NOT_FOUND and not managed:
-        return  # another make of server; what counts is whether it answers
+    if not managed and response.status_code < httpx.codes.INTERNAL_SERVER_ERROR:
+        return  # another make of server may have anything there: what counts is whether it answers a question
     if response.status_code != httpx.codes.OK:
         raise _Wrong("health_status", status=response.status_code)
 
 
-def _check_models(client: httpx.Client, wanted: str | None) -> tuple[str, int | None]:
-    response = client.get("/v1/models")
+def _check_models(client: httpx.Client, path: str, target: Endpoint, *, managed: bool) -> tuple[str, int | None]:
+    from vqa.client.server import listed_models
+
+    wanted = target.model_id
+    response = client.get(path)
+    if response.status_code == httpx.codes.OK:
+        try:
+            listed = listed_models(response.json())
+        except ValueError:
+            listed = None
+    else:
+        listed = None
+    if listed is None and not managed and (named := wanted or target.preferred):
+        return named, None  # a server without a list is asked for the model that was named
     if response.status_code in (401, 403):
         raise _Wrong("key_refused", status=response.status_code)
-    try:
-        models = {str(model["id"]): model.get("max_model_len") for model in response.raise_for_status().json()["data"]}
-    except (httpx.HTTPStatusError, ValueError, KeyError, TypeError, AttributeError):
-        raise _Wrong("no_models", status=response.status_code) from None
+    if listed is None:
+        raise _Wrong("no_models", status=response.status_code)
+    models = {str(model["id"]): model.get("max_model_len") for model in listed}
+    models = {name: length if isinstance(length, int) else None for name, length in models.items()}
     if wanted is not None and wanted not in models:
         raise _Wrong("other_model", wanted=wanted, there=", ".join(models) or "-")
     if not models:
         raise _Wrong("no_models", status=response.status_code)
-    chosen = wanted if wanted is not None else next(iter(models))
+    first = target.preferred if target.preferred in models else next(iter(models))
+    chosen = wanted if wanted is not None else first
     return chosen, models[chosen]
 
 
@@ -165,23 +187,25 @@ def _version(client: httpx.Client) -> str | None:
     return None
 
 
-def _ask(client: httpx.Client, model_id: str, images: bool | None, limits: Limits) -> bool:
+def _ask(client: httpx.Client, path: str, model_id: str, images: bool | None, limits: Limits) -> bool:
     """Asks for one token, with an image unless the model is known to take none; returns whether it took it."""
     text: dict[str, Any] = {"type": "text", "text": "?"}
     image = {"type": "image_url", "image_url": {"url": _IMAGE}}
     if images is not False:
-        status, detail = _post(client, model_id, [image, text], limits)
+        status, detail = _post(client, path, model_id, [image, text], limits)
         if status == httpx.codes.OK:
             return True
         if status not in (400, 404, 415, 422, 501):
             raise _Wrong("chat_status", status=status, detail=detail)
-    status, detail = _post(client, model_id, [text], limits)
+    status, detail = _post(client, path, model_id, [text], limits)
     if status != httpx.codes.OK:
         raise _Wrong("chat_status", status=status, detail=detail)
     return False
 
 
-def _post(client: httpx.Client, model_id: str, content: list[dict[str, Any]], limits: Limits) -> tuple[int, str]:
+def _post(
+    client: httpx.Client, path: str, model_id: str, content: list[dict[str, Any]], limits: Limits
+) -> tuple[int, str]:
     """Returns (status, what the server said); gives up when the whole takes longer than `limits.chat`."""
     body = {
         "model": model_id,
@@ -193,7 +217,7 @@ def _post(client: httpx.Client, model_id: str, content: list[dict[str, Any]], li
     deadline = time.monotonic() + limits.chat
     received = b""
     try:
-        with client.stream("POST", "/v1/chat/completions", json=body, timeout=httpx.Timeout(limits.chat)) as response:
+        with client.stream("POST", path, json=body, timeout=httpx.Timeout(limits.chat)) as response:
             for part in response.iter_bytes():
                 received += part[:100_000]
                 if time.monotonic() > deadline:

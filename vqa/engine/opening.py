@@ -31,7 +31,11 @@ def open_engine(
     """
     if settings.base_url:
         return AttachedEngine(
-            settings.base_url, settings.api_key.get_secret_value(), on_change=on_change, limits=limits
+            settings.base_url,
+            settings.api_key.get_secret_value(),
+            model=settings.model or None,
+            on_change=on_change,
+            limits=limits,
         )
 
     def open_once() -> Engine:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from vqa.engine import flags
-from vqa.engine.profiles import PROFILES, Profile
+from vqa.engine.profiles import BATCH_INVARIANT, PROFILES, Profile
 from vqa.errors import InputError
 
 if TYPE_CHECKING:
@@ -54,6 +54,8 @@ class EngineSpec:
     profile: str = "default"
     extra_args: tuple[str, ...] = ()
     """From the operator's own settings; a page or a pasted command adds only harmless ones (flags.HARMLESS)."""
+    environment: tuple[tuple[str, str], ...] = ()
+    """Variables of a pasted command, as names and values; only those of flags.VARIABLES."""
 
     @property
     def world_size(self) -> int:
@@ -95,11 +97,15 @@ class EngineSpec:
         return [python, "-m", API_SERVER, f"--model={self.model}", *self.flags()]
 
     def env(self, base: Mapping[str, str]) -> dict[str, str]:
-        """Returns the child's environment: `base` without our own settings and secrets, and private by default."""
-        kept = {name: value for name, value in base.items() if not name.startswith("VQA_")}
+        """Returns the child's environment: `base` without our own settings and secrets, and private by default.
+
+        Batch invariance is what the profile says, and never what the shell has: on a CPU it would end the engine at
+        its first question, and elsewhere make it another profile than it is told to be.
+        """
+        kept = {name: value for name, value in base.items() if not name.startswith("VQA_") and name != BATCH_INVARIANT}
         kept.setdefault("VLLM_CPU_KVCACHE_SPACE", CPU_KVCACHE_GIB)
         fixed = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
-        return {**kept, **fixed, **PROFILES[self.profile].environment}
+        return {**kept, **fixed, **dict(self.environment), **PROFILES[self.profile].environment}
 
     def command(self) -> str:
         """Returns the same start as a `vllm serve …` line that a shell understands."""
@@ -108,23 +114,26 @@ class EngineSpec:
     def module_command(self) -> str:
         """Returns the same start without vLLM's console script, which fails where vLLM is installed as vllm-cpu."""
         model = _readable(f"--model={self.model}")
-        memory = f"VLLM_CPU_KVCACHE_SPACE={CPU_KVCACHE_GIB}"
-        return " ".join([memory, *self._variables(), "python -m", API_SERVER, model, *map(_readable, self.flags())])
+        given = "VLLM_CPU_KVCACHE_SPACE" in dict(self.environment)
+        memory = [] if given else [f"VLLM_CPU_KVCACHE_SPACE={CPU_KVCACHE_GIB}"]
+        return " ".join([*memory, *self._variables(), "python -m", API_SERVER, model, *map(_readable, self.flags())])
 
     def _variables(self) -> list[str]:
-        return [f"{name}={shlex.quote(value)}" for name, value in PROFILES[self.profile].environment.items()]
+        variables = {**dict(self.environment), **PROFILES[self.profile].environment}
+        return [f"{name}={shlex.quote(value)}" for name, value in variables.items()]
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the fields as plain values."""
         plain = {each.name: getattr(self, each.name) for each in fields(self)}
-        return plain | {"extra_args": list(self.extra_args)}
+        return plain | {"extra_args": list(self.extra_args), "environment": [list(pair) for pair in self.environment]}
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> "EngineSpec":
         """Returns the spec that `to_dict` wrote; names it does not know are left out."""
         known = {each.name for each in fields(cls)}
         values = {name: value for name, value in plain.items() if name in known}
-        return cls(**values | {"extra_args": tuple(values.get("extra_args", ()))})
+        environment = tuple((str(name), str(value)) for name, value in values.get("environment", ()))
+        return cls(**values | {"extra_args": tuple(values.get("extra_args", ())), "environment": environment})
 
     @classmethod
     def from_command(cls, command: str) -> "EngineSpec":
@@ -160,6 +169,11 @@ def check(spec: EngineSpec, machine: "Machine | None" = None) -> list[InputError
     Files are looked at by `vqa.engine.folder.check_folder`, flags by vLLM's own parser in `vqa.engine.vllm_args`.
     """
     problems = list(_number_problems(spec)) + list(_word_problems(spec))
+    problems += [
+        InputError("command_variable", name=name)
+        for name, value in spec.environment
+        if name not in flags.VARIABLES or not flags.may_set(name, value)
+    ]
     if not problems and machine is not None:
         problems += _machine_problems(spec, machine)
     return problems

@@ -89,12 +89,8 @@ async def stream_samples(spec: RunSpec, base_url: str, api_key: str = "EMPTY") -
         InputError: the spec cannot be run.
         ServerError: the server does not answer at all.
     """
-    async with Client(base_url, api_key) as client:
-        view = ServerView(client, api_key)
-        try:
-            plan = plan_repeat(spec, await view.capabilities())
-        finally:
-            await view.close()
+    async with Client(base_url, api_key, model=spec.model, tries_fields=True) as client:
+        plan = plan_repeat(spec, await ServerView(client).capabilities(learn=spec.cache != "as_is"))
         async with aclosing(LabRunner(plan, client, nonce=uuid4().hex).run()) as samples:
             async for sample in samples:
                 yield sample

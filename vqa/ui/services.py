@@ -61,4 +61,10 @@ class Services:
             EngineError: none is ready.
         """
         settings = self.settings
-        return Client(self.base_url(), settings.api_key.get_secret_value(), timeout=settings.request_timeout)
+        snapshot = self.engine.snapshot()
+        return Client(
+            self.base_url(),
+            settings.api_key.get_secret_value(),
+            timeout=settings.request_timeout,
+            model=snapshot.model_id if snapshot.attached else None,
+        )

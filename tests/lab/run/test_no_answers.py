@@ -53,3 +53,22 @@ def test_reasoning_that_differs_is_seen_in_the_text(manager: RunManager, image: 
     assert status.failed == 0
     assert status.result is not None
     assert (status.result["holds"], status.result["level"]) == (False, "answer")
+
+
+@pytest.mark.parametrize("gateway", ["all", "chat"])
+def test_a_vllm_behind_a_gateway_loses_no_level(gateway: str, manager: RunManager, image: ImagePayload) -> None:
+    with FakeServer(gateway=gateway) as server:
+        run = manager.start(RunSpec(("What?",), (image,), n=4, sampling=Sampling(max_tokens=8)), server.base_url)
+        status = manager.wait(run, timeout=30)
+        assert len(server.bodies) == 4, "nothing is asked beside the repeats"
+    assert status.result is not None
+    assert status.result["level"] == "bitwise"
+
+
+def test_the_model_that_is_named_is_asked(image: ImagePayload, manager: RunManager, store: Store) -> None:
+    spec = RunSpec(("What?",), (image,), n=2, sampling=Sampling(max_tokens=8), model="another")
+    with FakeServer() as server:
+        run = manager.start(spec, server.base_url)
+        manager.wait(run, timeout=30)
+        assert {body["model"] for body in server.bodies} == {"another"}
+    assert store.run(run).header["model"] == "another"

@@ -36,8 +36,8 @@ def test_the_run_goes_on_without_logprobs_and_every_request_is_answered(
         run = manager.start(spec(image, concurrency=concurrency), server.base_url)
         status = manager.wait(run, timeout=30)
         assert len(server.bodies) == 6
-        # As many as were under way before the first came back, and none after that.
-        assert server.state.rejected == concurrency
+        # At most as many as were under way before the first came back, and none after that.
+        assert 1 <= server.state.rejected <= concurrency
     assert (status.status, status.failed) == ("finished", 0)
     assert status.result is not None
     assert (status.result["level"], status.result["holds"]) == ("tokens", True)

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from urllib.parse import urlsplit
-
-import httpx2 as httpx
 
 from vqa.answers import Answer, Question, Sample, SampleError
-from vqa.client import BrokenStreamError, Client, server_root
+from vqa.client import BrokenStreamError, Client
 from vqa.errors import ServerError, VQAError
 from vqa.evaluate.running.values import ARM
 
@@ -34,11 +31,8 @@ class Server:
     """One address. Use it within one event loop, and close it."""
 
     def __init__(self, base_url: str, api_key: str, *, timeout: float, model: str | None, wait_seconds: float) -> None:
-        self.client = Client(base_url, api_key, timeout=timeout)
-        self._model = model
+        self.client = Client(base_url, api_key, timeout=timeout, model=model)
         self._wait_seconds = wait_seconds
-        loopback = (urlsplit(base_url).hostname or "") in {"127.0.0.1", "localhost", "::1"}
-        self._http = httpx.AsyncClient(trust_env=not loopback, timeout=5.0)
         self._waiting: asyncio.Task[bool] | None = None
         self.given_up = False
         """Whether it stayed away longer than it is waited for."""
@@ -50,7 +44,6 @@ class Server:
         """Closes the connections."""
         if self._waiting is not None:
             self._waiting.cancel()
-        await self._http.aclose()
         await self.client.close()
 
     async def ask(self, question: Question, place: int, index: int, concurrency: int) -> Sample:
@@ -66,7 +59,7 @@ class Server:
             answer: Answer | None = None
             error: SampleError | None = None
             try:
-                answer = await self.client.ask(question, model=self._model)
+                answer = await self.client.ask(question)
                 self.answered += 1
             except VQAError as problem:
                 if problem.code == BUSY and time.monotonic() + pause < until:
@@ -84,13 +77,11 @@ class Server:
         """Returns whether the server answers and does not say of itself that its engine is dead."""
         try:
             await self.client.info(refresh=True)
-            reply = await self._http.get(f"{server_root(self.client.base_url)}/health")
+            health = await self.client.page("/health")
         except ServerError as problem:
             self.problem = problem
             return False
-        except httpx.HTTPError:
-            return False
-        return reply.status_code < httpx.codes.INTERNAL_SERVER_ERROR
+        return health is not None and health[0] < 500
 
     async def back(self) -> bool:
         """Waits until the server is there again; returns False where it took too long. One wait serves all workers."""

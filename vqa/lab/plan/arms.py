@@ -63,6 +63,8 @@ class RunSpec:
     text_first: bool = False
     require: Level = Level.TEXT
     name: str = ""
+    model: str | None = None
+    """Whom to ask, as the server calls it; the first that it lists when None."""
     max_repeats: int = MAX_REPEATS
 
     @property

@@ -60,6 +60,8 @@ def run_argv(run: Run) -> list[str]:
     argv += _require(spec, "text")
     if spec.get("each_image"):
         argv.append("--each-image")
+    if spec.get("model"):
+        argv += ["--model", str(spec["model"])]
     if spec.get("system"):
         argv += ["--system", spec["system"]]
     if run.header.get("base_url"):

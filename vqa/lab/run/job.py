@@ -57,15 +57,16 @@ class RunJob:
     async def server(self) -> AsyncIterator[tuple[Client, ServerView]]:
         """Yields a client and a view of the server; the engine's own health questions are held back meanwhile."""
         key = self.settings.api_key.get_secret_value()
-        client = Client(self.base_url, key, timeout=self.settings.request_timeout)
-        view = ServerView(client, key)
+        client = Client(
+            self.base_url, key, timeout=self.settings.request_timeout, model=self.spec.model, tries_fields=True
+        )
+        view = ServerView(client)
         silence = asyncio.create_task(self._keep_quiet())
         try:
             yield client, view
         finally:
             silence.cancel()
             await asyncio.gather(silence, return_exceptions=True)
-            await view.close()
             await client.close()
 
     async def _keep_quiet(self) -> None:
@@ -215,7 +216,7 @@ async def plan_on_server(
     Two questions are asked beforehand, apart from all caches, to know the prompt's length and the duration.
     """
     spec.check()
-    capabilities = await view.capabilities(managed=engine is not None)
+    capabilities = await view.capabilities(managed=engine is not None, learn=True)
     running = engine.snapshot().spec if engine is not None else None
     if running is not None and (running.profile == "serial" or running.max_num_seqs == 1):
         capabilities = replace(capabilities, serial=True)
@@ -231,7 +232,8 @@ def repeat_work(spec: RunSpec) -> Work:
 
     async def work(job: RunJob) -> Json:
         async with job.server() as (client, view):
-            plan = plan_repeat(spec, await view.capabilities(managed=job.engine is not None))
+            learn = spec.cache != "as_is"
+            plan = plan_repeat(spec, await view.capabilities(managed=job.engine is not None, learn=learn))
             job.live.expect(plan)
             await job.write_header(plan, view)
             facts = await job.run(plan, client, view)

@@ -5,13 +5,10 @@ from __future__ import annotations
 import asyncio
 import math
 from dataclasses import replace
-from urllib.parse import urlsplit
 from uuid import uuid4
 
-import httpx2 as httpx
-
 from vqa.answers import Question
-from vqa.client import Client, server_root
+from vqa.client import Client
 from vqa.engine.metrics import MetricsSnapshot, read
 from vqa.errors import VQAError
 from vqa.lab.diagnosis.facts import Identity, finished
@@ -26,25 +23,17 @@ SCOUTS = 2
 class ServerView:
     """Reads /v1/models, /version and /metrics of the server that a client speaks to. Use within one event loop."""
 
-    def __init__(self, client: Client, api_key: str = "EMPTY") -> None:
+    def __init__(self, client: Client) -> None:
         self._client = client
-        self._root = server_root(client.base_url)
-        loopback = (urlsplit(client.base_url).hostname or "") in {"127.0.0.1", "localhost", "::1"}
-        headers = {"Authorization": f"Bearer {api_key}"} if api_key not in {"", "EMPTY"} else {}
-        self._http = httpx.AsyncClient(trust_env=not loopback, timeout=5.0, headers=headers)
-
-    async def close(self) -> None:
-        """Closes the connections."""
-        await self._http.aclose()
 
     async def metrics(self) -> MetricsSnapshot | None:
         """Returns the server's figures, or None when it gives none."""
+        page = await self._client.page("/metrics")
+        if page is None or page[0] != 200 or "vllm:" not in page[1]:
+            return None
         try:
-            reply = await self._http.get(f"{self._root}/metrics")
-            if reply.status_code != 200 or "vllm:" not in reply.text:
-                return None
-            return read(reply.text, 0.0)
-        except (httpx.HTTPError, ValueError):
+            return read(page[1], 0.0)
+        except ValueError:
             return None
 
     async def settled_metrics(self, at_least: int) -> MetricsSnapshot | None:
@@ -64,22 +53,18 @@ class ServerView:
         """Returns who the server says it is now, or None when it does not answer."""
         try:
             info = await self._client.info(refresh=True)
-            reply = await self._http.get(f"{self._root}/v1/models")
-            root = reply.json()["data"][0].get("root")
-        except (VQAError, httpx.HTTPError):
+        except VQAError:
             return None
-        except (ValueError, KeyError, IndexError, TypeError, AttributeError):
-            root = None
         version = None if info.vllm_version == "unknown" else info.vllm_version
-        return Identity(info.model_ids, root if isinstance(root, str) else None, version)
+        return Identity(info.model_ids, info.root, version)
 
-    async def capabilities(self, *, managed: bool = False) -> Capabilities:
-        """Returns what can be told without asking a question.
+    async def capabilities(self, *, managed: bool = False, learn: bool = False) -> Capabilities:
+        """Returns what can be told without asking a question; with `learn`, a server that is not known is asked one.
 
         Raises:
             ServerError: the server does not answer.
         """
-        info = await self._client.info()
+        info = await (self._client.learn() if learn else self._client.info())
         metrics = await self.metrics()
         config = metrics.cache_config if metrics else {}
         enabled, block = config.get("enable_prefix_caching"), config.get("block_size")

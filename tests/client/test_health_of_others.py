@@ -1,0 +1,74 @@
+"""A server that is not ours counts as serving when it answers a question, whatever else it refuses or lacks."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+
+from tests.client.raw import Answering, http, raw_server
+from vqa.engine.health import Endpoint, Probe, probe
+from vqa.engine.state import Limits
+
+ANSWER = http({"choices": [{"message": {"content": "a"}, "finish_reason": "length"}]})
+LIST = http({"data": [{"id": "text-embedding-3"}, {"id": "one"}, {"id": "two"}]})
+
+
+async def looked_at(
+    *chat: bytes | Answering, models: bytes = LIST, path: str = "", preferred: str | None = None, **others: bytes
+) -> tuple[Probe, list[str]]:
+    async with raw_server(*chat, models=models, **others) as server:
+        address = server.address.removesuffix("/v1") + (path or "/v1")
+        target = Endpoint(address, preferred=preferred)
+        found = await asyncio.to_thread(probe, target, Limits(), ask=True)
+    return found, server.paths
+
+
+@pytest.mark.parametrize("status", [200, 302, 401, 403, 404, 405])
+async def test_its_health_page_may_be_anything(status: int) -> None:
+    found, _ = await looked_at(ANSWER, health=http("", status=status, Location="/login"))
+    assert (found.code, found.asked, found.model_id) == (None, True, "one")
+
+
+async def test_one_that_says_that_it_is_ill_is_believed() -> None:
+    found, _ = await looked_at(ANSWER, health=http("", status=503))
+    assert (found.code, found.values["status"]) == ("health_status", 503)
+
+
+async def test_a_missing_list_is_no_obstacle_where_a_model_is_named() -> None:
+    gone = http("", status=404)
+    assert (await looked_at(ANSWER, models=gone))[0].code == "no_models"
+    found, _ = await looked_at(ANSWER, models=gone, preferred="mine")
+    assert (found.code, found.model_id) == (None, "mine")
+
+
+async def test_the_model_that_is_named_is_taken_where_it_is_listed() -> None:
+    assert (await looked_at(ANSWER, preferred="two"))[0].model_id == "two"
+    assert (await looked_at(ANSWER, preferred="elsewhere"))[0].model_id == "one"
+
+
+@pytest.mark.parametrize("models", ["null", "3", "[]", '{"data": null}', "<html></html>", '{"data": [null, 3]}'])
+async def test_a_list_of_no_known_form_is_told(models: str) -> None:
+    assert (await looked_at(ANSWER, models=http(models)))[0].code == "no_models"
+
+
+async def test_an_address_of_another_version_is_asked_as_it_is() -> None:
+    found, paths = await looked_at(ANSWER, path="/api/paas/v4")
+    assert found.code is None
+    assert {"/api/paas/v4/models", "/api/paas/v4/chat/completions"} <= set(paths)
+
+
+async def test_a_text_model_is_asked_without_a_picture() -> None:
+    def text_only(body: dict[str, object]) -> bytes:
+        return http({"error": "no images"}, status=400) if "image_url" in json.dumps(body) else ANSWER
+
+    assert (await looked_at(text_only))[0].takes_images is False
+
+
+@pytest.mark.parametrize("name", ["ALL_PROXY", "HTTP_PROXY"])
+def test_a_proxy_that_cannot_be_used_is_a_finding(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "socks5://127.0.0.1:1")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    assert probe(Endpoint("http://models.example/v1"), Limits(), ask=True).code == "unreachable"
