@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,12 @@ from PIL import Image
 
 from vqa.errors import InputError
 from vqa.media.images import ImageLimits, load_image
+from vqa.media.several import load_file
 from vqa.media.treatment import Treatment
 from vqa.ui.ask.ask_views import received_html
 from vqa.ui.ask.conversation import Message
+from vqa.ui.ask.picture_files import write
+from vqa.ui.pictures.known import Known, known
 from vqa.ui.pictures.tray import notes_of, tray_html
 from vqa.ui.pictures.treatment_box import calls_for, read
 
@@ -74,3 +78,22 @@ def test_the_page_itself_decodes_nothing_of_what_a_browser_sends(tmp_path: Path)
     assert editor.preprocess(edited)["composite"] == str(tmp_path / "odd.jpg")
     taken = camera.preprocess(ImageData(path=str(tmp_path / "deep.png"), orig_name="deep.png"))
     assert taken == str(tmp_path / "deep.png"), "as it came, its sixteen bits in it"
+
+
+def test_pages_and_frames_keep_what_was_done_to_them_while_they_stand_in_the_composer(tmp_path: Path) -> None:
+    deep = [Image.fromarray(np.linspace(800, 3000, 400).astype(np.uint16)[None, :].repeat(30, 0)) for _ in range(2)]
+    deep[0].save(tmp_path / "stack.tif", save_all=True, append_images=deep[1:])
+    page = load_file(tmp_path / "stack.tif", ImageLimits())[1]
+    written = Path(write(page))
+    assert "page 2 of 2 · scaled to 8 bits by its own range" in tray_html([str(written)], ImageLimits(), "en")
+    came_back = known.recalled(load_image(written))
+    assert (came_back.notes, came_back.given_format) == (page.notes, "TIFF")
+
+
+def test_only_the_newest_pictures_are_remembered(xray: Path) -> None:
+    few = Known(most=1)
+    first, second = load_image(xray), load_image(xray, treatment=Treatment(tones="full"))
+    for image in (first, second):
+        few.remember(image)
+    plain = [replace(image, notes=()) for image in (first, second)]
+    assert [few.recalled(image).notes for image in plain] == [(), second.notes]

@@ -27,6 +27,7 @@ from vqa.ui.ask.picture_files import BLANK, thumbnails
 from vqa.ui.ask.snippets import snippets
 from vqa.ui.examples import Example
 from vqa.ui.pictures import grounding, treatment_box
+from vqa.ui.pictures.known import known
 from vqa.ui.services import Services
 from vqa.ui.text import words
 from vqa.ui.widgets.notices import warn
@@ -79,7 +80,8 @@ class AskFlow:
         text = asking.check_text(text, self._services.settings)
         treatment = treatment_box.read(chosen) if chosen else None
         paths, limits = [str(path) for path in files], self._services.limits
-        return text, await asyncio.to_thread(load_pictures, paths, limits, treatment=treatment)
+        images = await asyncio.to_thread(load_pictures, paths, limits, treatment=treatment)
+        return text, tuple(known.recalled(image) for image in images)
 
     async def _ask(self, asked: Asked) -> AsyncIterator[Update]:
         """Asks, or says that it does not fit; then nothing is stored, and what was written stays."""

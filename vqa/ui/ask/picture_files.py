@@ -11,6 +11,7 @@ from gradio.utils import get_upload_folder
 from vqa.errors import InputError
 from vqa.media.images import ImagePayload
 from vqa.ui.ask.conversation import Conversation
+from vqa.ui.pictures.known import known
 
 THUMBNAIL_SIDE = 512
 BLANK: dict[str, Any] = {"text": "", "files": []}
@@ -24,6 +25,7 @@ def files_of(written: dict[str, Any] | None) -> list[str]:
 
 def write(image: ImagePayload) -> str:
     """Returns the path of a file with the picture as it is sent."""
+    known.remember(image)
     folder = Path(get_upload_folder()) / image.sha256
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{Path(image.given_name).stem[:60] or 'picture'}{SUFFIXES[image.mime]}"

@@ -17,6 +17,7 @@ from vqa.media.treatment import Treatment
 from vqa.media.video import FRAMES
 from vqa.text import Language
 from vqa.ui.pictures import MAX_PICTURES
+from vqa.ui.pictures.known import known
 from vqa.ui.text import words
 
 THUMBNAIL_SIDE = 160
@@ -166,4 +167,4 @@ def _seen(path: Path, _changed: int, limits: ImageLimits, treatment: Treatment) 
     """Returns how a picture will be sent; kept, since the tray is drawn anew at each change."""
     tiles = load_tiles(path, limits, treatment=treatment)
     small = base64.b64encode(tiles[0].thumbnail(THUMBNAIL_SIDE)).decode()
-    return _Seen(f"data:image/png;base64,{small}", tiles[0].notes, len(tiles))
+    return _Seen(f"data:image/png;base64,{small}", known.recalled(tiles[0]).notes, len(tiles))
