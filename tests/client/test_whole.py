@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vqa.answers import Answer
-from vqa.client.asking import _chunk
 from vqa.client.collect import Collector
 from vqa.client.events import EventReader
+from vqa.client.replies import chunk_of
 from vqa.client.whole import fill
 
 
@@ -32,7 +32,7 @@ def by_pieces(data: bytes) -> Answer:
     collected = Collector()
     for kind, each in EventReader().feed(data):
         if not each.startswith(b"[DONE]"):
-            collected.add(_chunk(kind, each))
+            collected.add(chunk_of(kind, each))
     return collected.answer(ended=True)
 
 

@@ -66,6 +66,16 @@ def show_error(error: VQAError) -> None:
     print(f"{error.message(language)}\n{error.hint(language)}", file=sys.stderr)
 
 
+class UnforeseenError(VQAError):
+    """A fault that no command foresaw: of a file, a setting, a server, or of the program itself."""
+
+
+def _told(problem: Exception) -> str:
+    words = getattr(problem, "strerror", None) or str(problem) or "–"
+    name = getattr(problem, "filename", None)
+    return " ".join(f"{words} ({name})".split() if name else words.split())[:300]
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command; returns its exit status: 2 for bad input, 130 when interrupted."""
     # So that `finally` blocks stop an engine that this command started.
@@ -86,4 +96,10 @@ def main(arguments: list[str] | None = None) -> int:
         # Whoever read our output has gone; say nothing more into the closed pipe.
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123
         return 0
+    except Exception as problem:
+        if os.environ.get("VQA_TRACEBACK"):
+            raise
+        # What nobody foresaw is told in a sentence too; where it happened is for who mends it.
+        show_error(UnforeseenError("unforeseen", kind=type(problem).__name__, reason=_told(problem)))
+        return USAGE_ERROR
     return result if isinstance(result, int) else 0

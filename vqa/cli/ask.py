@@ -22,6 +22,7 @@ from vqa.models.ratios import check_shapes
 from vqa.settings import Settings, load_settings
 from vqa.text import t
 
+LEAST_TEMPERATURE = 0.01
 BaseUrl = Annotated[str | None, typer.Option("--base-url", help="Any OpenAI-compatible server (…/v1).")]
 
 
@@ -41,7 +42,7 @@ def ask(
     temperature: Annotated[float, typer.Option(min=0.0, max=2.0)] = 0.0,
     top_p: Annotated[float, typer.Option(min=0.0, max=1.0)] = 0.9,
     max_tokens: Annotated[int | None, typer.Option(min=1)] = None,
-    seed: Annotated[int | None, typer.Option()] = None,
+    seed: Annotated[int | None, typer.Option(min=0)] = None,
     system: Annotated[str, typer.Option(help="System prompt.")] = "",
     tones: Tones = "auto",
     background: Background = "auto",
@@ -56,6 +57,7 @@ def ask(
         raise missing_input(text)
     check_text(text, settings)
     images = load_all(sources, settings, treatment(tones, background, tiles, pages))
+    tell_temperature(temperature)
     sampling = Sampling(temperature=temperature, top_p=top_p, max_tokens=max_tokens, seed=seed)
     question = Question(text=text, images=images, system=system, sampling=sampling)
     with target(settings, base_url, model=model) as server:
@@ -70,6 +72,12 @@ def ask(
     elif sys.stderr.isatty():
         print(_figures(answer), file=sys.stderr)
     return 0
+
+
+def tell_temperature(temperature: float) -> None:
+    """Says where a temperature is not what vLLM uses: it raises small ones (SamplingParams, _MAX_TEMP)."""
+    if 0 < temperature < LEAST_TEMPERATURE:
+        print(t("cli.temperature_raised", cli_language()), file=sys.stderr)
 
 
 def missing_input(word: str) -> InputError:

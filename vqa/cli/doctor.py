@@ -181,7 +181,12 @@ def _model(settings: Settings) -> list[Check]:
 
 def _port(key: str, host: str, port: int) -> Check:
     what = t(key, cli_language(), port=port)
-    if port_free(host, port):
+    try:
+        free = port_free(host, port)
+    except (OSError, UnicodeError) as problem:  # an address that is none of this machine's, or no address at all
+        reason = getattr(problem, "strerror", None) or str(problem)
+        return Check(BAD, what, _say("host_unusable", host=host, reason=reason), _say("host_unusable_remedy"))
+    if free:
         return Check(GOOD, what, _say("free"))
     return Check(WARNING, what, _say("taken", owner=port_owner(port)), _say("taken_remedy"))
 

@@ -76,7 +76,7 @@ def evaluate(
     temperature: Annotated[float, typer.Option(min=0.0, max=2.0)] = 0.0,
     top_p: Annotated[float, typer.Option(min=0.0, max=1.0)] = 0.9,
     max_tokens: Annotated[int | None, typer.Option(min=1)] = None,
-    seed: Annotated[int | None, typer.Option()] = None,
+    seed: Annotated[int | None, typer.Option(min=0)] = None,
     wait: Annotated[float, typer.Option(min=0.0, help="Seconds to wait for a server that went away.")] = WAIT_SECONDS,
     name: Annotated[str, typer.Option(help="A name to find the run by.")] = "",
     resume: Annotated[str | None, typer.Option(metavar="RUN", help="Go on with a run: no row is asked twice.")] = None,

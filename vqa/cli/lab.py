@@ -12,7 +12,7 @@ import typer
 
 from vqa.answers import Sampling
 from vqa.cli import cli_language
-from vqa.cli.ask import BaseUrl, check_text
+from vqa.cli.ask import BaseUrl, check_text, tell_temperature
 from vqa.cli.lab_output import Outputs, follow, print_runs, stored_report
 from vqa.cli.pictures import Background, Pages, Tiles, Tones, load_all, treatment
 from vqa.cli.target import target
@@ -44,7 +44,7 @@ Model = Annotated[str | None, typer.Option(help="Of the server, its first one by
 Temperature = Annotated[float, typer.Option(min=0.0, max=2.0)]
 TopP = Annotated[float, typer.Option(min=0.0, max=1.0)]
 MaxTokens = Annotated[int | None, typer.Option(min=1)]
-Seed = Annotated[int | None, typer.Option()]
+Seed = Annotated[int | None, typer.Option(min=0)]
 System = Annotated[str, typer.Option(help="System prompt.")]
 Require = Annotated[str, typer.Option(help="bitwise, tokens, text or answer.")]
 EachImage = Annotated[bool, typer.Option("--each-image", help="Ask every question of each picture by itself.")]
@@ -88,6 +88,7 @@ def repeat(
 ) -> int:
     """Ask the same again and again: exit status 0 when the required level holds, 1 when not, 2 when it can't tell."""
     settings = load_settings()
+    tell_temperature(temperature)
     spec = RunSpec(
         *read_inputs(inputs, settings, treatment(tones, background, tiles, pages)),
         each_image=each_image,
@@ -135,6 +136,7 @@ def diagnose(
     With `--then`, files and exit status are those of the second check; both runs are stored.
     """
     settings = load_settings()
+    tell_temperature(temperature)
     sampling = Sampling(temperature, top_p, max_tokens, seed)
     images_and_questions = read_inputs(inputs, settings, treatment(tones, background, tiles, pages))
     spec = RunSpec(

@@ -7,7 +7,6 @@ it before it computed anything: a repeat is a real request.
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -16,28 +15,26 @@ import orjson
 
 from vqa.answers import Answer, Json, Question
 from vqa.client.address import normalize_base_url, server_root
+from vqa.client.attempts import Attempts
 from vqa.client.collect import Collector, Delta
 from vqa.client.events import Event, EventReader
 from vqa.client.problems import (
     BrokenStreamError,
     NoAnswerError,
     RefusedError,
-    error_in,
     refusal,
     text_of,
     way_error,
 )
+from vqa.client.replies import chunk_of, whole_of
 from vqa.client.request import check_question, encoded, messages, request_body
-from vqa.client.server import LOGPROBS, MEMORY, TOKEN_IDS, USAGE, Known, ServerInfo, leaner, listed_models, without
-from vqa.client.transport import Reply, Transport, WayError
+from vqa.client.server import MEMORY, TOKEN_IDS, USAGE, Known, ServerInfo, listed_models
+from vqa.client.transport import Transport, WayError
 from vqa.client.whole import Gathered
 from vqa.errors import InputError, ServerError
 
 COUNT_SECONDS = 30.0
 LOOK_SECONDS = 10.0
-MAX_WAIT = 60.0
-"""Seconds that a server may ask to wait at a time; one that asks for more is told as busy."""
-MAX_TRIES = 6
 NO_CHAT_LIST = {
     "server_no_chat",
     "server_unauthorized",
@@ -265,7 +262,7 @@ class Client:
         collected = into or Collector()
         name = model or self._model or info.model_ids[0]
         tries = self._tries_fields and not info.is_vllm and not self._known.learnt
-        attempts = _Attempts(question, self._known, vllm=info.is_vllm or tries)
+        attempts = Attempts(question, self._known, vllm=info.is_vllm or tries)
         while True:
             body = request_body(attempts.question, name, vllm=info.is_vllm) | {"stream": True}
             if tries and attempts.question.token_ids:
@@ -335,7 +332,7 @@ class Client:
                 for kind, data in self._events(reader, block):
                     if done := data.startswith(b"[DONE]"):
                         break
-                    deltas += collected.add(_chunk(kind, data))
+                    deltas += collected.add(chunk_of(kind, data))
                 if deltas:
                     yield deltas
             if done:
@@ -343,7 +340,7 @@ class Client:
             elif collected.finish_reason is None:
                 if collected.started:
                     raise BrokenStreamError("stream_cut", collected.answer())
-                yield collected.add(_whole(b"\n".join(reader.stray), reply, self.base_url))
+                yield collected.add(whole_of(b"\n".join(reader.stray), reply, self.base_url))
 
     def _events(self, reader: EventReader, block: bytes) -> list[Event]:
         try:
@@ -360,100 +357,3 @@ class Client:
 
 
 Looked = tuple[int, bytes, Json]
-
-
-class _Attempts:
-    """What of a question is left out in which attempt, until the server takes it."""
-
-    def __init__(self, question: Question, known: Known, *, vllm: bool) -> None:
-        self._asked = question
-        self._known = known
-        self._shown = {
-            LOGPROBS: question.logprobs is not None and LOGPROBS not in known.refused,
-            TOKEN_IDS: vllm and question.token_ids and TOKEN_IDS not in known.refused,
-            USAGE: USAGE not in known.refused,
-        }
-        self._choices: list[tuple[str, ...]] | None = None
-        self._tries = 0
-        self._waited = 0.0
-        self.leaving = known.refused
-        self.first: RefusedError | None = None
-        """What the whole question was refused with."""
-        self.exhausted = False
-        """Whether every form was rejected."""
-
-    @property
-    def question(self) -> Question:
-        """The question without what is left out."""
-        return without(self._asked, self.leaving)
-
-    def goes_on_after(self, problem: RefusedError) -> bool:
-        """Returns whether there is a leaner form to try; what a server rejects it did not compute."""
-        if not problem.rejected or (self._known.settled and self.first is None):
-            return False
-        if self._choices is None:
-            self.first = problem
-            self._choices = leaner(problem.words, self._shown)
-        if not self._choices:
-            self.exhausted = True
-            return False
-        self.leaving = (*self._known.refused, *self._choices.pop(0))
-        return True
-
-    def may_wait(self, seconds: float) -> bool:
-        """Returns whether the server's wish to be asked again so much later is granted; counts it when it is."""
-        self._tries += 1
-        self._waited += seconds
-        return seconds <= MAX_WAIT and self._tries < MAX_TRIES and self._waited <= 2 * MAX_WAIT
-
-    def settle(self) -> None:
-        """Notes that the server answered this form."""
-        if self.first is not None:
-            self._known.refused = self.leaving
-        elif self._shown[LOGPROBS]:
-            self._known.settled = True
-
-
-def _chunk(kind: bytes, data: bytes) -> dict[str, Json]:
-    """Returns the JSON of an event; of one without data, which only keeps the connection alive, an empty chunk.
-
-    Raises:
-        RefusedError: it is an error of the server, or no JSON.
-    """
-    if not data.strip():
-        return {}
-    try:
-        value = _json(data)
-    except ValueError:
-        raise RefusedError(None, text_of(data)) from None
-    if kind == b"error" and not (isinstance(value, dict) and value.get("choices")):
-        raise error_in({"error": value}) or RefusedError(None, text_of(data))
-    if problem := error_in(value):
-        raise problem
-    return value if isinstance(value, dict) else {}
-
-
-def _whole(body: bytes, reply: Reply, address: str) -> dict[str, Json]:
-    """Returns a reply that came as one JSON though a stream was asked for.
-
-    Raises:
-        RefusedError: it is an error.
-        ServerError: it is something else: a page of a proxy, of a sign-in network, nothing at all.
-    """
-    try:
-        value = _json(body) if body.strip() else None
-    except ValueError:
-        value = None
-    if isinstance(value, dict) and value.get("choices"):
-        return value
-    if value is not None and (problem := error_in(value) or error_in({"error": value})):
-        raise problem
-    kind = reply.headers.get("Content-Type", "")
-    raise ServerError("server_not_openai", address=address, reason=text_of(body) or kind or "–")
-
-
-def _json(data: bytes) -> Json:
-    try:
-        return orjson.loads(data)
-    except ValueError:  # NaN, Infinity, and halves of characters, which Python's own reader takes
-        return json.loads(data.decode("utf-8", "replace"))

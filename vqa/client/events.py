@@ -33,7 +33,7 @@ class EventReader:
         Raises:
             ValueError: an event grew beyond `MAX_EVENT`.
         """
-        if b"\r" in block or self._after_return:
+        if block and (b"\r" in block or self._after_return):
             if self._after_return and block.startswith(b"\n"):
                 block = block[1:]
             self._after_return = block.endswith(b"\r")

@@ -1,0 +1,57 @@
+"""From the data of an event, or from a whole body, to the JSON of a chunk; errors there are raised."""
+
+from __future__ import annotations
+
+import json
+
+import orjson
+
+from vqa.answers import Json
+from vqa.client.problems import RefusedError, error_in, text_of
+from vqa.client.transport import Reply
+from vqa.errors import ServerError
+
+
+def chunk_of(kind: bytes, data: bytes) -> dict[str, Json]:
+    """Returns the JSON of an event; of one without data, which only keeps the connection alive, an empty chunk.
+
+    Raises:
+        RefusedError: it is an error of the server, or no JSON.
+    """
+    if not data.strip():
+        return {}
+    try:
+        value = _json(data)
+    except ValueError:
+        raise RefusedError(None, text_of(data)) from None
+    if kind == b"error" and not (isinstance(value, dict) and value.get("choices")):
+        raise error_in({"error": value}) or RefusedError(None, text_of(data))
+    if problem := error_in(value):
+        raise problem
+    return value if isinstance(value, dict) else {}
+
+
+def whole_of(body: bytes, reply: Reply, address: str) -> dict[str, Json]:
+    """Returns a reply that came as one JSON though a stream was asked for.
+
+    Raises:
+        RefusedError: it is an error.
+        ServerError: it is something else: a page of a proxy, of a sign-in network, nothing at all.
+    """
+    try:
+        value = _json(body) if body.strip() else None
+    except ValueError:
+        value = None
+    if isinstance(value, dict) and value.get("choices"):
+        return value
+    if value is not None and (problem := error_in(value) or error_in({"error": value})):
+        raise problem
+    kind = reply.headers.get("Content-Type", "")
+    raise ServerError("server_not_openai", address=address, reason=text_of(body) or kind or "–")
+
+
+def _json(data: bytes) -> Json:
+    try:
+        return orjson.loads(data)
+    except ValueError:  # NaN, Infinity, and halves of characters, which Python's own reader takes
+        return json.loads(data.decode("utf-8", "replace"))
