@@ -26,7 +26,8 @@ UNFORESEEN = t("errors.unforeseen", "en", kind="|", reason="").partition("|")[0]
 
 
 @pytest.fixture(autouse=True)
-def _english(monkeypatch: pytest.MonkeyPatch) -> None:
+def _english(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)  # odd folders are made there
     monkeypatch.setenv("LC_ALL", "en_US.UTF-8")
     monkeypatch.delenv("VQA_TRACEBACK", raising=False)
 
