@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -26,6 +27,8 @@ class StandIn:
     silenced: float = 0.0
     pid: int = 1_000_000_000
     """Beyond what an operating system gives out."""
+    held: threading.Event | None = None
+    """A restart does not serve before this is set."""
     same_process: bool = False
     """A restart leaves the process as it is."""
 
@@ -46,7 +49,7 @@ class StandIn:
         self.server.behaviour = self.behaviours[self.spec.profile]
         self.server.state = type(self.server.state)()
         self.server.start()
-        self.state = EngineState.READY
+        self.state = EngineState.READY if self.held is None else EngineState.STARTING
         return self.generation
 
     def stop(self, force: bool = False) -> None:
@@ -54,6 +57,8 @@ class StandIn:
         self.state = EngineState.STOPPED
 
     def wait(self, until: Callable[[Snapshot], bool] | None = None, timeout: float | None = None) -> Snapshot:
+        if self.state is EngineState.STARTING and self.held is not None and self.held.wait(min(timeout or 0.1, 0.1)):
+            self.state = EngineState.READY
         return self.snapshot()
 
     def quiet(self, seconds: float) -> None:

@@ -30,6 +30,8 @@ WORDS = "The picture shows a large red circle here".split()  # noqa: SIM905
 OTHER_WORDS = "One drawing has two small blue squares below".split()  # noqa: SIM905
 BLOCK = 16
 LOAD_SECONDS = 0.15
+MEETING_SECONDS = 0.06
+"""Between the first and the last token of an answer that meets others: on a real server a batch takes longer too."""
 PROMPT_TOKENS = 64
 
 
@@ -59,6 +61,12 @@ class Behaviour:
     """So many requests after the start take another path, cached or not."""
     splits_under_load: bool = False
     """Every second request that meets others under way takes another path."""
+    never_overlaps: bool = False
+    """Whole answers come one after another, however many were asked for at a time."""
+    lone_differs: bool = False
+    """Alike at each load, but otherwise than alone."""
+    says_running: int | None = None
+    """Says that it is running so many requests, whatever it does."""
     drift: float = 0.0
     """Nats by which the logprobs of every second request that meets others under way move."""
     race: float = 0.0
@@ -115,6 +123,7 @@ class _State:
     image_hits: int = 0
     cached: set[str] = field(default_factory=set)
     images: set[str] = field(default_factory=set)
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     bodies: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -209,7 +218,7 @@ class FakeServer:
         state, labels = self.state, 'engine="0",model_name="vqa-demo"'
         lines = [
             "# TYPE vllm:num_requests_running gauge",
-            f"vllm:num_requests_running{{{labels}}} {float(state.in_flight)}",
+            f"vllm:num_requests_running{{{labels}}} {float(self._running())}",
             "# TYPE vllm:prefix_cache_queries counter",
             f"vllm:prefix_cache_queries_total{{{labels}}} {float(state.prefix_queries)}",
             "# TYPE vllm:prefix_cache_hits counter",
@@ -225,6 +234,10 @@ class FakeServer:
             f'"{self.behaviour.prefix_cache}",engine="0"}} 1.0',
         ]
         return PlainTextResponse("\n".join(lines) + "\n")
+
+    def _running(self) -> int:
+        told = self.behaviour.says_running
+        return self.state.in_flight if told is None else told
 
     async def _tokenize(self, request: Request) -> Response:
         if not self.behaviour.vllm or not self.behaviour.counts or self.behaviour.gateway == "chat":
@@ -281,8 +294,11 @@ class FakeServer:
                 yield "data: [DONE]\n\n"
                 return
             cut_at = len(words) // 2
+            if faults.never_overlaps:
+                await state.turn.acquire()
             for place, word in enumerate(words):
-                await asyncio.sleep(faults.seconds_per_token)
+                meets = place == 1 and crowd > 1 and not faults.never_overlaps
+                await asyncio.sleep(max(faults.seconds_per_token, MEETING_SECONDS if meets else 0.0))
                 if faults.breaks_every and number % faults.breaks_every == 0 and place == cut_at:
                     return
                 if faults.error_in_stream_every and number % faults.error_in_stream_every == 0 and place == cut_at:
@@ -307,6 +323,8 @@ class FakeServer:
             yield "data: [DONE]\n\n"
         finally:
             state.in_flight -= 1
+            if faults.never_overlaps and state.turn.locked():
+                state.turn.release()
 
     def _look_up(self, body: dict[str, Any]) -> int:
         """Returns the prompt tokens found in the prefix cache, and puts the prompt there."""
@@ -349,6 +367,8 @@ class FakeServer:
         faults = self.behaviour
         if number <= faults.start_up or (faults.cold_differs and cached == 0):
             return 1
+        if faults.lone_differs and crowd > 1:
+            return 3
         if faults.splits_under_load and crowd > 1 and number % 2:
             return min(crowd, 4)
         if (faults.strangers or faults.preempts) and number % 3 == 0:

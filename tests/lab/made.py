@@ -49,8 +49,15 @@ def answer(
 
 
 def samples(*answers: Answer | str, arm: str = "repeat", question: int = 0) -> list[Sample]:
+    load = arm.rpartition("_")[2] if "concurrent_" in arm else "1"  # so many begin together
     return [
-        Sample(arm, index, answer(each) if isinstance(each, str) else each, question=question, started_at=float(index))
+        Sample(
+            arm,
+            index,
+            answer(each) if isinstance(each, str) else each,
+            question=question,
+            started_at=float(index // int(load)),
+        )
         for index, each in enumerate(answers)
     ]
 

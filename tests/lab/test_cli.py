@@ -59,7 +59,9 @@ def test_a_pipe_gets_one_line(circle: str, capsys: pytest.CaptureFixture[str]) -
     with FakeServer() as server:
         repeat(circle, server)
     printed = capsys.readouterr()
-    assert printed.out == "All 6 answers were identical, here and under this load.\n"
+    assert (
+        printed.out == "6 of 6 identical. Six tries can miss a rate of differences up to 45.1%; 300 bring that to 1%.\n"
+    )
     assert printed.err == ""
 
 

@@ -61,7 +61,7 @@ def test_twenty_repeats_through_the_library_are_identical(engine_url: str, red_c
     assert found.holds("text")
     assert found.summary.ok == 20
     assert Level.BITWISE in found.summary.visible
-    assert found.sentence().startswith("All 20 answers were identical")
+    assert found.sentence().startswith("20 of 20 identical.")
     assert all(sample.answer and sample.answer.token_ids for sample in found.samples)
 
 

@@ -16,8 +16,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from vqa.errors import InputError, StoreError
-from vqa.lab.diagnosis.invalid import invalid_sentence
+from vqa.lab.diagnosis.invalid import early_sentence, ended_after, invalid_sentence
 from vqa.lab.diagnosis.verdict import engineer_sentence, hidden_sentence, manager_sentence, refused_sentences
+from vqa.lab.run.job import STEP_BACK
 from vqa.lab.run.live import RunStatus
 from vqa.lab.run.manager import RunManager
 from vqa.lab.run.run_json import Report
@@ -117,6 +118,9 @@ def follow(manager: RunManager, run_id: str, language: Language, *, quiet: bool 
         if status.running:
             manager.stop(run_id)
             status = manager.wait(run_id, timeout=30.0)
+            while status.running and status.notes.get("step") == STEP_BACK:
+                # Letting go now would leave the user's engine stopped; a second Ctrl-C does that all the same.
+                status = manager.wait(run_id, timeout=POLL_SECONDS)
     summaries = manager.summaries(run_id)
     out = sys.stderr if quiet else sys.stdout
     for line in _verdict_lines(status, summaries, language, technical=out.isatty()):
@@ -189,6 +193,8 @@ def _verdict_lines(
             return [t("lab.open_nothing", language)]
         invalid = invalid_sentence(status.result, language)
         lines = [invalid or manager_sentence(found[0], language)]
+        if invalid and early_sentence(status.result, language) == invalid:
+            lines.append(t("lab.seen_anyway", language, seen=manager_sentence(found[0], language)))
         require = Level((status.result or {}).get("require", "text"))
         if not invalid and (hidden := hidden_sentence(found[0], require, language)):
             lines.append(hidden)
@@ -196,6 +202,8 @@ def _verdict_lines(
         return [*lines, *refused]
     from vqa.lab.report.say import result_lines
 
+    if status.status != "finished" and not status.result:
+        return [ended_after(status.done, status.total, language, by_hand=status.status == "stopped")]
     return [*result_lines(status, language, technical=technical), *refused]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from html import unescape
 from typing import Any
@@ -12,11 +13,12 @@ import pytest
 from tests.fakes.engine_stand_in import SPEC, StandIn
 from tests.fakes.openai_server import Behaviour
 from vqa.answers import Json
-from vqa.lab.certificate.certify import CONTROLS, Certified, certificate_plan, certificate_spec, certify_work
+from vqa.lab.certificate.certify import CONTROLS, IN_A_ROW, Certified, certificate_plan, certificate_spec, certify_work
 from vqa.lab.certificate.rows import certificate_result
 from vqa.lab.report import outcomes
 from vqa.lab.report.export import collect, load_report, to_html, to_junit
 from vqa.lab.report.say import certificate_lines
+from vqa.lab.run.job import STEP_BACK
 from vqa.lab.run.manager import RunManager
 from vqa.lab.run.recorded import recorded
 from vqa.lab.stats.agreement import Level
@@ -77,6 +79,53 @@ def test_a_profile_that_shows_no_difference_is_marked_on_the_page_in_the_termina
     outcome = {case.get("classname"): [child.tag for child in case if child.tag != "system-out"] for case in cases}
     assert outcome["vqa.default/positive_control"] == []
     assert outcome["vqa.float32/positive_control"] == ["error"]
+
+
+def test_what_ran_before_serves_again_when_the_run_has_ended(manager: RunManager, store: Store) -> None:
+    engine = StandIn({"default": CLEAN, "serial": CLEAN})
+    engine.restart(SPEC.with_profile("serial"))
+    spec = certificate_spec()
+    wanted = [Certified("default", SPEC.with_profile("default"))]
+    work = certify_work(certificate_plan(spec, (1,)), wanted, SPEC.with_profile("serial"))
+    run = manager.start_work(work, spec, engine.server.base_url, kind="certify", engine=engine)  # type: ignore[arg-type]
+    status = manager.wait(run, after=IN_A_ROW + CONTROLS - 1, timeout=60)
+    engine.held = threading.Event()
+    for _ in range(100):
+        status = manager.wait(run, timeout=0.05)
+        if status.notes.get("step") == STEP_BACK:
+            break
+    assert status.running, "a run that ends before its engine is back leaves a start that nobody waits for"
+    manager.stop(run)
+    engine.held.set()
+    status = manager.wait(run, timeout=30)
+    assert (status.status, engine.started[-1]) in {("stopped", "serial"), ("finished", "serial")}
+    engine.stop()
+
+
+def test_answers_alike_at_each_load_but_otherwise_than_alone_do_not_hold(manager: RunManager, store: Store) -> None:
+    run = certified(manager, store, {"default": Behaviour(lone_differs=True)})
+    assert run.result is not None
+    alone, loaded = run.result["profiles"][0]["loads"]
+    assert (alone["holds"]["tokens"], loaded["alone"]["tokens"], loaded["holds"]["tokens"]) == (True, True, False)
+    assert (run.result["holds"], run.result["exit_code"]) == (False, 1)
+    said = "equal to each other, but not to the answers at smaller loads"
+    assert said in certificate_lines(run.result)[1]
+    assert said in outcomes.of_run(run, "en")
+
+
+def test_a_load_that_was_not_reached_is_never_a_pass(manager: RunManager, store: Store) -> None:
+    run = certified(manager, store, {"default": Behaviour(never_overlaps=True)})
+    assert run.result is not None
+    loaded = run.result["profiles"][0]["loads"][1]
+    assert (loaded["together"], loaded["invalid"]) == (1, "lab.invalid_not_together")
+    assert loaded["holds"] == dict.fromkeys(("bitwise", "tokens", "text", "answer"))
+    assert (run.result["holds"], run.result["exit_code"]) == (None, 2)
+    assert "fewer ran together" in certificate_lines(run.result)[1]
+    assert "fewer ran together" in outcomes.of_run(run, "en")
+
+
+def test_a_load_is_always_compared_with_the_lone_answers() -> None:
+    assert [arm.concurrency for arm in certificate_plan(certificate_spec(), (8,)).arms][:2] == [1, 8]
 
 
 def rows_of(page: str) -> list[str]:

@@ -198,7 +198,7 @@ def test_the_command_line_says_it_beside_exit_status_2(
     with FakeServer(**faults) as server:
         assert main([*words, "--base-url", server.base_url]) == 2
     printed = capsys.readouterr().out
-    assert printed.startswith("No verdict:")
+    assert printed.startswith("Could not tell:")
     assert "identical" not in printed
     main(["runs"])
     assert "\tinvalid\t" in capsys.readouterr().out

@@ -144,7 +144,7 @@ def test_exit_status_2_for_a_level_that_is_not_shown_comes_with_a_sentence(
         silent = capsys.readouterr().out
         assert main(["diagnose", *words[1:3], "--require", "bitwise", "--base-url", server.base_url]) == 2
         diagnosed = capsys.readouterr().out
-    assert "No verdict on the required level (bitwise)" in said
-    assert "No verdict on the required level (bitwise)" in diagnosed
-    assert "No verdict" not in silent
+    assert "Could not tell on the required level (bitwise)" in said
+    assert "Could not tell on the required level (bitwise)" in diagnosed
+    assert "Could not tell" not in silent
     assert ("rejects requests that ask for logprobs" in said) is (fault == "rejects_logprobs")

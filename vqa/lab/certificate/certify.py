@@ -7,7 +7,8 @@ change in the numbers flips tokens.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -17,12 +18,17 @@ from vqa.engine.profiles import PROFILES
 from vqa.errors import EngineError, InputError
 from vqa.lab.certificate.rows import certificate_result, control_row, load_row
 from vqa.lab.certificate.side_by_side import Started, neighbours, settled, side_by_side
+from vqa.lab.diagnosis.facts import Facts
+from vqa.lab.diagnosis.premises import invalid_reason
 from vqa.lab.plan.arms import MAX_CONCURRENCY, Arm, ArmPlan, Plan, RunSpec
 from vqa.lab.plan.plans import CONTROL_TEMPERATURE
+from vqa.lab.run.failures import failure_record
 from vqa.lab.run.header import plan_record
-from vqa.lab.run.job import RESTART_SECONDS, RunJob, Work, wait_serving
+from vqa.lab.run.job import RESTART_SECONDS, RunJob, Work, is_serial, wait_serving
 from vqa.lab.run.manager import RunManager
 from vqa.lab.stats.agreement import Level
+from vqa.lab.stats.summarize import RunSummarizer
+from vqa.lab.stats.summary import RunSummary
 from vqa.media.images import load_image
 from vqa.models.probe import PROBE_ID, PROBE_MAX_TOKENS, PROBE_QUESTION, ensure_probe, probe_image
 from vqa.models.serve import plan_start
@@ -79,7 +85,8 @@ def certificate_plan(spec: RunSpec, loads: Sequence[int]) -> Plan:
     if not loads:
         raise InputError("certificate_empty")
     arms = []
-    for load in loads:
+    # What is not compared with the lone answer cannot be said to hold under a load.
+    for load in sorted({1, *loads}):
         if not 1 <= load <= MAX_CONCURRENCY:
             raise InputError("number_invalid", name="load", value=load, least=1, most=MAX_CONCURRENCY)
         count = IN_A_ROW if load == 1 else max(AT_LEAST, min(WAVES * load, 2 * MAX_CONCURRENCY))
@@ -152,9 +159,17 @@ def certify_work(plan: Plan, wanted: Sequence[Certified], before: EngineSpec | N
                 async with side_by_side(job.settings, {each.name: each.spec for each in able}) as started:
                     await settled(started)
                     rows = await _rows(job, plan, wanted, started)
-        finally:
+        except BaseException:
+            with suppress(EngineError):
+                await job.go_back(before)
+            raise
+        result = certificate_result(rows, plan.spec.require)
+        try:
             await job.go_back(before)
-        return certificate_result(rows, plan.spec.require)
+        except EngineError as problem:
+            # What was measured stays measured.
+            result["failure"] = failure_record(problem)
+        return result
 
     return work
 
@@ -190,11 +205,28 @@ async def _measure(
         if not job.headed:
             await on.write_header(plan, view, record=plan_record(plan))
             job.headed = True
-        facts = await on.run(plan, client, view, prefix=prefix)
+        serial = is_serial(on.engine) or wanted.name == "serial"
+        facts = await on.run(replace(plan, serial=serial), client, view, prefix=prefix)
     shown = {name: run for name, run in job.summaries(prefix).items() if run.questions}
     control = control_row(shown.pop(str(Arm.POSITIVE_CONTROL)))
-    loads = [load_row(plan.arm(name).concurrency, run) for name, run in shown.items()]
+    loads = await asyncio.to_thread(_load_rows, job, plan, prefix, shown, facts)
     return row | {"loads": loads, "control": control, "changed": facts.changed, "others": facts.others}
+
+
+def _load_rows(
+    job: RunJob, plan: Plan, prefix: str, shown: Mapping[str, RunSummary], facts: Facts
+) -> list[dict[str, Json]]:
+    """Returns the rows of the loads, smallest first, each compared with all the smaller ones that were reached."""
+    rows, so_far = [], RunSummarizer()
+    for name in sorted(shown, key=lambda each: plan.arm(each).concurrency):
+        invalid = invalid_reason(prefix + name, shown[name], facts)
+        if invalid is None:
+            for sample in job.store.samples(job.live.run_id, arm=prefix + name):
+                so_far.add(sample)
+        rows.append(
+            load_row(plan.arm(name).concurrency, shown[name], so_far.summary() if not invalid else None, invalid)
+        )
+    return rows
 
 
 async def _serving(job: RunJob, wanted: Certified, started: Started | None) -> RunJob:

@@ -10,17 +10,28 @@ from vqa.lab.stats.agreement import LEVELS, Level
 from vqa.lab.stats.summary import RunSummary, Summary
 
 
-def load_row(load: int, run: RunSummary) -> dict[str, Json]:
-    """Returns what one load showed: counts of token and logprob sequences, the strongest level, and the cost."""
+def load_row(
+    load: int, run: RunSummary, up_to_here: RunSummary | None = None, invalid: str | None = None
+) -> dict[str, Json]:
+    """Returns what one load showed: counts of token and logprob sequences, the strongest level, and the cost.
+
+    `up_to_here` is the summary of all answers at this and every smaller load, the lone ones included: what holds and
+    the level are of those, since answers that agree with each other at a load, but not with the lone ones, do not
+    repeat. `alone` is what this load's own answers say of each other. `invalid` is why the load was not reached.
+    """
     summary: Summary = run.questions[0]
+    whole: Summary = (up_to_here or run).questions[0]
     bitwise = summary.levels[Level.BITWISE]
     return {
         "load": load,
         "n": summary.n,
         "ok": summary.ok,
         "failed": summary.failed,
-        "level": str(summary.level),
-        "holds": {str(level): summary.holds(level) for level in LEVELS},
+        "level": str(whole.level),
+        "holds": {str(level): _holds(whole, summary, level, invalid) for level in LEVELS},
+        "alone": {str(level): summary.holds(level) for level in LEVELS},
+        "together": summary.together,
+        "invalid": invalid,
         "distinct": summary.levels[summary.display_level].distinct,
         "logprob_variants": bitwise.distinct if bitwise.visible else None,
         "leading": summary.leading,
@@ -29,6 +40,19 @@ def load_row(load: int, run: RunSummary) -> dict[str, Json]:
         "median_seconds": summary.latency.median,
         "throughput": summary.latency.throughput,
     }
+
+
+def _holds(whole: Summary, summary: Summary, level: Level, invalid: str | None) -> bool | None:
+    """Returns whether a level holds up to a load; a load that was not reached refutes and proves nothing."""
+    return None if invalid else False if summary.holds(level) is False else whole.holds(level)
+
+
+def differs_from_smaller(load: Mapping[str, Json], require: str) -> bool:
+    """Returns whether a load's answers agree with each other on a level, but not with those at smaller loads.
+
+    Certificates of earlier versions did not compare loads, and do not tell.
+    """
+    return bool((load.get("alone") or {}).get(require)) and load["holds"][require] is False
 
 
 def control_row(run: RunSummary) -> dict[str, Json]:

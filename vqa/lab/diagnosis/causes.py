@@ -14,7 +14,7 @@ from vqa.lab.plan.arms import Arm
 
 CURES = {
     Cause.COLD_PREFIX_CACHE: ("no-prefix-cache", "batch-invariant-triton"),
-    Cause.BATCH_COMPOSITION: ("batch-invariant-triton", "batch-invariant", "serial"),
+    Cause.BATCH_COMPOSITION: ("batch-invariant-triton", "serial", "batch-invariant"),
 }
 
 
@@ -75,9 +75,11 @@ def not_greedy(case: CaseView) -> Finding | None:
         return None
     disturbed = case.disturbed(["seeds"])
     paired = all(len(pair) == 1 for pair in pairs.values()) and len(by_seed) > 1 and len(pairs) > 2
-    if paired and not (disturbed and case.settled is None):
+    by_chance = case.settled is None and (disturbed or len(by_seed) < 3)
+    if paired and not by_chance:
         # Two requests of one seed agree, those of different seeds do not: nothing else changed between them, unless
-        # others asked meanwhile, whose traffic may fall on a pair by chance.
+        # others asked meanwhile, whose traffic may fall on a pair by chance. Where one seed alone does not settle on
+        # an answer, two kinds of pairs may be chance as well.
         confirmed = not disturbed and (case.settled is not None or len(by_seed) > 2)
         return _finding(Cause.NOT_GREEDY, confirmed, temperature=0)
     sampled = any(case.arms[name].not_most_probable for name in case.arms if arm_kind(name) in _ALONE)

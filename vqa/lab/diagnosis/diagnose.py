@@ -22,22 +22,45 @@ __all__ = ["Cause", "Confidence", "Diagnosis", "Evidence", "Finding", "Verdict",
 def diagnose(samples: Mapping[str, Sequence[Sample]], facts: Facts) -> Diagnosis:
     """Returns what the samples of all arms, keyed by arm name, and the facts beside them allow to say."""
     arms = {name: summarize_run(taken) for name, taken in samples.items()}
-    everything = together(samples)
-    cases = case_views(arms, facts)
-    evidence = evidence_rows(arms, facts, cases)
-    if facts.changed or everything.changed:
-        what = facts.what_changed(everything.servers) or "/metrics"
+    evidence = evidence_rows(arms, facts, case_views(arms, facts))
+    valid = {row.arm: arms[row.arm] for row in evidence if row.invalid is None}
+    # What an invalid arm's requests answered says nothing about the condition that its name promises.
+    cases = case_views(valid, facts)
+    everything = together({name: samples[name] for name in valid})
+    asked = together(samples)
+    if facts.changed or asked.changed:
+        what = facts.what_changed(asked.servers) or "/metrics"
         finding = Finding(Cause.SERVER_CHANGED, Confidence.CONFIRMED, {"what": what})
-        return Diagnosis(Verdict.INVALID, (finding,), evidence, _values(everything, arms))
+        return Diagnosis(Verdict.INVALID, (finding,), evidence, _values(asked, arms))
     findings = find_causes(cases)
-    verdict = _verdict(arms, everything, cases)
+    verdict = _verdict(valid, everything, cases, failed=asked.failed, undecided=bool(undecided(evidence)))
     if verdict is Verdict.DIFFERS and not findings:
         findings = (Finding(Cause.UNKNOWN, Confidence.UNKNOWN, {}),)
     if verdict is Verdict.DRIFT:
         findings = (_drift_finding(everything),)
     if verdict not in {Verdict.DIFFERS, Verdict.DRIFT}:
         findings = ()
-    return Diagnosis(verdict, findings, evidence, _values(everything, arms))
+    values = _values(everything, valid) | {"failed": asked.failed, "asked": asked.n}
+    return Diagnosis(verdict, findings, evidence, values)
+
+
+DECISIVE = (
+    frozenset({Arm.REPEAT}),
+    frozenset({Arm.POSITIVE_CONTROL}),
+    frozenset({Arm.COLD, Arm.FULLY_COLD, Arm.WARM}),
+    frozenset({Arm.CONCURRENT, Arm.BACKGROUND}),
+)
+"""Questions that a diagnosis answers: in a row, can a difference be seen, does the cache matter, does a load matter."""
+
+
+def undecided(evidence: Sequence[Evidence]) -> tuple[str, ...]:
+    """Returns the arms of every question that was asked but answered by no valid arm: without it nothing is said."""
+    found: list[str] = []
+    for kinds in DECISIVE:
+        rows = [row for row in evidence if arm_kind(row.arm) in kinds]
+        if rows and all(row.invalid for row in rows):
+            found += [row.arm for row in rows]
+    return tuple(found)
 
 
 def together(samples: Mapping[str, Sequence[Sample]]) -> RunSummary:
@@ -56,12 +79,14 @@ def case_views(arms: Mapping[str, RunSummary], facts: Facts) -> tuple[CaseView, 
     )
 
 
-def _verdict(arms: Mapping[str, RunSummary], everything: RunSummary, cases: Sequence[CaseView]) -> Verdict:
+def _verdict(
+    arms: Mapping[str, RunSummary], everything: RunSummary, cases: Sequence[CaseView], *, failed: int, undecided: bool
+) -> Verdict:
     if any(case.differs for case in cases):
         return Verdict.DIFFERS
     repeats = [run for name, run in arms.items() if arm_kind(name) is Arm.REPEAT]
     compared = any(each.compared for run in repeats for each in run.questions)
-    if not compared or everything.failed:
+    if not compared or failed or undecided:
         return Verdict.CANNOT_TELL
     if any(each.drift is not None and each.drift.epsilon > 0 for each in everything.questions):
         return Verdict.DRIFT  # whatever the control says: this difference was seen

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from vqa.lab.diagnosis.cases import CaseView
 from vqa.lab.diagnosis.facts import Facts
 from vqa.lab.diagnosis.findings import Evidence
-from vqa.lab.diagnosis.premises import arm_kind, invalid_reason
+from vqa.lab.diagnosis.premises import arm_kind, arm_load, invalid_reason, together
 from vqa.lab.plan.arms import Arm
 from vqa.lab.stats.agreement import Level
 from vqa.lab.stats.summary import RunSummary
@@ -40,4 +40,5 @@ def _row(name: str, run: RunSummary, facts: Facts, cases: Sequence[CaseView]) ->
         median_seconds=sum(medians) / len(medians) if medians else None,
         throughput=sum(rates) / len(rates) if rates else None,
         invalid=invalid_reason(name, run, facts),
+        together=together(name, run, facts) if arm_load(name) > 1 else None,
     )

@@ -58,6 +58,10 @@ class BlockFacts:
     """Those that produced at least one token."""
     in_doubt: int = 0
     """Requests of ours that were broken off: the server may have counted them or not."""
+    running: int | None = None
+    """The most requests that the server itself said it was running, whenever it was looked at; None: not looked at."""
+    looks: int = 0
+    """How often it was looked at."""
 
     @property
     def others(self) -> int | None:

@@ -74,6 +74,8 @@ class Evidence:
     throughput: float | None
     invalid: str | None = None
     """Why the arm's premise did not hold: a text key below `lab.`; None when it counts."""
+    together: int | None = None
+    """How many requests really ran together at most; None for arms without a load, and where nothing tells."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from vqa.answers import Json
 from vqa.lab.diagnosis.facts import Facts
 from vqa.lab.diagnosis.findings import Verdict
+from vqa.lab.diagnosis.premises import arm_kind, arm_load
 from vqa.text import Language, t, table
 
 
@@ -22,9 +23,23 @@ def invalid_sentence(result: Mapping[str, Json] | None, language: Language = "en
         return t("lab.open_changed_profiles", language, profiles=", ".join(profiles))
     invalid = result.get("invalid")
     if not invalid:
-        return None
+        return early_sentence(result, language)
     reason = t(invalid["reason"], language) if invalid["reason"] in table(language) else str(invalid["reason"])
-    return t(f"lab.open_{invalid['arm']}", language, reason=reason)
+    kind = arm_kind(str(invalid["arm"])) or invalid["arm"]
+    return t(f"lab.open_{kind}", language, reason=reason, load=arm_load(str(invalid["arm"])))
+
+
+def early_sentence(result: Mapping[str, Json] | None, language: Language = "en") -> str | None:
+    """Returns after how many of how many requests a run ended early; None for one that asked all of them."""
+    early = (result or {}).get("stopped")
+    if not early:
+        return None
+    return ended_after(early["done"], early["total"], language, by_hand=early.get("by_hand", True))
+
+
+def ended_after(done: int, total: int, language: Language = "en", *, by_hand: bool = True) -> str:
+    """Returns that a run ended after so many of its requests, stopped by hand or otherwise."""
+    return t("lab.stopped" if by_hand else "lab.ended_early", language, done=done, total=total)
 
 
 def changed_sentence(what: str | None, language: Language = "en") -> str:

@@ -28,7 +28,48 @@ def invalid_reason(name: str, run: RunSummary, facts: Facts) -> str | None:
     start = facts.start_of(name)
     if start is not None and not start.fresh:
         return "lab.invalid_not_restarted"
-    return cache_reason(name, run, facts)
+    return load_reason(name, run, facts) or cache_reason(name, run, facts)
+
+
+ENOUGH_TOGETHER = 0.75
+"""A load was reached when this share of its requests were once running together."""
+ENOUGH_LOOKS = 10
+"""So often must the server have been looked at for its own count to refute that."""
+
+
+def arm_load(name: str) -> int:
+    """Returns how many requests at a time an arm of that name sends; 1 for those that send one after another."""
+    number = name.rpartition("_")[2]
+    return int(number) if arm_kind(name) is Arm.CONCURRENT and number.isdigit() else 1
+
+
+def together(name: str, run: RunSummary, facts: Facts) -> int | None:
+    """Returns how many requests of an arm really ran together at most; None where nothing tells.
+
+    Over several questions the least counts. What answers tell (their time from first to last token) is refuted by a
+    server that was looked at often and never said it was running so many.
+    """
+    met = [each.together for each in run.questions]
+    known = [count for count in met if count is not None]
+    looked = [block for block in facts.of(name) if block.running is not None]
+    said = max((block.running or 0 for block in looked), default=None)
+    if len(known) < len(met) or not known:
+        return said
+    if said is not None and sum(block.looks for block in looked) >= ENOUGH_LOOKS:
+        return min(*known, said)
+    return min(known)
+
+
+def load_reason(name: str, run: RunSummary, facts: Facts) -> str | None:
+    """Returns the text key of why a load was not the one that the arm's name promises; None if it was, or none is.
+
+    An engine that runs one request at a time is under that load when requests wait for it.
+    """
+    load = arm_load(name)
+    if load < 2 or facts.capabilities.serial:
+        return None
+    met = together(name, run, facts)
+    return "lab.invalid_not_together" if met is not None and met < ENOUGH_TOGETHER * load else None
 
 
 def cache_reason(name: str, run: RunSummary, facts: Facts) -> str | None:

@@ -23,7 +23,8 @@ def manager_sentence(summary: Summary | RunSummary, language: Language = "en") -
     texts = summary.levels[Level.TEXT]
     counts = {"n": summary.ok, "distinct": texts.distinct, "most": texts.groups[0].count}
     if texts.holds:
-        return _cut(t("lab.manager_identical", language, **counts), summary.cut, language)
+        said = t("lab.manager_identical", language, miss=miss(texts.interval, summary.ok, language), **counts)
+        return _cut(said, summary.cut, language)
     if summary.levels[Level.ANSWER].holds:
         return t("lab.manager_same_meaning", language, **counts)
     if summary.first_differs:
@@ -32,7 +33,7 @@ def manager_sentence(summary: Summary | RunSummary, language: Language = "en") -
 
 
 def engineer_sentence(summary: Summary | RunSummary, language: Language = "en") -> str:
-    """Returns the verdict with levels, drift, fragile position and the bound of the flip rate."""
+    """Returns the verdict with levels, drift, fragile position and the bound of the rate of differences."""
     if isinstance(summary, RunSummary):
         if len(summary.questions) != 1:
             return _engineer_run(summary, language)
@@ -66,13 +67,42 @@ def hidden_sentence(summary: Summary | RunSummary, require: Level, language: Lan
 
 
 def bound(interval: Interval, language: Language = "en") -> str:
-    """Returns the interval for the flip rate in words, with what it holds for."""
+    """Returns the interval for the rate of differences in words, with what it holds for."""
     values = {
         "low": percent(interval.low),
         "high": percent(interval.high),
         "rate": percent(interval.flips / interval.comparisons) if interval.comparisons else "–",
+        "flips": interval.flips,
+        "comparisons": interval.comparisons,
     }
     return t(f"lab.bound_{interval.method}", language, **values)
+
+
+SPELT: tuple[str, ...] = (
+    "Zero",
+    "One",
+    "Two",
+    "Three",
+    "Four",
+    "Five",
+    "Six",
+    "Seven",
+    "Eight",
+    "Nine",
+    "Ten",
+    "Eleven",
+    "Twelve",
+)
+SPELT += ("Thirteen", "Fourteen", "Fifteen", "Sixteen", "Seventeen", "Eighteen", "Nineteen", "Twenty")
+MANY = 300
+"""So many tries miss no rate above one percent."""
+
+
+def miss(interval: Interval, tries: int, language: Language = "en") -> str:
+    """Returns what so many equal answers may still have missed, in plain words."""
+    spelt = SPELT[tries] if language == "en" and tries < len(SPELT) else str(tries)
+    key = "lab.miss" if tries < MANY else "lab.miss_many"
+    return t(key, language, tries=spelt, high=percent(interval.high))
 
 
 def percent(share: float) -> str:
@@ -112,7 +142,7 @@ def _split(summary: Summary, language: Language) -> str:
         "n": summary.ok,
         "distinct": view.distinct,
         "unit": t(f"lab.unit_{summary.display_level}", language),
-        "share": percent(view.modal_share or 0.0),
+        "most": view.groups[0].count,
     }
     said = [t("lab.split", language, **values)]
     if summary.leading:
@@ -154,7 +184,8 @@ def _manager_run(summary: RunSummary, language: Language) -> str:
         return t("lab.open_failed", language, n=summary.n, ok=summary.ok, failed=summary.failed)
     same = sum(each.holds(Level.TEXT) is True for each in told)
     key = "lab.manager_all_questions" if same == len(summary.questions) else "lab.manager_questions"
-    values = {"same": same, "told": len(told), "questions": len(summary.questions), "n": summary.n}
+    said = miss(summary.interval(Level.TEXT), summary.ok, language)
+    values = {"same": same, "told": len(told), "questions": len(summary.questions), "n": summary.n, "miss": said}
     sentence = t(key, language, **values)
     if summary.failed:
         sentence += " " + t("lab.manager_failed", language, failed=summary.failed)

@@ -32,7 +32,7 @@ def plan_repeat(spec: RunSpec, capabilities: Capabilities | None = None) -> Plan
     if spec.concurrency > 1 and spec.cache == "as_is":
         arm = replace(arm, arm=Arm.CONCURRENT)
     arm = replace(arm, varied_seeds=spec.seed_policy == "varied", whole=True)
-    return Plan(spec, (arm,), seconds_per_request=capabilities.seconds_per_request)
+    return Plan(spec, (arm,), seconds_per_request=capabilities.seconds_per_request, serial=capabilities.serial)
 
 
 def plan_diagnose(

@@ -6,9 +6,13 @@ from collections.abc import Callable, Mapping
 from html import escape
 
 from vqa.answers import Json
+from vqa.lab.diagnosis.diagnose import undecided
 from vqa.lab.diagnosis.findings import Confidence, Diagnosis, Evidence, Finding, Verdict
-from vqa.lab.diagnosis.verdict import engineer_sentence, manager_sentence, refused_sentences
+from vqa.lab.diagnosis.premises import arm_kind
+from vqa.lab.diagnosis.verdict import engineer_sentence, manager_sentence, percent, refused_sentences
+from vqa.lab.plan.arms import Arm
 from vqa.lab.stats.agreement import Level
+from vqa.lab.stats.intervals import flip_interval
 from vqa.lab.stats.summary import RunSummary, Summary
 from vqa.text import Language, t, table
 
@@ -90,13 +94,53 @@ def titled(language: Language) -> Callable[..., str]:
 
 def diagnosis(found: Diagnosis, language: Language) -> str:
     """Returns the whole diagnosis: verdict, causes with their confidence and remedy, and the evidence table."""
-    words = t(f"lab.verdict_{found.verdict}", language, **found.values)
+    words = verdict_words(found, language)
     parts = [
         f'<div class="vl-verdict {TONES.get(found.verdict, "vl-warn")}" role="status"><strong>{escape(words)}</strong>'
         f"<p>{escape(t('report.under_load', language))}</p></div>"
     ]
     parts += [finding(each, language) for each in found.findings]
     return "".join(parts) + titled(language)("evidence", evidence(found.evidence, language))
+
+
+def verdict_words(found: Diagnosis, language: Language = "en") -> str:
+    """Returns a diagnosis's verdict in a sentence: what each load may have missed, or why nothing could be told."""
+    values = {**found.values, "loads": _loads(found, language), "why": _why(found, language)}
+    return t(f"lab.verdict_{found.verdict}", language, **values)
+
+
+def _loads(found: Diagnosis, language: Language) -> str:
+    questions = int(found.values.get("questions") or 1)
+    items = []
+    for row in found.evidence:
+        if row.invalid or row.ok <= questions or arm_kind(row.arm) not in LOADS:
+            continue
+        high = percent(flip_interval(0, row.ok - questions).high)
+        item = t("lab.load_item", language, arm=arm_title(row.arm, language), high=high, n=row.ok)
+        if row.together is not None:
+            item += t("report.comma", language) + t("lab.together", language, together=row.together)
+        items.append(item)
+    return t("lab.loads", language, items=t("lab.part_join", language).join(items)) if items else ""
+
+
+def _why(found: Diagnosis, language: Language) -> str:
+    failed = int(found.values.get("failed") or 0)
+    if failed:
+        return t("lab.why_failed", language, failed=failed, n=found.values.get("asked", found.values.get("n", 0)))
+    missing = undecided(found.evidence)
+    if not missing:
+        return t("lab.why_too_few", language)
+    reasons = {row.arm: row.invalid or "" for row in found.evidence}
+    named = (f"{arm_title(arm, language)} ({_told(reasons[arm], language)})" for arm in missing)
+    return t("lab.why_invalid", language, arms=t("lab.part_join", language).join(named))
+
+
+def _told(key: str, language: Language) -> str:
+    return t(key, language) if key in table(language) else key
+
+
+LOADS = frozenset({Arm.REPEAT, Arm.CONCURRENT, Arm.BACKGROUND})
+"""Arms whose name says under how much load they ask."""
 
 
 def finding(each: Finding, language: Language) -> str:
@@ -139,6 +183,8 @@ def _evidence_row(row: Evidence, language: Language) -> str:
     if row.invalid:
         reason = t(row.invalid, language) if row.invalid in table(language) else row.invalid
         invalid = f'<br><span class="vl-chip vl-warn">{escape(t("report.invalid", language))}</span> {escape(reason)}'
+    if row.together is not None:
+        invalid += f"<br><small>{escape(t('lab.together', language, together=row.together))}</small>"
     holds = level_chip(row.holds, language) if row.ok > 1 else "–"
     return (
         f"<tr><td><b>{escape(arm_title(row.arm, language))}</b><br><small>{escape(about)}</small>{invalid}</td>"

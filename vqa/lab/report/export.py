@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from vqa.answers import Answer, Json, Sample
 from vqa.errors import StoreError
-from vqa.lab.diagnosis.invalid import invalid_sentence
+from vqa.lab.diagnosis.invalid import early_sentence, ended_after, invalid_sentence
 from vqa.lab.diagnosis.premises import arm_kind
 from vqa.lab.diagnosis.verdict import engineer_sentence
 from vqa.lab.plan.arms import Arm
@@ -33,7 +33,7 @@ __all__ = [
 COLUMNS = (
     "arm", "question", "index", "group", "started_at", "seconds", "seconds_to_first_token", "prompt_tokens",
     "completion_tokens", "cached_tokens", "finish_reason", "seed", "concurrency", "request_id", "text", "error",
-    "error_message", "reasoning", "refusal", "tool_calls",
+    "error_message", "reasoning", "refusal", "tool_calls", "run_status",
 )  # fmt: skip
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -77,6 +77,7 @@ def to_csv(report: Report) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
     writer.writerow(COLUMNS)
+    how = (ended_early(report.run, "en") or report.run.status).rstrip(".")
     cells = {
         (arm, place): summary.cells()
         for arm, run in summaries(report).items()
@@ -85,8 +86,17 @@ def to_csv(report: Report) -> str:
     for sample in report.samples:
         groups = cells[sample.arm, sample.question]
         group = groups[sample.index] if sample.index < len(groups) else None
-        writer.writerow([_plain(cell) for cell in _csv_row(sample, group)])
+        writer.writerow([_plain(cell) for cell in (*_csv_row(sample, group), how)])
     return out.getvalue()
+
+
+def ended_early(run: Run, language: Language) -> str | None:
+    """Returns after how many of how many requests a run ended that did not ask them all; None for any other."""
+    if run.status in {"finished", "running"}:
+        return None
+    told = early_sentence(run.result, language)
+    planned = int(run.plan.get("samples") or 0)
+    return told or ended_after(run.samples, max(planned, run.samples), language, by_hand=run.status == "stopped")
 
 
 def _csv_row(sample: Sample, group: int | None) -> list[Json]:
@@ -136,7 +146,7 @@ def to_junit(report: Report, require: Level | None = None, language: Language = 
     questions = case_texts(report.run.plan)
     evidence = ((report.run.result or {}).get("diagnosis") or {}).get("evidence") or ()
     invalid = {row["arm"]: str(row["invalid"]) for row in evidence if row.get("invalid")}
-    whole = invalid_sentence(report.run.result, language)
+    whole, early = invalid_sentence(report.run.result, language), ended_early(report.run, language)
     cases = []
     for arm, run in summaries(report).items():
         for place, summary in enumerate(run.questions):
@@ -144,16 +154,27 @@ def to_junit(report: Report, require: Level | None = None, language: Language = 
             case = _case(arm, f"{place + 1}.{text}", summary, require, language)
             if case.outcome is Outcome.PASSED and arm in invalid:
                 case = replace(case, outcome=Outcome.SKIPPED, message=t(invalid[arm], language))
-            if whole is not None:
+            if early is not None and case.outcome is Outcome.PASSED:
+                case = replace(case, outcome=Outcome.SKIPPED, message=early)
+            elif whole is not None and whole != early:
                 case = replace(case, outcome=Outcome.ERROR, message=whole)
             cases.append(case)
+    if early is not None:
+        # An arm that was never begun has no case of its own that could say so.
+        cases.append(TestOutcome(early, "vqa.run", 0.0, Outcome.SKIPPED, early))
     name = f"vqa-lab {report.run.kind} {report.run.name or report.run.id}"
     properties = [("run", report.run.id), ("require", str(require)), ("app_version", report.app_version)]
-    return junit_xml(name, report.run.created_at, cases, properties)
+    properties.append(("status", report.run.status))
+    return junit_xml(name, report.run.created_at, cases, properties, seconds=_wall_seconds(report.run))
+
+
+def _wall_seconds(run: Run) -> float | None:
+    return None if run.finished_at is None else max(0.0, (run.finished_at - run.created_at).total_seconds())
 
 
 def _case(arm: str, name: str, summary: Summary, require: Level, language: Language) -> TestOutcome:
-    seconds = sum(value for value in summary.seconds if value is not None)
+    # Wall time: requests that are under way together do not take the sum of their seconds.
+    seconds = summary.ok / summary.latency.throughput if summary.latency.throughput else 0.0
     holds = summary.holds(require)
     detail = engineer_sentence(summary, language)
     level = t(f"report.level_{require}", language)

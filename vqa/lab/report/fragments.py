@@ -60,8 +60,8 @@ def levels(summary: Summary, language: Language) -> str:
             name, mark, words = "vl-holds", "✓", t("report.level_holds", language, n=summary.ok)
         elif view.holds is False:
             name, mark = "vl-broken", "✗"
-            share = f"{100 * (view.modal_share or 0):.3g}"
-            words = t("report.level_broken", language, distinct=view.distinct, share=share)
+            most = view.groups[0].count
+            words = t("report.level_broken", language, distinct=view.distinct, most=most, n=summary.ok)
         if summary.compared and level is summary.level:
             name += " vl-strongest"
             words = f"{words} · {t('report.level_strongest', language)}"

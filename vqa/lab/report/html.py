@@ -114,7 +114,10 @@ def _verdict(run: Run, arms: Mapping[str, RunSummary], language: Language) -> st
     if whole is None:
         return f'{error}<p class="vl-note-box">{escape(t("report.nothing", language))}</p>'
     if run.kind != "repeat" or len(arms) != 1:
-        return error
+        from vqa.lab.report.export import ended_early
+
+        early = ended_early(run, language)
+        return (f'<p class="vl-note-box"><b>{escape(early)}</b></p>' if early else "") + error
     notes = conclusions.refused(run.result, language) + error
     shown = whole if len(whole.questions) > 1 else whole.questions[0]
     return conclusions.sentences(shown, language, invalid=invalid_sentence(run.result, language)) + notes

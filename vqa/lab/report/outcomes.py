@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from vqa.answers import Json
-from vqa.lab.certificate.rows import detects
+from vqa.lab.certificate.rows import detects, differs_from_smaller
 from vqa.lab.diagnosis.findings import Diagnosis
 from vqa.lab.diagnosis.invalid import invalid_sentence
 from vqa.lab.report import charts, conclusions
@@ -132,7 +132,7 @@ def certificate(result: Mapping[str, Json], language: Language) -> str:
     loads = sorted({int(load["load"]) for row in rows for load in row.get("loads") or ()})
     head = "".join(f'<th scope="col">{escape(_load(load, language))}</th>' for load in loads)
     base = next((row for row in rows if row["name"] == "default"), rows[0])
-    body = "".join(_certificate_row(row, loads, base, language) for row in rows)
+    body = "".join(_certificate_row(row, loads, base, str(result["require"]), language) for row in rows)
     name = escape(t("diagnose.profile", language))
     invalid = invalid_sentence(result, language)
     top = f'<div class="vl-verdict vl-warn" role="status"><strong>{escape(invalid)}</strong></div>' if invalid else ""
@@ -144,7 +144,9 @@ def certificate(result: Mapping[str, Json], language: Language) -> str:
     return f'{top}<div class="vl-scroll" tabindex="0">{made}</div>{notes}'
 
 
-def _certificate_row(row: Mapping[str, Json], loads: list[int], base: Mapping[str, Json], language: Language) -> str:
+def _certificate_row(
+    row: Mapping[str, Json], loads: list[int], base: Mapping[str, Json], require: str, language: Language
+) -> str:
     name = f'<th scope="row">{escape(str(row["name"]))}{_control(row, language)}</th>'
     if row.get("reason"):
         reason = escape(_text(str(row["reason"]), language))
@@ -152,7 +154,7 @@ def _certificate_row(row: Mapping[str, Json], loads: list[int], base: Mapping[st
     by_load = {int(load["load"]): load for load in row.get("loads") or ()}
     usual = {int(load["load"]): load for load in base.get("loads") or ()}
     blind = not detects(row)
-    cells = "".join(_certificate_cell(by_load.get(load), usual.get(load), blind, language) for load in loads)
+    cells = "".join(_certificate_cell(by_load.get(load), usual.get(load), blind, require, language) for load in loads)
     return f"<tr>{name}{cells}</tr>"
 
 
@@ -165,7 +167,7 @@ def _control(row: Mapping[str, Json], language: Language) -> str:
 
 
 def _certificate_cell(
-    load: Mapping[str, Json] | None, usual: Mapping[str, Json] | None, blind: bool, language: Language
+    load: Mapping[str, Json] | None, usual: Mapping[str, Json] | None, blind: bool, require: str, language: Language
 ) -> str:
     """`blind` tells that the positive control saw no difference: then only a difference is shown for what it is."""
     if load is None:
@@ -174,6 +176,9 @@ def _certificate_cell(
     chip = conclusions.level_chip(level, language) if load["ok"] else "–"
     if blind and level is not Level.NONE:
         chip = f'<span class="vl-chip vl-warn">{escape(t("diagnose.verdict_cannot_detect", language))}</span>'
+    if load.get("invalid"):
+        chip = f'<span class="vl-chip vl-warn">{escape(t("report.invalid", language))}</span> '
+        chip += escape(_text(str(load["invalid"]), language))
     counts = t(
         "diagnose.certificate_counts",
         language,
@@ -183,6 +188,10 @@ def _certificate_cell(
     )
     if load.get("failed"):
         counts += " · " + t("diagnose.certificate_failed", language, failed=load["failed"])
+    if differs_from_smaller(load, require):
+        counts += " · " + t("lab.certificate_alone", language)
+    if load.get("together") is not None and load["load"] > 1:
+        counts += " · " + t("lab.together", language, together=load["together"])
     costs = []
     for name in ("median_seconds", "throughput"):
         value, before = load.get(name), (usual or {}).get(name)

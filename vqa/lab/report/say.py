@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from vqa.answers import Json
-from vqa.lab.certificate.rows import detects
+from vqa.lab.certificate.rows import detects, differs_from_smaller
 from vqa.lab.diagnosis.findings import Diagnosis, Finding, Verdict
 from vqa.lab.diagnosis.invalid import invalid_sentence
 from vqa.lab.report.charts import ERROR, letter
-from vqa.lab.report.conclusions import number
+from vqa.lab.report.conclusions import number, verdict_words
 from vqa.lab.run.documents import diagnosis_from_record
 from vqa.lab.run.live import RunStatus
 from vqa.text import Language, t, table
@@ -15,7 +15,7 @@ from vqa.text import Language, t, table
 
 def diagnosis_sentence(found: Diagnosis, language: Language = "en") -> str:
     """Returns the verdict and, where something was found, its surest cause, in a sentence or two."""
-    verdict = t(f"lab.verdict_{found.verdict}", language, **found.values)
+    verdict = verdict_words(found, language)
     if not found.findings:
         return verdict
     return f"{verdict} {finding_title(found.findings[0], language)}"
@@ -29,7 +29,7 @@ def finding_title(finding: Finding, language: Language = "en") -> str:
 
 def diagnosis_lines(found: Diagnosis, language: Language = "en") -> list[str]:
     """Returns the whole diagnosis as lines: verdict, each cause with why and remedy, invalid arms."""
-    lines = [t(f"lab.verdict_{found.verdict}", language, **found.values)]
+    lines = [verdict_words(found, language)]
     for finding in found.findings:
         lines += [
             finding_title(finding, language),
@@ -63,12 +63,20 @@ def certificate_lines(result: Json, language: Language = "en") -> list[str]:
             lines.append(t("lab.certificate_missing", language, profile=profile["name"], reason=reason))
             continue
         for load in profile["loads"]:
+            if load.get("invalid"):
+                values = {"profile": profile["name"], "load": load["load"], "reason": t(load["invalid"], language)}
+                lines.append(t("lab.certificate_invalid", language, **values))
+                continue
             level = t(f"lab.level_{load['level']}", language)
             values = {name: load[name] for name in ("load", "ok", "distinct", "logprob_variants")}
             values |= {name: number(load[name]) for name in ("median_seconds", "throughput")}
             line = t("lab.certificate_line", language, profile=profile["name"], level=level, **values)
             if load.get("failed"):
                 line += " · " + t("lab.part_failed", language, failed=load["failed"])
+            if differs_from_smaller(load, result["require"]):
+                line += " · " + t("lab.certificate_alone", language)
+            if load.get("together") is not None and load["load"] > 1:
+                line += " · " + t("lab.together", language, together=load["together"])
             lines.append(line)
         if control := profile.get("control"):
             key = "lab.certificate_control" if detects(profile) else "lab.certificate_blind"

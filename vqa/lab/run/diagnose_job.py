@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -56,7 +57,8 @@ def diagnose_work(
             await _start_under(job, former, profile)
             return await conclude(job)
         except BaseException as problem:
-            await job.go_back(former)
+            with suppress(EngineError):
+                await job.go_back(former)
             if isinstance(problem, VQAError) and problem.code != "profile_not_started":
                 values = {"profile": profile, "former": former.profile}
                 raise CheckBrokenOffError("check_broken_off", problem, **values) from problem
@@ -80,7 +82,7 @@ def diagnose_work(
 def diagnose_result(samples: Mapping[str, Sequence[Sample]], facts: Facts, require: Level) -> dict[str, Json]:
     """Returns what is stored as the result of a diagnosis."""
     found = diagnose(samples, facts)
-    everything = together(samples)
+    everything = together({name: taken for name, taken in samples.items() if name not in found.invalid_arms})
     holds = holds_after(found, everything.holds(require))
     arms = {name: summarize_run(taken) for name, taken in samples.items()}
     restarts = restart_rows(arms, facts)

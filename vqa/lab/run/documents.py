@@ -7,7 +7,7 @@ from dataclasses import asdict
 from vqa.answers import Json, Sampling
 from vqa.lab.diagnosis.facts import Facts
 from vqa.lab.diagnosis.findings import Cause, Confidence, Diagnosis, Evidence, Finding, Verdict
-from vqa.lab.diagnosis.premises import cache_reason
+from vqa.lab.diagnosis.premises import cache_reason, load_reason
 from vqa.lab.plan.arms import RunSpec
 from vqa.lab.stats.agreement import LEVELS, Level
 from vqa.lab.stats.summary import RunSummary, Summary
@@ -31,7 +31,7 @@ def run_result(
     that the arm promises: that is then stored as `invalid`, the arm and a text key; see `vqa.lab.diagnosis.invalid`.
     """
     changed = summary.changed or bool(facts and facts.changed)
-    reason = cache_reason(arm, summary, facts or Facts())
+    reason = load_reason(arm, summary, facts or Facts()) or cache_reason(arm, summary, facts or Facts())
     holds = None if changed or reason else summary.holds(require)
     result = {
         "version": RESULT_VERSION,
@@ -82,6 +82,7 @@ def question_record(summary: Summary) -> dict[str, Json]:
         "fragile": list(summary.fragile[:200]),
         "leading": summary.leading,
         "latency": asdict(summary.latency),
+        "together": summary.together,
         "errors": dict(summary.errors),
         "error_example": summary.error_example,
         "servers": list(summary.servers),

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 from vqa.answers import Json, Sample
@@ -34,6 +33,9 @@ if TYPE_CHECKING:
 
 QUIET_SECONDS = 20.0
 RESTART_SECONDS = 1800.0
+STOP_SECONDS = 60.0
+STEP_BACK = "step_back"
+"""The step of a run that only waits for the engine to be again what it was."""
 
 
 @dataclass
@@ -93,7 +95,7 @@ class RunJob:
                 named = replace(sample, arm=rename or prefix + sample.arm)
                 await self.record(named)
         return Facts(
-            capabilities=await view.capabilities(managed=self.engine is not None),
+            capabilities=replace(await view.capabilities(managed=self.engine is not None), serial=plan.serial),
             temperature=plan.spec.sampling.temperature,
             blocks=tuple(replace(block, arm=rename or prefix + block.arm) for block in runner.blocks),
             before=before,
@@ -156,19 +158,33 @@ class RunJob:
             self.base_url = snapshot.base_url
 
     async def go_back(self, spec: EngineSpec | None) -> None:
-        """Asks the managed engine for what ran before (None: nothing) and does not wait for it: the run has ended.
+        """Gives the managed engine what ran before (None: nothing) and returns when it is there again.
 
-        A cancellation meanwhile does not keep it from being asked.
+        A run that ended sooner would leave a start behind that nobody waits for: the command would let go of the
+        engine, and what ran before would be gone. A cancellation meanwhile ends the waiting, but the engine has been
+        asked by then.
 
         Raises:
-            EngineError: it can no longer be asked.
+            EngineError: it can no longer be asked, or what ran before does not come up again.
         """
-        if self.engine is not None:
-            ask = self.engine.stop if spec is None else partial(self.engine.restart, spec)
-            self.aftermath = (
-                Failure("lab.back_to_none") if spec is None else Failure("lab.back_under", {"former": spec.profile})
-            )
-            await asyncio.shield(asyncio.to_thread(ask))
+        engine = self.engine
+        if engine is None:
+            return
+        self.aftermath = (
+            Failure("lab.back_to_none") if spec is None else Failure("lab.back_under", {"former": spec.profile})
+        )
+        self.live.tell(step=STEP_BACK, profile="" if spec is None else spec.profile)
+        if spec is None:
+            await asyncio.shield(asyncio.to_thread(engine.stop))
+            await asyncio.to_thread(engine.wait, lambda now: now.settled and not now.serving, STOP_SECONDS)
+            return
+        asked = asyncio.ensure_future(asyncio.to_thread(engine.restart, spec))
+        try:
+            generation = await asyncio.shield(asked)
+        except asyncio.CancelledError:
+            await asked
+            raise
+        await wait_serving(engine, generation)
 
     def summaries(self, prefix: str = "") -> dict[str, RunSummary]:
         """Returns the summaries of the arms that begin with `prefix`, without it."""
@@ -198,6 +214,12 @@ async def wait_serving(engine: Engine, generation: int) -> Snapshot:
     raise EngineError("engine_not_started", reason="timeout", hint="")
 
 
+def is_serial(engine: Engine | None) -> bool:
+    """Returns whether the managed engine computes one request at a time."""
+    running = engine.snapshot().spec if engine is not None else None
+    return running is not None and (running.profile == "serial" or running.max_num_seqs == 1)
+
+
 Work = Callable[[RunJob], Awaitable[Json]]
 """Does a run and returns the result to store."""
 
@@ -217,9 +239,7 @@ async def plan_on_server(
     """
     spec.check()
     capabilities = await view.capabilities(managed=engine is not None, learn=True)
-    running = engine.snapshot().spec if engine is not None else None
-    if running is not None and (running.profile == "serial" or running.max_num_seqs == 1):
-        capabilities = replace(capabilities, serial=True)
+    capabilities = replace(capabilities, serial=is_serial(engine))
     before = await view.metrics()
     capabilities, asked = await scout(client, spec, capabilities)
     if before is not None and asked:
@@ -233,7 +253,8 @@ def repeat_work(spec: RunSpec) -> Work:
     async def work(job: RunJob) -> Json:
         async with job.server() as (client, view):
             learn = spec.cache != "as_is"
-            plan = plan_repeat(spec, await view.capabilities(managed=job.engine is not None, learn=learn))
+            capabilities = await view.capabilities(managed=job.engine is not None, learn=learn)
+            plan = plan_repeat(spec, replace(capabilities, serial=is_serial(job.engine)))
             job.live.expect(plan)
             await job.write_header(plan, view)
             facts = await job.run(plan, client, view)

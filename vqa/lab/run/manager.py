@@ -18,7 +18,7 @@ from vqa.client import normalize_base_url
 from vqa.errors import InputError, StoreError, VQAError
 from vqa.lab.plan.arms import Plan, RunSpec
 from vqa.lab.run.diagnose_job import diagnose_work
-from vqa.lab.run.documents import run_result
+from vqa.lab.run.documents import exit_code, run_result
 from vqa.lab.run.failures import failure_record
 from vqa.lab.run.header import spec_record
 from vqa.lab.run.job import RunJob, Work, plan_on_server, repeat_work
@@ -279,4 +279,11 @@ def partial_result(job: RunJob) -> Json:
     if job.live.kind != "repeat" or not summaries:
         return None
     arm, summary = next(iter(summaries.items()))
-    return run_result(summary, job.spec.require, arm=arm)
+    result = run_result(summary, job.spec.require, arm=arm)
+    status = job.live.snapshot()
+    if status.done >= status.total:
+        return result
+    # What was not asked cannot be said to hold; a difference that was seen stays one.
+    holds = False if result["holds"] is False else None
+    early = {"done": status.done, "total": status.total, "by_hand": job.live.stop_wanted}
+    return result | {"holds": holds, "exit_code": exit_code(holds), "stopped": early}

@@ -17,6 +17,7 @@ from vqa.lab.plan.background import Background
 from vqa.lab.plan.plans import Block, schedule
 from vqa.lab.plan.requests import question_for
 from vqa.lab.run.server import ServerView
+from vqa.lab.run.witness import Witness
 
 
 class LabRunner:
@@ -55,16 +56,17 @@ class LabRunner:
             background = Background(self._client, block.arm.background, seed=len(self.blocks))
             if block.arm.background:
                 await background.start()
+            witness = Witness(self._view if block.arm.concurrency > 1 else None)
             try:
-                async with aclosing(self._block(block)) as landing:
+                async with witness, aclosing(self._block(block)) as landing:
                     async for sample in landing:
                         yield sample
             finally:
                 await background.stop()
-            before = await self._note(block, background, before)
+            before = await self._note(block, background, before, witness)
 
     async def _note(
-        self, block: Block, background: Background, before: MetricsSnapshot | None
+        self, block: Block, background: Background, before: MetricsSnapshot | None, witness: Witness
     ) -> MetricsSnapshot | None:
         ours = self._ours + background.finished
         after = await self._metrics(0 if before is None else finished(before) + ours)
@@ -82,6 +84,8 @@ class LabRunner:
                 background.started,
                 background.answered,
                 background.broken_off,
+                witness.running,
+                witness.looks,
             )
         )
         return after or before

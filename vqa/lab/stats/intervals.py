@@ -1,4 +1,4 @@
-"""What a number of repeats lets one say about the flip rate, and how agreement is averaged."""
+"""What a number of repeats lets one say about the rate of differences, and how agreement is averaged."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,10 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Interval:
-    """A 95% confidence interval for the share of repeats that differ from the modal answer.
+    """A 95% confidence interval for the rate of differences.
+
+    The most frequent answer is the reference; the other N - 1 answers are the comparisons, and those among them that
+    differ from it the flips. The rate is flips over comparisons, here and wherever a rate is told.
 
     Repeats in a row are not independent: it holds 'under this load, on this server process' and nowhere else.
     """

@@ -198,6 +198,7 @@ class Summarizer:
             servers=tuple(self._servers),
             prompts=tuple(self._prompts),
             image_tokens=tuple(self._image_tokens),
+            together=self._timing.together(),
             not_most_probable=self._sampled,
         )
 

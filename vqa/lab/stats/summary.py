@@ -158,6 +158,8 @@ class Summary:
     """Every SHA-256 of the prompt's token ids; more than one means that requests were prepared differently."""
     image_tokens: tuple[int, ...] = ()
     """Every number of image tokens reported."""
+    together: int | None = None
+    """The most answers under way at once, each between its first and its last token; None where that is not told."""
     not_most_probable: int = 0
     """Answers in which some chosen token was not the most probable one: greedy decoding without penalties has none."""
 

@@ -17,6 +17,7 @@ class Timing:
         self._first_token: dict[int, float] = {}
         self._starts: list[float] = []
         self._ends: list[float] = []
+        self._running: list[tuple[float, float]] = []
         self._completion = 0
 
     def add(self, sample: Sample, answer: Answer) -> None:
@@ -24,9 +25,23 @@ class Timing:
         self.seconds[sample.index] = answer.seconds
         if answer.seconds_to_first_token is not None:
             self._first_token[sample.index] = answer.seconds_to_first_token
+            began = sample.started_at + answer.seconds_to_first_token
+            self._running.append((began, sample.started_at + answer.seconds))
         self._starts.append(sample.started_at)
         self._ends.append(sample.started_at + answer.seconds)
         self._completion += answer.completion_tokens or 0
+
+    def together(self) -> int | None:
+        """Returns how many answers were under way at once, at most: between their first and their last token.
+
+        A request that waits in a queue has no token yet, so this is how many the server really ran together. None
+        where an answer does not tell when its first token came.
+        """
+        if not self._running or len(self._running) < len(self.seconds):
+            return None
+        # An answer that ends at the moment at which another begins does not meet it.
+        moments = sorted([(end, -1) for _, end in self._running] + [(began, 1) for began, _ in self._running])
+        return int(np.cumsum([step for _, step in moments]).max())
 
     def latency(self) -> Latency:
         """Returns what can be said by now."""
