@@ -63,10 +63,13 @@ def together(name: str, run: RunSummary, facts: Facts) -> int | None:
 def load_reason(name: str, run: RunSummary, facts: Facts) -> str | None:
     """Returns the text key of why a load was not the one that the arm's name promises; None if it was, or none is.
 
-    An engine that runs one request at a time is under that load when requests wait for it.
+    An engine that runs one request at a time is under that load when requests wait for it. And what already differs at
+    a smaller load than promised is a difference all the same: only agreement proves nothing there.
     """
     load = arm_load(name)
     if load < 2 or facts.capabilities.serial:
+        return None
+    if any(view.holds is False for each in run.questions for view in each.levels.values()):
         return None
     met = together(name, run, facts)
     return "lab.invalid_not_together" if met is not None and met < ENOUGH_TOGETHER * load else None

@@ -9,6 +9,7 @@ from vqa.answers import Json
 from vqa.lab.certificate.rows import detects, differs_from_smaller
 from vqa.lab.diagnosis.findings import Diagnosis
 from vqa.lab.diagnosis.invalid import invalid_sentence
+from vqa.lab.diagnosis.shown import shown_lines
 from vqa.lab.report import charts, conclusions
 from vqa.lab.run.documents import diagnosis_from_record
 from vqa.lab.stats.agreement import Level
@@ -30,7 +31,8 @@ def of_run(run: Run, language: Language) -> str:
         compared = titled("before_after", before_after(run, language))
         restarts = titled("after_start", after_start((run.result or {}).get("restarts") or (), language))
         refused = conclusions.refused(run.result, language)
-        return compared + conclusions.diagnosis(found, language) + restarts + refused
+        shown = "".join(f'<p class="vl-note-box">{escape(words)}</p>' for words in shown_lines(run.result, language))
+        return compared + conclusions.diagnosis(found, language) + shown + restarts + refused
     return titled("certificate", certificate(run.result or {}, language))
 
 

@@ -6,6 +6,7 @@ from vqa.answers import Json
 from vqa.lab.certificate.rows import detects, differs_from_smaller
 from vqa.lab.diagnosis.findings import Diagnosis, Finding, Verdict
 from vqa.lab.diagnosis.invalid import invalid_sentence
+from vqa.lab.diagnosis.shown import shown_lines
 from vqa.lab.report.charts import ERROR, letter
 from vqa.lab.report.conclusions import number, verdict_words
 from vqa.lab.run.documents import diagnosis_from_record
@@ -94,7 +95,8 @@ def result_lines(status: RunStatus, language: Language = "en", *, technical: boo
             hidden = [t("lab.open_hidden", language, level=t(f"lab.level_{result['require']}", language))]
         if not technical:
             return [diagnosis_sentence(found, language), *hidden]
-        return [*diagnosis_lines(found, language), *restart_lines(result, language), *hidden]
+        lines = [*diagnosis_lines(found, language), *shown_lines(result, language)]
+        return [*lines, *restart_lines(result, language), *hidden]
     if "profiles" in result:
         return certificate_lines(result, language)
     return [t("lab.open_nothing", language)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from vqa.errors import EngineError, VQAError
 from vqa.lab.diagnosis.diagnose import diagnose, together
 from vqa.lab.diagnosis.facts import EngineProcess, Facts, Start
 from vqa.lab.diagnosis.findings import Diagnosis, Verdict
+from vqa.lab.diagnosis.shown import Shown, offered, records, shown_profiles
 from vqa.lab.plan.arms import Arm, ArmPlan, Plan, RunSpec
 from vqa.lab.plan.plans import LOADS, SIZE
 from vqa.lab.run.documents import diagnosis_record, exit_code, summary_record
@@ -73,15 +75,25 @@ def diagnose_work(
             await job.write_header(plan, view)
             facts = _joined(facts, await job.run(plan, client, view))
         samples = _by_arm(job.store.samples(job.live.run_id))
-        result = diagnose_result(samples, facts, spec.require) | {"profile": profile or _profile(job)}
+        shown = await asyncio.to_thread(_shown, job)
+        result = diagnose_result(samples, facts, spec.require, shown) | {"profile": profile or _profile(job)}
         return result | ({"before": _before(job, before)} if before is not None else {})
 
     return work
 
 
-def diagnose_result(samples: Mapping[str, Sequence[Sample]], facts: Facts, require: Level) -> dict[str, Json]:
-    """Returns what is stored as the result of a diagnosis."""
-    found = diagnose(samples, facts)
+def _shown(job: RunJob) -> tuple[Shown, ...]:
+    """Returns what the stored certificates of this run's hardware have shown."""
+    made = ((run.id, run.header, run.result) for run in job.store.runs(kind="certify", limit=200))
+    return shown_profiles(made, job.store.run(job.live.run_id).header)
+
+
+def diagnose_result(
+    samples: Mapping[str, Sequence[Sample]], facts: Facts, require: Level, shown: Sequence[Shown] = ()
+) -> dict[str, Json]:
+    """Returns what is stored as the result of a diagnosis; `shown` is what certificates had shown before."""
+    first = diagnose(samples, facts)
+    found = offered(first, shown)
     everything = together({name: taken for name, taken in samples.items() if name not in found.invalid_arms})
     holds = holds_after(found, everything.holds(require))
     arms = {name: summarize_run(taken) for name, taken in samples.items()}
@@ -97,6 +109,8 @@ def diagnose_result(samples: Mapping[str, Sequence[Sample]], facts: Facts, requi
         "arms": {name: summary_record(run) for name, run in arms.items()},
         "facts": facts.to_record(),
     }
+    if told := records(shown, first.profiles):
+        result["shown"] = told
     return result | ({"restarts": restarts} if restarts else {})
 
 
