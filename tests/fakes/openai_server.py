@@ -30,7 +30,7 @@ WORDS = "The picture shows a large red circle here".split()  # noqa: SIM905
 OTHER_WORDS = "One drawing has two small blue squares below".split()  # noqa: SIM905
 BLOCK = 16
 LOAD_SECONDS = 0.15
-MEETING_SECONDS = 0.06
+MEETING_SECONDS = 0.12
 """Between the first and the last token of an answer that meets others: on a real server a batch takes longer too."""
 PROMPT_TOKENS = 64
 

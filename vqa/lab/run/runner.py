@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -30,6 +31,7 @@ class LabRunner:
         self._nonce = nonce
         self._view = view
         self._ours = 0
+        self._quickest = math.inf
         self.current = ""
         """The arm that is being asked."""
         self.blocks: list[BlockFacts] = []
@@ -102,13 +104,15 @@ class LabRunner:
 
         async def work(place: int) -> None:
             try:
-                await asyncio.sleep(place * block.arm.spread_seconds / width)
+                await asyncio.sleep(place * spread / width)
                 for index in waiting:
                     landed.put_nowait(await self._ask(block, index))
             except Exception as problem:  # a fault of ours: hand it to whoever reads, instead of hanging
                 landed.put_nowait(problem)
 
         width = min(block.arm.concurrency, block.stop - block.start)
+        # Over more than an answer's length the first ones would be through before the last begin, and never meet them.
+        spread = min(block.arm.spread_seconds, self._quickest)
         workers = [asyncio.create_task(work(place)) for place in range(width)]
         try:
             for _ in range(block.stop - block.start):
@@ -129,6 +133,7 @@ class LabRunner:
         try:
             answer = await self._client.ask(question)
             self._ours += 1
+            self._quickest = min(self._quickest, answer.seconds)
         except BrokenStreamError as problem:
             partial = problem.partial
             error = SampleError(problem.code, problem.message(), partial.text, partial.reasoning)
