@@ -233,3 +233,32 @@ def test_a_finger_draws_a_box_and_the_tray_fits_on_a_phone(page: Page, faulty: F
     )
     expect(page.locator("#vqa-box").get_by_label("Left")).to_have_value("15")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_how_pictures_are_made_ready_is_seen_chosen_and_sent(page: Page, faulty: FaultyApp, tmp_path: Path) -> None:
+    logo = Image.new("RGBA", (60, 40), (0, 0, 0, 0))
+    logo.paste((255, 255, 255, 255), (20, 10, 40, 30))
+    logo.save(tmp_path / "logo.png")
+    attach(page, tmp_path / "logo.png")
+    expect(page.locator("#vqa-tray")).to_contain_text("transparent parts put onto black", timeout=SECONDS)
+    page.locator("#vqa-background input").click()  # the section has opened by itself
+    page.get_by_role("option", name="Gray").click()
+    expect(page.locator("#vqa-tray")).to_contain_text("transparent parts put onto gray", timeout=SECONDS)
+    ask(page, "What is it?")
+    expect(page.locator("#vqa-received")).to_contain_text("transparent parts put onto gray", timeout=SECONDS)
+    content = faulty.server.bodies[-1]["messages"][-1]["content"]
+    url = next(part["image_url"]["url"] for part in content if part["type"] == "image_url")
+    sent = Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2])))
+    assert (sent.mode, sent.getpixel((1, 1))) == ("RGB", (128, 128, 128))
+
+
+def test_pages_of_a_long_document_can_be_chosen(page: Page, tmp_path: Path) -> None:
+    pages = [Image.new("RGB", (60, 40), (n * 10, 0, 0)) for n in range(20)]
+    pages[0].save(tmp_path / "scan.tif", save_all=True, append_images=pages[1:])
+    attach(page, tmp_path / "scan.tif")
+    expect(shown(page)).to_have_count(16, timeout=SECONDS)
+    words = page.locator("#vqa-pages").locator("input, textarea").first
+    words.fill("2,18-20")
+    words.press("Enter")
+    expect(shown(page)).to_have_count(4, timeout=SECONDS)
+    expect(page.locator("#vqa-tray")).to_contain_text("page 18 of 20")
