@@ -18,7 +18,8 @@ ASSETS = PACKAGE / "assets" if (PACKAGE / "assets").is_dir() else PROJECT / "ass
 """Demo model, examples, recorded runs, style and scripts of the page: a wheel holds them within the package."""
 DEMO_MODEL = ASSETS / "demo-model"
 TIGHTENED = (
-    "max_repeats", "max_tokens", "max_seconds", "max_question_chars", "max_image_bytes", "max_image_pixels"
+    "max_repeats", "max_requests", "max_tokens", "max_seconds", "max_question_chars",
+    "max_image_bytes", "max_image_pixels",
 )  # fmt: skip
 """Limits that a public demo tightens by a setting of the same name after `public_`."""
 
@@ -77,6 +78,8 @@ class Settings(BaseSettings):
     """Let picture addresses point into the local network."""
     max_question_chars: int = Field(20_000, ge=1)
     max_repeats: int = Field(10_000, ge=1)
+    max_requests: int = Field(100_000, ge=1)
+    """Requests of one run of the page in all: N for each question, and each picture if they are asked one by one."""
     max_tokens: int = Field(8192, ge=1)
     request_timeout: float = Field(600.0, gt=0)
     """Seconds without any answer before a request is given up."""
@@ -90,6 +93,7 @@ class Settings(BaseSettings):
     public_at_once: int = Field(8, ge=1)
     """Answers at a time of all visitors together; the others wait in a queue that says their place."""
     public_max_repeats: int = Field(20, ge=2)
+    public_max_requests: int = Field(80, ge=2)
     public_max_tokens: int = Field(256, ge=1)
     public_max_seconds: float = Field(120.0, gt=0)
     """Seconds that one answer or one run of a visitor may take."""
@@ -97,7 +101,9 @@ class Settings(BaseSettings):
     public_max_image_bytes: int = Field(8_000_000, ge=1)
     public_max_image_pixels: int = Field(16_000_000, ge=1)
     public_max_pictures: int = Field(4, ge=1)
-    """Pictures in one conversation."""
+    """Pictures in one conversation or run."""
+    public_max_stored_bytes: int = Field(2_000_000_000, ge=1)
+    """Uploads and other files of all visitors together; those behind one address may fill a fifth of it."""
     public_keep_minutes: float = Field(30.0, gt=0)
     """After which a visitor's runs and pictures are deleted."""
 

@@ -345,6 +345,8 @@ class FakeServer:
         faults = self.behaviour
         if faults.answer is not None:
             return faults.answer.split()
+        if choices := body.get("structured_outputs", {}).get("choice"):
+            return str(choices[0]).split()
         if self._samples(body):
             chance = self._random
             if body.get("seed") is not None:

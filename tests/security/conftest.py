@@ -1,4 +1,7 @@
-"""Two more apps beside the session's: a public demo on the real engine, and a private one full of secrets."""
+"""Three apps, two of them on loopback servers: an ordinary one, a public demo, and a private one full of secrets.
+
+What only a real engine can show stands in `tests/real/test_engine_boundaries.py`.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,8 +28,12 @@ API_KEY, HUB_TOKEN = "canary-api-key-77ab", "canary-hub-token-90cd"
 NAMED = "vqa.example.org"
 """The name under which a proxy passes requests on to the private app."""
 SECRETS = (PASSWORD, API_KEY, HUB_TOKEN)
-HOSTILE = "<script>window.pwned=1;alert(1)</script> <img src=x onerror='window.pwned=2;alert(2)'> <b>bold</b>"
-"""Three words of HTML that would run or load something; the fake server answers with it."""
+HOSTILE = (
+    "<script>window.pwned=1;alert(1)</script> <img src=x onerror='window.pwned=2;alert(2)'> <b>bold</b> "
+    "`` ` <form class=pwned style=position:fixed;inset:0>over everything</form> ` ``"
+)
+"""HTML that would run, load or cover something, the last of it where two readers may see code or not; the server of the
+private app answers with it."""
 
 
 @dataclass
@@ -43,8 +51,8 @@ class Started:
         return RunningApp(self.url, self.base_url, self.data_dir, self.process, 0.0, 0.0, self.log)
 
 
-def start(folder: Path, base_url: str, **settings: object) -> Started:
-    """Starts `python app.py` attached to a server."""
+def start(folder: Path, base_url: str = "", **settings: object) -> Started:
+    """Starts `python app.py` attached to a server; without one, with an engine of its own that is off."""
     folder.mkdir(parents=True)
     data_dir, log, port = folder / "data", folder / "app.log", free_port()
     environment = base_environment(data_dir=data_dir, port=port, base_url=base_url, **settings)
@@ -59,31 +67,41 @@ def start(folder: Path, base_url: str, **settings: object) -> Started:
 class Apps:
     """What the security tests drive."""
 
+    ordinary: RunningApp
     public: RunningApp
     private: RunningApp
     hostile_server: FakeServer
 
 
 @pytest.fixture(scope="session")
-def apps(app: RunningApp, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Apps]:
-    """Both apps, started side by side."""
+def apps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Apps]:
+    """All apps, started side by side."""
     folder = tmp_path_factory.mktemp("security")
-    with FakeServer(answer=HOSTILE) as server:
+    with FakeServer() as asked, FakeServer(answer=HOSTILE) as server:
         secrets = {"auth": f"{USER}:{PASSWORD}", "api_key": API_KEY, "hub_token": HUB_TOKEN}
-        public = start(folder / "public", app.base_url, public="true", **secrets | {"auth": ""})
-        private = start(folder / "private", server.base_url, allowed_hosts=f"{NAMED}, *.inside.example", **secrets)
+        started = [
+            start(folder / "ordinary", allow_local_urls="true", language="en", engine_port=free_port()),
+            start(folder / "public", asked.base_url, public="true", **secrets | {"auth": ""}),
+            start(folder / "private", server.base_url, allowed_hosts=f"{NAMED}, *.inside.example", **secrets),
+        ]
         try:
-            yield Apps(public.wait(), private.wait(), server)
+            yield Apps(*(each.wait() for each in started), server)
         finally:
-            for each in (public, private):
+            for each in started:
                 each.process.send_signal(signal.SIGINT)
-            for each in (public, private):
+            for each in started:
                 stop_app(each.process)
 
 
 @pytest.fixture(scope="session")
+def app(apps: Apps) -> RunningApp:
+    """An app without any limit, whose engine is off; here it takes the place of the one with a real engine."""
+    return apps.ordinary
+
+
+@pytest.fixture(scope="session")
 def public(apps: Apps) -> RunningApp:
-    """A public demo on the session's real engine."""
+    """A public demo."""
     return apps.public
 
 
@@ -98,9 +116,9 @@ def visitor(app: RunningApp, address: str, **more: str) -> Visitor:
     return Visitor(app.url, address=address, **more)
 
 
-def inside(app: RunningApp) -> Visitor:
+def inside(app: RunningApp, **more: Any) -> Visitor:
     """Somebody who knows the private app's password."""
-    return Visitor(app.url, auth=(USER, PASSWORD))
+    return Visitor(app.url, auth=(USER, PASSWORD), **more)
 
 
 def log_end(app: RunningApp) -> int:

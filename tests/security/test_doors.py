@@ -14,6 +14,8 @@ from tests.conftest import ROOT, RunningApp, base_environment
 from tests.ports import free_port
 from tests.security.conftest import NAMED, PASSWORD, USER, log_end, no_traceback, visitor
 from tests.security.visitor import API, Json, Visitor, drawn
+from vqa.errors import InputError
+from vqa.settings import Settings
 
 CLOSED = (
     "/docs", "/redoc", "/openapi.json", "/monitoring", "/monitoring/summary", "/.env", "/.git/config", "/x",
@@ -30,15 +32,25 @@ SENT_WITH_EVENTS = ("act", "place", "box", "group", "run", "index", "value")
 """What the page's scripts and Gradio's components send beside a component's value."""
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7"])
-def test_another_address_needs_a_password_or_the_public_mode(host: str, tmp_path: object) -> None:
-    environment = base_environment(host=host, port=free_port(), data_dir=tmp_path, base_url="http://127.0.0.1:9/v1")
+def test_another_address_needs_a_password_or_the_public_mode(tmp_path: Path) -> None:
+    environment = base_environment(
+        host="0.0.0.0", port=free_port(), data_dir=tmp_path, base_url="http://127.0.0.1:9/v1"
+    )
     done = subprocess.run(
         [sys.executable, "app.py"], check=False, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 2
     assert "VQA_AUTH" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "vqa.example.org"])
+def test_every_address_but_loopback_counts_as_another(host: str) -> None:
+    with pytest.raises(InputError) as refused:
+        Settings(host=host).check_binding()
+    assert refused.value.code == "binding_open"
+    Settings(host=host, public=True).check_binding()
+    Settings(host=host, auth="user:word").check_binding()
 
 
 def test_a_foreign_host_is_turned_away(app: RunningApp, public: RunningApp, private: RunningApp) -> None:
@@ -90,11 +102,12 @@ def test_the_own_origin_is_welcome(app: RunningApp) -> None:
 
 def test_what_the_page_does_not_use_is_not_there(app: RunningApp, public: RunningApp) -> None:
     for place in (app, public):
-        for path in CLOSED:
-            for method in ("GET", "POST"):
-                assert httpx.request(method, f"{place.url}{path}").status_code == 404, path
-        for method in ("PUT", "DELETE", "PATCH", "OPTIONS"):
-            assert httpx.request(method, f"{place.url}/config").status_code == 405
+        with httpx.Client(base_url=place.url, trust_env=False) as client:
+            for path in CLOSED:
+                for method in ("GET", "POST"):
+                    assert client.request(method, path).status_code == 404, path
+            for method in ("PUT", "DELETE", "PATCH", "OPTIONS"):
+                assert client.request(method, "/config").status_code == 405
 
 
 def shows(page: str, element: str) -> bool:
@@ -151,7 +164,7 @@ def test_no_number_and_no_name_calls_more_than_the_page_shows(app: RunningApp, p
             reply = guest.http.post(f"{API}/{route}", json=event)
             assert reply.status_code >= 400
             assert "Traceback" not in reply.text
-    assert httpx.get(f"{app.base_url}/models").status_code == 200
+    assert httpx.get(f"{public.base_url}/models").status_code == 200
 
 
 def test_garbage_to_every_endpoint_harms_nobody(app: RunningApp, public: RunningApp) -> None:
@@ -167,7 +180,7 @@ def test_garbage_to_every_endpoint_harms_nobody(app: RunningApp, public: Running
             reply = guest.http.post(f"{API}/{route}", json=event)
             assert not re.search(r"Traceback|File \"|root:x:", reply.text), reply.text[:500]
     assert visitor(public, "10.0.2.4").ask("What is this?", []).notices, "the page still answers"
-    assert httpx.get(f"{app.base_url}/models").status_code == 200
+    assert httpx.get(f"{public.base_url}/models").status_code == 200
     no_traceback(public, since)
 
 

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from tests.conftest import RunningApp
-from tests.security.conftest import log_end, memory, no_traceback
+from tests.security.conftest import inside, log_end, memory, no_traceback
 from tests.security.visitor import Visitor
 
 COUNT, SESSIONS, BATCH = 1000, 4, 50
@@ -103,11 +103,12 @@ def batches() -> Iterator[list[tuple[str, bytes]]]:
 
 
 @pytest.mark.slow
-def test_a_thousand_damaged_pictures_are_refused_or_answered(app: RunningApp) -> None:
+def test_a_thousand_damaged_pictures_are_refused_or_answered(private: RunningApp) -> None:
+    app = private
     since, before = log_end(app), memory(app)
-    config = Visitor(app.url).config
+    config = inside(app).config
     with ThreadPoolExecutor(SESSIONS) as pool:
-        found = pool.map(lambda batch: outcomes_of(Visitor(app.url, config=config), batch), batches())
+        found = pool.map(lambda batch: outcomes_of(inside(app, config=config), batch), batches())
         outcomes = [outcome for batch in found for outcome in batch]
     assert len(outcomes) == COUNT
     assert outcomes.count("lost") == 0

@@ -34,7 +34,9 @@ class Watched:
         assert self.page.evaluate("window.pwned") is None
         own = (f"{self.url}/", "data:", "blob:")
         assert [address for address in self.requests if not address.startswith(own)] == []
-        assert self.page.locator("#vqa-chat script, #vqa-chat img[src='x'], .vl script, .vl img[src='x']").count() == 0
+        live = "script, img[src='x'], form, .pwned"
+        places = ("#vqa-chat", ".vl", "#vqa-compared")
+        assert sum(self.page.locator(place).locator(live).count() for place in places) == 0
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import time
 from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass, fields
@@ -16,6 +15,7 @@ from vqa.media.images import ImagePayload
 from vqa.media.several import MAX_PICTURES
 from vqa.settings import Settings
 from vqa.ui.ask.conversation import Conversation
+from vqa.ui.nested import read_json
 
 SECONDS_BETWEEN_DRAWS = 0.06
 SECONDS_PER_CHARACTER = 0.0006
@@ -77,7 +77,7 @@ def read_options(
     """Returns the options, checked.
 
     Raises:
-        InputError: a number lies outside its range, or the schema is not JSON.
+        InputError: a number lies outside its range, a text is too long, or the schema is not JSON.
     """
     return AskOptions(
         temperature=_number("temperature", temperature, 0.0, 2.0, 0.0),
@@ -85,8 +85,8 @@ def read_options(
         max_tokens=_whole("max_tokens", max_tokens, 1, settings.max_tokens),
         seed=_whole("seed", seed, 0, MAX_SEED),
         system=_within(system or "", settings),
-        choices=tuple(line.strip() for line in (choices or "").splitlines() if line.strip()),
-        json_schema=_schema(schema or ""),
+        choices=_choices(choices or "", settings),
+        json_schema=_schema(schema or "", settings),
     )
 
 
@@ -115,11 +115,19 @@ def _within(text: str, settings: Settings) -> str:
     return text
 
 
-def _schema(text: str) -> Json | None:
+def _choices(text: str, settings: Settings) -> tuple[str, ...]:
+    if len(text) > settings.max_question_chars:
+        raise InputError("choices_too_long", length=len(text), limit=settings.max_question_chars)
+    return tuple(line.strip() for line in text.splitlines() if line.strip())
+
+
+def _schema(text: str, settings: Settings) -> Json | None:
     if not text.strip():
         return None
+    if len(text) > settings.max_question_chars:
+        raise InputError("schema_too_long", length=len(text), limit=settings.max_question_chars)
     try:
-        schema = json.loads(text)
+        schema = read_json(text)
     except ValueError as problem:
         raise InputError("schema_invalid", reason=str(problem)) from problem
     if not isinstance(schema, dict):

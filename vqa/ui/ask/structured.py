@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from html import escape
 
 from vqa.answers import Json
 from vqa.text import Language
 from vqa.ui.ask.conversation import Message
+from vqa.ui.nested import read_json
 from vqa.ui.text import words
 from vqa.ui.widgets.parts import badge, card
+
+PATTERN_SECONDS = 0.1
+"""For one match; a schema's author may write a pattern that takes longer than the universe."""
 
 
 def table_html(message: Message, lang: Language) -> str:
@@ -23,7 +28,7 @@ def table_html(message: Message, lang: Language) -> str:
     if schema is None:
         return ""
     try:
-        value = json.loads(message.text)
+        value = read_json(message.text)
     except ValueError as problem:
         return card(tr("ask.structured"), badge(tr("ask.not_json", reason=str(problem)), "bad"))
     fault = schema_fault(value, schema)
@@ -34,21 +39,45 @@ def table_html(message: Message, lang: Language) -> str:
 def schema_fault(value: Json, schema: Json) -> str | None:
     """Returns the first way in which a value breaks its schema, or None.
 
-    The schema may be a visitor's: a reference out of it is never fetched, and one that leads nowhere is a fault of it.
+    The schema may be a visitor's: a reference out of it is never fetched, one that leads nowhere is a fault of it, and
+    a pattern that takes long to match is given up.
     """
     import jsonschema
+    import regex
+    from jsonschema.validators import validator_for
     from referencing import Registry
     from referencing.exceptions import Unresolvable
 
+    kind = validator_for(schema, default=jsonschema.Draft202012Validator)
     try:
-        jsonschema.validate(value, schema, registry=Registry())
-    except jsonschema.ValidationError as problem:
-        return str(problem.message)
+        kind.check_schema(schema)
+        patient = jsonschema.validators.extend(kind, {"pattern": _pattern, "patternProperties": _pattern_properties})
+        fault = next(patient(schema, registry=Registry()).iter_errors(value), None)
+        return None if fault is None else str(fault.message)
     except jsonschema.SchemaError as problem:
         return f"schema: {problem.message}"
-    except (Unresolvable, RecursionError) as problem:
+    except (Unresolvable, RecursionError, TimeoutError, regex.error) as problem:
         return f"schema: {str(problem) or type(problem).__name__}"
-    return None
+
+
+def _matches(pattern: str, text: str) -> bool:
+    import regex
+
+    return regex.search(pattern, text, timeout=PATTERN_SECONDS) is not None
+
+
+def _pattern(_: Json, pattern: str, value: Json, __: Json) -> Iterator[Json]:
+    from jsonschema import ValidationError
+
+    if isinstance(value, str) and not _matches(pattern, value):
+        yield ValidationError(f"{value!r} does not match {pattern!r}")
+
+
+def _pattern_properties(validator: Json, patterns: Json, value: Json, _: Json) -> Iterator[Json]:
+    for pattern, below in patterns.items() if isinstance(value, dict) else ():
+        for name, part in value.items():
+            if _matches(pattern, name):
+                yield from validator.descend(part, below, path=name, schema_path=pattern)
 
 
 def _table(value: Json) -> str:

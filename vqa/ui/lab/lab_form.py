@@ -13,7 +13,7 @@ import gradio as gr
 
 from vqa.answers import Sampling
 from vqa.errors import InputError, StoreError
-from vqa.lab.plan.arms import CachePolicy, RunSpec, SeedPolicy
+from vqa.lab.plan.arms import MAX_CONCURRENCY, CachePolicy, RunSpec, SeedPolicy
 from vqa.media.images import ImageLimits, load_image
 from vqa.settings import Settings
 from vqa.store import Run, Store
@@ -130,14 +130,21 @@ def read(values: Sequence[Any], settings: Settings) -> RunSpec:
     questions = tuple(line.strip() for line in (form["questions"] or "").splitlines() if line.strip())
     if not questions:
         raise InputError("question_empty")
-    for question in questions:
-        if len(question) > settings.max_question_chars:
-            raise InputError("question_too_long", length=len(question), limit=settings.max_question_chars)
+    system = form["system"] or ""
+    for text in (*questions, system):
+        if len(text) > settings.max_question_chars:
+            raise InputError("question_too_long", length=len(text), limit=settings.max_question_chars)
     limits = ImageLimits.of(settings)
     paths = [item[0] if isinstance(item, tuple | list) else item for item in form["images"] or ()]
     if not paths:
         raise InputError("image_none")
+    if settings.public and len(paths) > settings.public_max_pictures:
+        raise InputError("too_many_pictures", limit=settings.public_max_pictures)
+    each_image = bool(form["each_image"]) and len(paths) > 1
     n = _whole(form["n"], "N", LEAST_REPEATS, settings.max_repeats)
+    requests = n * len(questions) * (len(paths) if each_image else 1)
+    if requests > settings.max_requests:
+        raise InputError("too_many_requests", count=requests, limit=settings.max_requests)
     seed = form["seed"]
     sampling = Sampling(
         temperature=_number(form["temperature"], "temperature", 0, 2),
@@ -150,16 +157,21 @@ def read(values: Sequence[Any], settings: Settings) -> RunSpec:
     return RunSpec(
         questions=questions,
         images=tuple(load_image(Path(path), limits) for path in paths),
-        each_image=bool(form["each_image"]) and len(paths) > 1,
+        each_image=each_image,
         n=n,
-        concurrency=_whole(form["concurrency"], "c", 1, 256),
+        concurrency=_whole(form["concurrency"], "c", 1, most_at_once(settings)),
         sampling=sampling,
-        system=form["system"] or "",
+        system=system,
         seed_policy=seed_policy,
         cache=caches.get(form["cache"], "as_is"),
         name=(form["name"] or "").strip()[:200],
         max_repeats=settings.max_repeats,
     ).check()
+
+
+def most_at_once(settings: Settings) -> int:
+    """Returns how many requests of a run may be under way at a time: a visitor's as many as their answers."""
+    return settings.public_concurrent if settings.public else MAX_CONCURRENCY
 
 
 def filled(store: Store, run: Run) -> tuple[Any, ...]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-import json
 import re
 from dataclasses import dataclass
 from html import escape
 
 from vqa.answers import Json
 from vqa.media.images import ImagePayload
+from vqa.ui.nested import read_json
 
 GRID = 1000.0
 """InternVL, Qwen2-VL and Qwen3-VL count in thousandths of the picture's sides; Qwen2.5-VL in pixels."""
@@ -83,7 +83,7 @@ def _mark(corners: list[float], width: float, height: float, label: str) -> Mark
 def _json_rows(text: str) -> list[dict[str, Json]]:
     for found in JSON_BLOCK.finditer(text):
         try:
-            value = json.loads(found.group(1) or found.group(2))
+            value = read_json(found.group(1) or found.group(2))
         except ValueError:
             continue
         rows = value if isinstance(value, list) else [value]
