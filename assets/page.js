@@ -112,6 +112,14 @@
     }
   });
 
+  // Whoever has tried too many passwords is told how long to wait: the login itself says nothing of it.
+  const ask = window.fetch;
+  window.fetch = async (...given) => {
+    const reply = await ask(...given);
+    if (reply.status === 429 && /\/login\/?$/.test(new URL(reply.url).pathname)) location.reload();
+    return reply;
+  };
+
   // An answer is copied as the model wrote it, without what keeps its markup from becoming the page's.
   const joiner = "\u2060";
   let copied = null;

@@ -22,17 +22,21 @@ def show(services: Services) -> Iterator[str]:
     """
     from vqa.ui.page import build_ui
     from vqa.ui.public import forgetting, public_services
-    from vqa.ui.web.folder import page_folder
+    from vqa.ui.web.folder import KEEP_SECONDS, page_folder
     from vqa.ui.web.guard import check_port, launch_options
+    from vqa.ui.web.patience import be_patient
     from vqa.ui.web.quiet import keep_events_out_of_the_log
 
-    options = launch_options(services.settings)
-    check_port(services.settings)
+    settings, visitors = services.settings, services.visitors
+    options = launch_options(settings, visitors)
+    check_port(settings)
     keep_events_out_of_the_log()
-    with page_folder() as folder, ExitStack() as ending:
-        if services.settings.public:
+    be_patient()
+    keep = 60 * settings.public_keep_minutes if settings.public else KEEP_SECONDS
+    with page_folder(visitors if settings.public else None, seconds=keep), ExitStack() as ending:
+        if settings.public:
             handed: Services = public_services(services)
-            ending.enter_context(forgetting(services, folder))
+            ending.enter_context(forgetting(services))
         else:
             handed = services
         demo = build_ui(handed)

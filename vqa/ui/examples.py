@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import io
 import json
-import tempfile
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -14,8 +14,12 @@ from vqa.answers import Json
 from vqa.settings import ASSETS
 from vqa.text import LANGUAGES, Language
 from vqa.ui.text import words
+from vqa.ui.web.folder import owned
+from vqa.ui.web.visitors import Visitor
 
 FOLDER = ASSETS / "examples"
+NOBODY = Visitor("examples", "")
+"""Whose the copies are that the page shows to everybody."""
 
 
 @dataclass(frozen=True)
@@ -56,27 +60,34 @@ def unsure_example(lang: Language) -> tuple[str, str]:
     return str(_digits()), words(lang)("diagnose.example_question")
 
 
-@cache
 def _digits() -> Path:
-    path = Path(tempfile.mkdtemp(prefix="vqa-example-")) / "digits.png"
+    return owned().write("digits.png", _drawn_digits(), visitor=NOBODY)
+
+
+@cache
+def _drawn_digits() -> bytes:
     drawn = Image.new("RGB", (448, 320), "#f7f4ea")
     for row, digits in enumerate(("2914 73900", "718 0377960", "9 2714 6038")):
         ImageDraw.Draw(drawn).text((24, 16 + 96 * row), digits, font=ImageFont.load_default(60), fill="#333333")
-    drawn.save(path)
-    return path
+    return _png(drawn)
+
+
+def _example_copy(picture: Path | None) -> Path:
+    name, data = (picture.name, picture.read_bytes()) if picture is not None else ("scene.png", _drawn_scene())
+    return owned().write(name, data, visitor=NOBODY)
 
 
 @cache
-def _example_copy(picture: Path | None) -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="vqa-example-"))
-    path = folder / (picture.name if picture else "scene.png")
-    if picture is not None:
-        path.write_bytes(picture.read_bytes())
-        return path
+def _drawn_scene() -> bytes:
     drawn = Image.new("RGB", (448, 320), "#f7f4ea")
     draw = ImageDraw.Draw(drawn)
     draw.ellipse((50, 90, 170, 210), fill="#d62828")
     draw.rectangle((240, 60, 330, 150), fill="#1d4ed8")
     draw.polygon([(360, 280), (420, 180), (300, 180)], fill="#2e7d32")
-    drawn.save(path)
-    return path
+    return _png(drawn)
+
+
+def _png(picture: Image.Image) -> bytes:
+    out = io.BytesIO()
+    picture.save(out, "PNG")
+    return out.getvalue()

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from vqa.answers import Sample
@@ -24,7 +23,6 @@ from vqa.media.images import ImagePayload
 from vqa.models.downloads import Downloads
 from vqa.store import Run, Store
 from vqa.ui.services import Services
-from vqa.ui.web.folder import sweep
 from vqa.ui.web.visitors import Visitors, current_visitor
 
 if TYPE_CHECKING:
@@ -39,8 +37,8 @@ log = logging.getLogger("vqa.ui.public")
 
 
 @contextmanager
-def forgetting(services: Services, folder: Path) -> Iterator[None]:
-    """Deletes, while the context lasts, visitors' runs, and files in the page's folder, when their time is up."""
+def forgetting(services: Services) -> Iterator[None]:
+    """Deletes, while the context lasts, visitors' runs when their time is up."""
     keep = 60 * services.settings.public_keep_minutes
     ended = threading.Event()
 
@@ -49,7 +47,6 @@ def forgetting(services: Services, folder: Path) -> Iterator[None]:
             for run_id in services.visitors.expired():
                 with suppress(StoreError):
                     services.store.delete_run(run_id)
-            sweep(folder, keep)
 
     thread = threading.Thread(target=forget, name="forget visitors", daemon=True)
     thread.start()

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import tempfile
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -19,6 +17,7 @@ from vqa.ui.ask.conversation import Conversation, as_json, as_markdown
 from vqa.ui.ask.flow import AskFlow
 from vqa.ui.services import Services
 from vqa.ui.text import words
+from vqa.ui.web.folder import owned
 from vqa.ui.widgets import exports
 from vqa.ui.widgets.notices import safely
 
@@ -96,6 +95,4 @@ def _file(conversation: Conversation, suffix: str, titles: dict[str, str]) -> st
         text = as_markdown(conversation, titles)
     else:
         text = json.dumps(as_json(conversation), ensure_ascii=False, indent=1)
-    path = Path(tempfile.mkdtemp(prefix="vqa-export-")) / f"conversation-{conversation.chat_id or 'shown'}{suffix}"
-    path.write_text(text, encoding="utf-8")
-    return str(path)
+    return str(owned().write(f"conversation-{conversation.chat_id or 'shown'}{suffix}", text))

@@ -1,17 +1,17 @@
-"""Pictures as files that the page can show and the composer can hold; all in the folder of uploads."""
+"""Pictures as files that the page can show and the composer can hold; all in the page's folder."""
 
 from __future__ import annotations
 
-import os
+from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
-
-from gradio.utils import get_upload_folder
 
 from vqa.errors import InputError
 from vqa.media.images import ImagePayload
 from vqa.ui.ask.conversation import Conversation
 from vqa.ui.pictures.known import known
+from vqa.ui.web.folder import owned
 
 THUMBNAIL_SIDE = 512
 BLANK: dict[str, Any] = {"text": "", "files": []}
@@ -24,28 +24,26 @@ def files_of(written: dict[str, Any] | None) -> list[str]:
 
 
 def write(image: ImagePayload) -> str:
-    """Returns the path of a file with the picture as it is sent."""
+    """Returns the path of a file with the picture as it is sent.
+
+    Raises:
+        InputError: there is no room for it.
+    """
     known.remember(image)
-    folder = Path(get_upload_folder()) / image.sha256
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{Path(image.given_name).stem[:60] or 'picture'}{SUFFIXES[image.mime]}"
-    path.write_bytes(image.data)
-    return str(path)
+    stem = Path(image.given_name).stem or "picture"
+    return str(owned().write(f"{stem}{SUFFIXES[image.mime]}", image.data))
 
 
 def thumbnails(conversation: Conversation) -> dict[str, str]:
-    """Returns a small file for every picture of a conversation, keyed by its hash; the page's cache may lose them."""
+    """Returns a small file for every picture of a conversation, keyed by its hash; one that cannot be read has none."""
     found = {}
     for image in conversation.images():
-        path = Path(get_upload_folder()) / "thumbnails" / f"{image.sha256}.png"
-        if not path.exists():
-            try:
-                small = image.thumbnail(THUMBNAIL_SIDE)
-            except InputError:
-                continue  # the conversation opens without it
-            path.parent.mkdir(parents=True, exist_ok=True)
-            written = path.with_suffix(f".{os.getpid()}.part")
-            written.write_bytes(small)
-            written.replace(path)
-        found[image.sha256] = str(path)
+        with suppress(InputError):  # the conversation opens without it
+            found[image.sha256] = str(owned().write("small.png", _small(image)))
     return found
+
+
+@lru_cache(maxsize=64)
+def _small(image: ImagePayload) -> bytes:
+    """Returns the thumbnail; kept, since a conversation is drawn anew at each answer."""
+    return image.thumbnail(THUMBNAIL_SIDE)

@@ -52,16 +52,21 @@ class PictureFlow:
     async def take(self, path: str | None, written: Written) -> Update:
         """Adds the camera's picture to the composer."""
         files = [path] if path else []
-        await asyncio.to_thread(load_pictures, files, self._services.limits)
+        with self._services.visitors.reading():
+            await asyncio.to_thread(load_pictures, files, self._services.limits)
         return self._composed(written, [*files_of(written), *files]) | {self._parts.camera: None}
 
     async def changed(self, written: Written, frames: float, *chosen: Any) -> AsyncIterator[Update]:
         """Shows which pictures stand in the composer; a video's frames, a PDF's pages take the place of the file.
 
         Raises:
-            InputError: a video or PDF cannot be read; it is out of the composer by then.
+            InputError: a video or PDF cannot be read, or there are too many pictures; what is too much is out of the
+                composer by then.
         """
         parts, files = self._parts.tray, files_of(written)
+        if len(files) > (most := asking.most_pictures(self._services.settings)):
+            yield self._composed(written, files[:most]) | await self._tray(files[:most], chosen)
+            raise InputError("too_many_pictures", limit=most)
         place = next((n for n, path in enumerate(files) if has_several(Path(path))), None)
         if place is None:
             gone = {parts.frames_row: gr.Row(visible=False), parts.pages_row: gr.Row(visible=False), parts.clip: None}
@@ -119,9 +124,10 @@ class PictureFlow:
         self._services.visitors.admit()
         limits, most = self._services.limits, asking.most_pictures(self._services.settings)
         wanted = treatment_box.read(chosen, pages) if chosen else None
-        return await asyncio.to_thread(
-            load_pictures, [path], limits, frames=max(1, min(frames, most)), treatment=wanted, at_most=most
-        )
+        with self._services.visitors.reading(most):
+            return await asyncio.to_thread(
+                load_pictures, [path], limits, frames=max(1, min(frames, most)), treatment=wanted, at_most=most
+            )
 
     async def pressed(self, act: str, place: int, written: Written, *chosen: Any) -> Update:
         """Moves a picture of the composer, takes it out, or opens it to draw a box on it."""
@@ -140,8 +146,9 @@ class PictureFlow:
 
     async def _opened(self, path: str, place: int | None) -> Update:
         parts = self._parts.region_box
-        image = (await asyncio.to_thread(load_pictures, [path], self._services.limits, frames=1))[0]
-        html = await asyncio.to_thread(region_box.area_html, image, self._lang)
+        with self._services.visitors.reading():
+            image = (await asyncio.to_thread(load_pictures, [path], self._services.limits, frames=1))[0]
+            html = await asyncio.to_thread(region_box.area_html, image, self._lang)
         chosen = (await asyncio.to_thread(write, image), path, place)
         return {parts.section: gr.Accordion(open=True), parts.area: html, parts.chosen: chosen}
 
@@ -156,7 +163,8 @@ class PictureFlow:
         if chosen is None:
             raise InputError("image_none")
         opened, given, place = chosen
-        made = await asyncio.to_thread(_region, opened, act, box, self._services.limits)
+        with self._services.visitors.reading():
+            made = await asyncio.to_thread(_region, opened, act, box, self._services.limits)
         files = files_of(written)
         here = place is not None and place < len(files) and files[place] == given
         at = place if here and place is not None else len(files)
@@ -171,7 +179,8 @@ class PictureFlow:
             InputError: there is none.
         """
         files = files_of(written)[-1:]
-        given = await asyncio.to_thread(load_pictures, files, self._services.limits, frames=1)
+        with self._services.visitors.reading():
+            given = await asyncio.to_thread(load_pictures, files, self._services.limits, frames=1)
         pictures = given or conversation.images()
         if not pictures:
             raise InputError("image_none")
@@ -179,7 +188,8 @@ class PictureFlow:
 
     def with_region(self, path: str, written: Written) -> Update:
         """Puts an edited picture into the composer, in the place of the one that it was made from."""
-        load_pictures([path], self._services.limits)
+        with self._services.visitors.reading():
+            load_pictures([path], self._services.limits)
         return self._composed(written, [*files_of(written)[:-1], path])
 
     def _composed(self, written: Written, files: list[str]) -> Update:
@@ -188,8 +198,9 @@ class PictureFlow:
     async def _tray(self, files: list[str], chosen: Sequence[Any]) -> Update:
         """Returns the tray; where something was done that may be wanted otherwise, the choices are opened."""
         limits, treatment = self._services.limits, treatment_box.read(chosen) if chosen else None
-        shown = await asyncio.to_thread(tray.tray_html, files, limits, self._lang, treatment)
-        notes = await asyncio.to_thread(tray.notes_of, files, limits, treatment)
+        with self._services.visitors.reading(len(files)):
+            shown = await asyncio.to_thread(tray.tray_html, files, limits, self._lang, treatment)
+            notes = await asyncio.to_thread(tray.notes_of, files, limits, treatment)
         opened = {self._parts.treatment.section: gr.Accordion(open=True)} if treatment_box.calls_for(notes) else {}
         return {self._parts.tray.tray: shown} | opened
 

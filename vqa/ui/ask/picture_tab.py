@@ -11,11 +11,12 @@ from vqa.ui.ask.components import AskParts
 from vqa.ui.ask.picture_flow import PictureFlow
 from vqa.ui.pictures.carrier import take_over
 from vqa.ui.services import Services
+from vqa.ui.web.visitors import READ_AT_ONCE_OF_ADDRESS
 from vqa.ui.widgets.notices import safely
 from vqa.ui.widgets.page_event import sent
 
-READING = 4
-"""Events at a time that decode pictures only to show them."""
+READING = 2 * READ_AT_ONCE_OF_ADDRESS
+"""Events at a time that decode pictures only to show them: one address cannot hold all."""
 
 
 def bind(services: Services, parts: AskParts, flow: PictureFlow, lang: Language) -> None:

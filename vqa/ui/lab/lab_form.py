@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -21,6 +20,7 @@ from vqa.text import Language
 from vqa.ui.examples import example, unsure_example
 from vqa.ui.services import Services
 from vqa.ui.text import words
+from vqa.ui.web.folder import owned
 from vqa.ui.widgets.notices import safely
 
 LEAST_REPEATS = 2
@@ -178,14 +178,12 @@ def filled(store: Store, run: Run) -> tuple[Any, ...]:
     """Returns values for all fields that ask again what a stored run asked; pictures that are gone stay out."""
     spec = run.plan.get("spec") or {}
     sampling = spec.get("sampling") or {}
-    folder, paths = Path(tempfile.mkdtemp(prefix="vqa-again-")), []
+    paths = []
     for place, digest in enumerate(spec.get("images") or ()):
         with suppress(StoreError):
             image = store.image(digest)
-            name = Path(image.given_name.replace("\\", "/")).name or f"image{place + 1}.{image.mime.rpartition('/')[2]}"
-            paths.append(folder / f"{place + 1}" / name)
-            paths[-1].parent.mkdir()
-            paths[-1].write_bytes(image.data)
+            ending = image.mime.rpartition("/")[2]
+            paths.append(owned().write(image.given_name or f"image{place + 1}.{ending}", image.data))
     return (
         [(str(path), None) for path in paths],
         "\n".join(spec.get("questions") or ()),

@@ -62,7 +62,8 @@ def build(services: Services, lang: Language) -> None:
 
     @safely(lang)
     def begin(*values: Any) -> Any:
-        spec = lab_form.read(values, services.settings)
+        with services.visitors.reading(services.settings.public_max_pictures):
+            spec = lab_form.read(values, services.settings)
         run = services.runs.start(spec, services.base_url(), engine=managed(services))
         return view.open(run)
 

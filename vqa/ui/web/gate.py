@@ -8,25 +8,17 @@ from __future__ import annotations
 
 import logging
 import re
-import secrets
-from collections.abc import Awaitable, Callable, MutableMapping
-from http.cookies import CookieError, SimpleCookie
-from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
+from starlette.requests import cookie_parser
 from starlette.responses import PlainTextResponse
 
 from vqa.settings import Settings
-from vqa.ui.web.visitors import COOKIE, Window, network_of
+from vqa.ui.web.asgi import PAGES, App, Message, Receive, Scope, Send, address_of, path_of
+from vqa.ui.web.patience import PEER, SlowBodyError, in_time
+from vqa.ui.web.visitors import COOKIE, Window, known, new_cookie
 
-Scope: TypeAlias = MutableMapping[str, Any]
-Message: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[Message]]
-Send: TypeAlias = Callable[[Message], Awaitable[None]]
-App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
-
-PAGES = re.compile(r"/(zh)?")
 OPEN = re.compile(
     r"/(zh/?)?|/(config|login|logout|login_check|theme\.css|favicon\.ico|manifest\.json|robots\.txt|pwa_icon(/\d+)?)/?"
     r"|/(assets|static|svelte)/.+"
@@ -66,13 +58,14 @@ class Gate:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        scope = _believed(scope)
         if refusal := self._refusal(scope, Headers(scope=scope)):
             status, words = refusal
             headers = {"Retry-After": "30"} if status == 429 else None
             await PlainTextResponse(words, status, headers)(scope, receive, send)
             return
-        address = _address(scope)
-        if not (self._public and _path(scope).startswith(("/gradio_api/queue/data", "/gradio_api/heartbeat"))):
+        address = address_of(scope)
+        if not (self._public and path_of(scope).startswith(("/gradio_api/queue/data", "/gradio_api/heartbeat"))):
             await self._passed(scope, receive, self._known(scope, send))
             return
         self._streams[address] = self._streams.get(address, 0) + 1
@@ -93,15 +86,18 @@ class Gate:
             await send(message)
 
         try:
-            await self._app(scope, receive, noting)
+            await self._app(scope, in_time(receive) if scope["method"] == "POST" else receive, noting)
+        except SlowBodyError:
+            if not started:
+                await PlainTextResponse("Request Timeout", 408, {"Connection": "close"})(scope, receive, send)
         except Exception as problem:
             # Without its message: that holds what the visitor sent.
-            log.warning("%s %s was refused: %s", scope["method"], _path(scope)[:80], type(problem).__name__)
+            log.warning("%s %s was refused: %s", scope["method"], path_of(scope)[:80], type(problem).__name__)
             if not started:
                 await PlainTextResponse("Bad Request", 400)(scope, receive, send)
 
     def _refusal(self, scope: Scope, headers: Headers) -> tuple[int, str] | None:
-        path, method = _path(scope), str(scope["method"])
+        path, method = path_of(scope), str(scope["method"])
         if not OPEN.fullmatch(path) or ELSEWHERE.match(path) or ".." in re.split(r"[/\\]", path):
             return 404, "Not Found"
         if method not in METHODS:
@@ -110,7 +106,7 @@ class Gate:
             return 403, "Requests from other sites are refused."
         if method == "POST" and (refusal := self._body_refusal(path, headers)):
             return refusal
-        return self._rate_refusal(path, method, _address(scope)) if self._public else None
+        return self._rate_refusal(path, method, address_of(scope)) if self._public else None
 
     def _body_refusal(self, path: str, headers: Headers) -> tuple[int, str] | None:
         length = headers.get("content-length", "")
@@ -131,11 +127,11 @@ class Gate:
 
     def _known(self, scope: Scope, send: Send) -> Send:
         """Returns a `send` that gives a visitor of a public demo the cookie by which runs are theirs."""
-        if not self._public or not PAGES.fullmatch(_path(scope)) or _has_cookie(Headers(scope=scope)):
+        if not self._public or not PAGES.fullmatch(path_of(scope)) or known(_cookie(Headers(scope=scope))):
             return send
         # Hosting services show the page in a frame of their own site: there only such a cookie is kept.
         rest = "SameSite=None; Secure; Partitioned" if scope["scheme"] == "https" else "SameSite=Lax"
-        cookie = f"{COOKIE}={secrets.token_urlsafe(24)}; Path=/; HttpOnly; {rest}".encode()
+        cookie = f"{COOKIE}={new_cookie()}; Path=/; HttpOnly; {rest}".encode()
 
         async def marked(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -145,21 +141,19 @@ class Gate:
         return marked
 
 
-def _path(scope: Scope) -> str:
-    """Returns the path below whatever prefix a reverse proxy has put the page under."""
-    return str(scope["path"]).removeprefix(str(scope.get("root_path") or "").rstrip("/")) or "/"
+def _cookie(headers: Headers) -> str | None:
+    return cookie_parser(headers.get("cookie", "")).get(COOKIE)
 
 
-def _address(scope: Scope) -> str:
-    client = scope.get("client")
-    return network_of(str(client[0])) if client else ""
+def _believed(scope: Scope) -> Scope:
+    """Returns the scope without what it says of the Host in front of a proxy, unless a trusted proxy says so.
 
-
-def _has_cookie(headers: Headers) -> bool:
-    try:
-        return COOKIE in SimpleCookie(headers.get("cookie", ""))
-    except CookieError:
-        return False
+    Uvicorn takes the address that a proxy reports from trusted ones alone: then it is no longer the peer's.
+    """
+    peer = scope.get("state", {}).get(PEER)
+    if peer is not None and scope.get("client") != peer:
+        return scope
+    return {**scope, "headers": [each for each in scope["headers"] if each[0] != b"x-forwarded-host"]}
 
 
 def _same_site(headers: Headers) -> bool:

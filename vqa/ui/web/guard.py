@@ -11,13 +11,17 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from vqa.errors import InputError
 from vqa.settings import PROJECT, Settings, is_loopback
 from vqa.ui import theme, tour
-from vqa.ui.web.gate import Gate
+from vqa.ui.web.fair import SESSIONS, Fair
+from vqa.ui.web.gate import MAX_PUBLIC_BODY, Gate
+from vqa.ui.web.login import Door
 from vqa.ui.web.middleware import FirstLanguage, PageHeaders
+from vqa.ui.web.visitors import Visitors
 
-SESSIONS, PUBLIC_SESSIONS = 40, 100
+SESSIONS_KEPT = 40
 """Browser tabs whose state is kept; every reload is a new one, and Gradio keeps about 1.8 MB of settings for each.
 
-Those that were used longest ago go first: open tabs ask every few seconds, so they stay.
+Those that were used longest ago go first: open tabs ask every few seconds, so they stay. In a public demo `fair`
+chooses who goes, so that nobody's many tabs push out another's.
 """
 
 
@@ -38,7 +42,7 @@ def check_port(settings: Settings) -> None:
             ) from problem
 
 
-def launch_options(settings: Settings) -> dict[str, Any]:
+def launch_options(settings: Settings, visitors: Visitors) -> dict[str, Any]:
     """Returns the arguments of `Blocks.launch`."""
     settings.check_binding()
     password = settings.auth and settings.auth.get_secret_value().partition(":")
@@ -60,11 +64,16 @@ def launch_options(settings: Settings) -> dict[str, Any]:
         "max_file_size": settings.max_image_bytes,
         "allowed_paths": [],
         "blocked_paths": _blocked(settings),
-        "app_kwargs": {"middleware": _middleware(settings), "docs_url": None, "redoc_url": None, "openapi_url": None},
+        "app_kwargs": {
+            "middleware": _middleware(settings, visitors),
+            "docs_url": None,
+            "redoc_url": None,
+            "openapi_url": None,
+        },
         "theme": theme.theme(),
         "css": theme.css(),
         "favicon_path": theme.icon(),
-        "state_session_capacity": PUBLIC_SESSIONS if settings.public else SESSIONS,
+        "state_session_capacity": 2 * SESSIONS if settings.public else SESSIONS_KEPT,
     }
 
 
@@ -73,7 +82,7 @@ def _blocked(settings: Settings) -> list[str]:
     return [str(place.resolve()) for place in places]
 
 
-def _middleware(settings: Settings) -> list[Middleware]:
+def _middleware(settings: Settings, visitors: Visitors) -> list[Middleware]:
     found = [
         Middleware(PageHeaders, framed=settings.public),
         Middleware(FirstLanguage, configured=settings.language, head=theme.head() + tour.head()),
@@ -83,5 +92,10 @@ def _middleware(settings: Settings) -> list[Middleware]:
         # A page of another site that has rebound its name to 127.0.0.1 still sends its own name as Host.
         hosts = ["localhost", "127.0.0.1", "[::1]", "::1", settings.host, *names]
         found.append(Middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False))
-    # Last, so that what it refuses carries the headers too, and a foreign Host has been turned away before.
-    return [*found, Middleware(Gate, settings=settings)]
+    # Last, so that what they refuse carries the headers too, and a foreign Host has been turned away before.
+    found.append(Middleware(Gate, settings=settings))
+    if settings.auth is not None:
+        found.append(Middleware(Door))
+    if settings.public:
+        found.append(Middleware(Fair, visitors=visitors, most=MAX_PUBLIC_BODY))
+    return found

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, TypeAlias
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -11,12 +9,7 @@ from starlette.requests import cookie_parser
 from starlette.responses import RedirectResponse
 
 from vqa.text import LANGUAGES, Language, pick_language
-
-Scope: TypeAlias = MutableMapping[str, Any]
-Message: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[Message]]
-Send: TypeAlias = Callable[[Message], Awaitable[None]]
-App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+from vqa.ui.web.asgi import App, Message, Receive, Scope, Send
 
 COOKIE = "vqa-language"
 POLICY = "; ".join(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import ipaddress
+import secrets
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +26,11 @@ ADDRESS_SHARE = 5
 """How many visitors' worth an address may ask: an office is one address, and a cookie is thrown away quickly."""
 WINDOW_SECONDS = 60.0
 KEYS_AT_MOST = 20_000
+READ_PER_MINUTE = 120
+"""Pictures of one visitor that are decoded to be shown, beside those that are asked about."""
+READ_AT_ONCE, READ_AT_ONCE_OF_ADDRESS = 2, 4
+SECRET = secrets.token_bytes(32)
+"""Of this process: what it signed is its own, and nobody else can name a visitor."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +39,32 @@ class Visitor:
 
     id: str
     address: str
+
+    @property
+    def token(self) -> str:
+        """What the visitor's folder is called: the same for one visitor, and found by no other."""
+        return _signature(f"folder {self.id}" if self.id else f"folder of {self.address}")
+
+
+def new_cookie() -> str:
+    """Returns the value of a new visitor's cookie."""
+    name = secrets.token_urlsafe(24)
+    return f"{name}.{_signature(name)}"
+
+
+def known(cookie: str | None) -> str:
+    """Returns the visitor's id that a cookie of ours holds; empty for any other."""
+    name, _, signature = (cookie or "").partition(".")
+    return name if name and hmac.compare_digest(signature.encode(), _signature(name).encode()) else ""
+
+
+def _signature(text: str) -> str:
+    return hmac.new(SECRET, text.encode(), hashlib.sha256).hexdigest()[:32]
+
+
+def visitor_of(cookies: Mapping[str, str], host: str, session: str = "") -> Visitor:
+    """Returns who sends a request; without a cookie of ours a browser tab is a visitor."""
+    return Visitor(known(cookies.get(COOKIE)) or session, network_of(host))
 
 
 def network_of(host: str) -> str:
@@ -51,43 +85,56 @@ def current_visitor() -> Visitor | None:
     request: gr.Request | None = LocalContext.request.get(None)
     if request is None:
         return None
-    cookie = request.cookies.get(COOKIE) if hasattr(request, "cookies") else None
+    cookies = request.cookies if hasattr(request, "cookies") else {}
     host = request.client.host if getattr(request, "client", None) else ""
-    return Visitor(cookie or request.session_hash or "", network_of(host or ""))
+    return visitor_of(cookies, host or "", request.session_hash or "")
 
 
 class Window:
-    """Counts what each key did within the last minute; safe to use from several threads."""
+    """Counts what each key did within the last minute, or another time; safe to use from several threads."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, seconds: float = WINDOW_SECONDS) -> None:
         self._clock = clock
+        self._seconds = seconds
         self._lock = threading.Lock()
-        self._times: dict[str, deque[float]] = {}
+        self._times: dict[str, deque[tuple[float, int]]] = {}
+        self._sums: dict[str, int] = {}
 
-    def take(self, limits: dict[str, int]) -> float:
-        """Counts once for every key and returns 0.0; at a limit counts nothing and returns the seconds to wait."""
+    def take(self, limits: dict[str, int], amount: int = 1) -> float:
+        """Counts for every key and returns 0.0; over a limit counts nothing and returns the seconds to wait."""
         now = self._clock()
         with self._lock:
             self._forget(now)
-            waits = [self._wait(key, limit, now) for key, limit in limits.items()]
+            waits = [self._wait(key, limit - amount, now) for key, limit in limits.items()]
             if any(waits):
                 return max(waits)
             for key in limits:
-                self._times.setdefault(key, deque()).append(now)
+                self._times.setdefault(key, deque()).append((now, amount))
+                self._sums[key] = self._sums.get(key, 0) + amount
             return 0.0
 
-    def _wait(self, key: str, limit: int, now: float) -> float:
-        times = self._times.get(key)
-        while times and times[0] <= now - WINDOW_SECONDS:
-            times.popleft()
-        return 0.0 if not times or len(times) < limit else times[0] + WINDOW_SECONDS - now
+    def _wait(self, key: str, room: int, now: float) -> float:
+        """Returns the seconds until no more than `room` is counted for a key."""
+        times = self._times.get(key) or deque()
+        while times and times[0][0] <= now - self._seconds:
+            self._sums[key] -= times.popleft()[1]
+        over = self._sums.get(key, 0) - room
+        if over <= 0:
+            return 0.0
+        for began, amount in times:
+            over -= amount
+            if over <= 0:
+                return began + self._seconds - now
+        return self._seconds  # more at once than is ever allowed
 
     def _forget(self, now: float) -> None:
         if len(self._times) < KEYS_AT_MOST:
             return
-        self._times = {key: times for key, times in self._times.items() if times and times[-1] > now - WINDOW_SECONDS}
-        if len(self._times) >= KEYS_AT_MOST:
-            self._times.clear()  # nobody has this many real visitors: rather forget than grow
+        kept = {key for key, times in self._times.items() if times and times[-1][0] > now - self._seconds}
+        if len(kept) >= KEYS_AT_MOST:
+            kept = set()  # nobody has this many real visitors: rather forget than grow
+        self._times = {key: self._times[key] for key in kept}
+        self._sums = {key: self._sums[key] for key in kept}
 
 
 class Visitors:
@@ -97,6 +144,7 @@ class Visitors:
         self._settings = settings
         self._clock = clock
         self._window = Window(clock)
+        self._stored = Window(clock, 60 * settings.public_keep_minutes)
         self._lock = threading.Lock()
         self._busy: dict[str, int] = {}
         self._runs: dict[str, tuple[str, float]] = {}
@@ -139,10 +187,12 @@ class Visitors:
         if visitor is None:
             return lambda: None
         most = self._settings.public_concurrent
-        limits = {f"v {visitor.id}": most, f"a {visitor.address}": most * ADDRESS_SHARE}
+        return self._hold({f"v {visitor.id}": most, f"a {visitor.address}": most * ADDRESS_SHARE}, most)
+
+    def _hold(self, limits: dict[str, int], told: int) -> Callable[[], None]:
         with self._lock:
             if any(self._busy.get(key, 0) >= limit for key, limit in limits.items()):
-                raise InputError("visitor_busy", limit=most)
+                raise InputError("visitor_busy", limit=told)
             for key in limits:
                 self._busy[key] = self._busy.get(key, 0) + 1
         left = list(limits)
@@ -156,6 +206,40 @@ class Visitors:
                         del self._busy[key]
 
         return give_back
+
+    @contextmanager
+    def reading(self, pictures: int = 1) -> Iterator[None]:
+        """Counts pictures that are decoded for the current visitor, and holds a place for it while it lasts.
+
+        Raises:
+            InputError: too many within the last minute, or too many at a time.
+        """
+        visitor = current_visitor() if self._settings.public else None
+        if visitor is None:
+            yield
+            return
+        limits = {f"pv {visitor.id}": READ_PER_MINUTE, f"pa {visitor.address}": READ_PER_MINUTE * ADDRESS_SHARE}
+        if seconds := self._window.take(limits, max(1, pictures)):
+            raise InputError("pictures_rate", limit=READ_PER_MINUTE, seconds=max(1, round(seconds)))
+        most = {f"rv {visitor.id}": READ_AT_ONCE, f"ra {visitor.address}": READ_AT_ONCE_OF_ADDRESS}
+        give_back = self._hold(most, READ_AT_ONCE)
+        try:
+            yield
+        finally:
+            give_back()
+
+    def store(self, size: int, visitor: Visitor | None = None) -> None:
+        """Counts bytes that are kept as a file for a visitor, the current one if none is named, until they are deleted.
+
+        Raises:
+            InputError: the visitors, or those behind this address, have filled what there is.
+        """
+        visitor = visitor or current_visitor()
+        if not self._settings.public or visitor is None:
+            return
+        most = self._settings.public_max_stored_bytes
+        if self._stored.take({"all": most, f"a {visitor.address}": most // ADDRESS_SHARE}, size):
+            raise InputError("storage_full")
 
     def check_pictures(self, count: int) -> None:
         """Checks how many pictures a conversation holds.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from vqa.store import Run
 from vqa.text import Language
 from vqa.ui.services import Services
 from vqa.ui.text import words
+from vqa.ui.web.folder import owned
 from vqa.ui.widgets.notices import safely
 
 KINDS = {"html": "HTML", "json": "JSON", "csv": "CSV", "junit": "JUnit XML"}
@@ -97,8 +97,5 @@ def _of_rows(services: Services, run: Run, kind: str, lang: Language) -> str:
 
 
 def _saved(run_kind: str, run_id: str, kind: str, content: str) -> Path:
-    # Inside the temporary folder the page may hand out; the name is made of our own id, never of a user's text.
-    folder = Path(tempfile.mkdtemp(prefix="vqa-export-"))
-    path = folder / f"vqa-{run_kind}-{run_id}{ENDINGS[kind]}"
-    path.write_text(content, encoding="utf-8", newline="")
-    return path
+    # The name is made of our own id, never of a user's text.
+    return owned().write(f"vqa-{run_kind}-{run_id}{ENDINGS[kind]}", content)
