@@ -163,6 +163,20 @@ async def test_an_upload_opens_to_its_visitor_alone(folder: PageFolder) -> None:
                 assert reply.status_code == status
 
 
+async def test_what_a_visitor_left_goes_when_their_last_tab_is_closed_for_long(
+    folder: PageFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vqa.ui.web.fair.LEFT_SECONDS", 0.05)
+    forgotten: asyncio.Queue[Visitor] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+    folder.forget = lambda visitor: loop.call_soon_threadsafe(forgotten.put_nowait, visitor)
+    cookie = new_cookie()
+    async with client(fair(folder, queue_of())) as guest:
+        await guest.get("/gradio_api/heartbeat/tab", headers={"Cookie": f"{COOKIE}={cookie}"})
+        left = {await asyncio.wait_for(forgotten.get(), 5) for _ in range(2)}
+    assert left == {Visitor(known(cookie), "10.0.0.1"), Visitor("", "10.0.0.1")}
+
+
 async def test_uploads_have_a_quota_of_bytes(folder: PageFolder) -> None:
     app = fair(folder, queue_of(), Settings(public=True, public_max_stored_bytes=1000))
     async with client(app) as guest, client(app, "10.0.0.2") as other:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections import Counter, OrderedDict
@@ -24,6 +25,10 @@ SESSIONS = 100
 EVENTS = re.compile(r"/gradio_api/(queue/join|run/[^/]+)/?")
 UPLOADS = re.compile(r"/gradio_api/(upload|component_server)/?")
 FILES = "/gradio_api/file="
+HERE = "/gradio_api/heartbeat/"
+"""A stream that is open as long as a tab is."""
+LEFT_SECONDS = 600.0
+"""After a visitor's last tab is closed what they left is deleted; a phone that is put away for a while comes back."""
 ANSWER_AT_MOST = 100_000
 
 
@@ -53,6 +58,8 @@ class Fair:
         """`most` is the largest body of an event, in bytes."""
         self._app, self._visitors, self._most, self._folder = app, visitors, most, folder
         self._sessions = Sessions()
+        self._present: Counter[Visitor] = Counter()
+        self._leaving: dict[Visitor, asyncio.TimerHandle] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes a request on, or answers it with a refusal."""
@@ -63,8 +70,32 @@ class Fair:
             await self._upload(scope, receive, send)
         elif EVENTS.fullmatch(path) and scope["method"] == "POST":
             await self._event(scope, receive, send)
+        elif path.startswith(HERE):
+            await self._here(scope, receive, send, path.removeprefix(HERE).strip("/"))
         else:
             await self._app(scope, receive, send)
+
+    async def _here(self, scope: Scope, receive: Receive, send: Send, session: str) -> None:
+        guest = sender(scope, session)
+        if handle := self._leaving.pop(guest, None):
+            handle.cancel()
+        self._present[guest] += 1
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._present[guest] -= 1
+            if not self._present[guest]:
+                del self._present[guest]
+                loop = asyncio.get_running_loop()
+                self._leaving[guest] = loop.call_later(LEFT_SECONDS, self._left, loop, guest)
+
+    def _left(self, loop: asyncio.AbstractEventLoop, guest: Visitor) -> None:
+        del self._leaving[guest]
+        for visitor in {guest, Visitor("", guest.address)} if not self._others_at(guest) else {guest}:
+            loop.run_in_executor(None, self._folder().forget, visitor)
+
+    def _others_at(self, guest: Visitor) -> bool:
+        return any(other.address == guest.address for other in self._present)
 
     async def _file(self, scope: Scope, receive: Receive, send: Send, wanted: str) -> None:
         if self._folder().may_open(wanted.strip(), sender(scope)):
@@ -108,9 +139,9 @@ class Fair:
             await PlainTextResponse("Bad Request", 400)(scope, receive, send)
             return
         session = str(event.get("session_hash") or "")
-        guest = sender(scope, session)
-        folder = self._folder()
-        if not all(folder.may_open(path, guest) for path in _files_of(event.get("data"))):
+        guest, folder = sender(scope, session), self._folder()
+        owner = sender(scope)  # an upload knows no tab
+        if not all(folder.may_open(path, owner) for path in _files_of(event.get("data"))):
             await PlainTextResponse("Forbidden", 403)(scope, receive, send)
             return
         app = scope.get("app")
