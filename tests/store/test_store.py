@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from dataclasses import replace
@@ -112,6 +113,31 @@ def test_deleting_a_run_deletes_its_picture_unless_another_uses_it(store: Store,
         store.image(picture.sha256)
     with pytest.raises(StoreError, match="no stored run"):
         store.delete_run(two)
+
+
+def test_nothing_of_what_was_deleted_is_left_in_the_stores_files(store: Store, picture, tmp_path: Path) -> None:
+    mark = "canary-of-a-question"
+    run, chat = start(store, words=mark, images=[picture.sha256]), store.create_chat(name=mark)
+    store.put_image(picture)
+    store.add_message(chat, {"role": "user", "text": mark, "images": [picture.sha256]})
+
+    def left(what: bytes) -> list[str]:
+        return [path.name for path in (tmp_path / "new").iterdir() if what in path.read_bytes()]
+
+    assert left(mark.encode()) and left(picture.data[100:132])
+    store.delete_run(run)
+    store.delete_chat(chat)
+    assert left(mark.encode()) == left(picture.data[100:132]) == []
+
+
+def test_a_deletion_waits_for_no_reader(store: Store, tmp_path: Path) -> None:
+    run = start(store, words="canary")
+    reader = sqlite3.connect(tmp_path / "new" / "vqa.db")
+    reader.execute("BEGIN")
+    assert reader.execute("SELECT count(*) FROM runs").fetchone()[0] == 1
+    store.delete_run(run)
+    assert store.runs() == []
+    reader.close()
 
 
 def test_a_conversation_is_found_renamed_and_deleted(store: Store) -> None:

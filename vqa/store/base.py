@@ -19,6 +19,9 @@ from vqa.media.images import ImagePayload
 from vqa.store.migrations import bring_up_to_date
 from vqa.store.tables import chat_messages, images, metadata, runs
 
+BUSY_MS, CHECKPOINT_MS = 10_000, 500
+"""How long a writer waits for another, and how long the emptying of the log waits for readers."""
+
 
 class Database:
     """Opens the database, keeps the pictures, and lets no foreign error out."""
@@ -94,6 +97,23 @@ class Database:
         connection.execute(sa.delete(images).where(images.c.sha256.in_(candidates - used)))
 
     @contextmanager
+    def _deleting(self) -> Iterator[sa.Connection]:
+        """As `_begin`; afterwards nothing of what was deleted is left in SQLite's files.
+
+        The write-ahead log holds old pages until it is emptied. While somebody reads, it cannot be; the next deletion,
+        or the end of the app, empties it then.
+        """
+        with self._begin() as connection:
+            yield connection
+        if self._engine.dialect.name == "sqlite":
+            with self._connect() as connection:
+                connection.exec_driver_sql(f"PRAGMA busy_timeout={CHECKPOINT_MS}")
+                try:
+                    connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+                finally:
+                    connection.exec_driver_sql(f"PRAGMA busy_timeout={BUSY_MS}")
+
+    @contextmanager
     def _begin(self) -> Iterator[sa.Connection]:
         try:
             with self._engine.begin() as connection:
@@ -132,6 +152,14 @@ def _dumps(value: Json) -> str:
 
 def _sqlite_settings(connection: Any, _: object) -> None:
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "busy_timeout=10000"):
+    # secure_delete: what is deleted is overwritten, not only left out of the index.
+    pragmas = (
+        "journal_mode=WAL",
+        "synchronous=NORMAL",
+        "foreign_keys=ON",
+        f"busy_timeout={BUSY_MS}",
+        "secure_delete=ON",
+    )
+    for pragma in pragmas:
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()

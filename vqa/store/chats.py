@@ -62,7 +62,7 @@ class ChatStore(Database):
     def delete_chat(self, chat_id: str) -> None:
         """Deletes a conversation with its messages, and the pictures that nothing else uses."""
         named = {sha256 for message in self.messages(chat_id) for sha256 in message.get("images", ())}
-        with self._begin() as connection:
+        with self._deleting() as connection:
             connection.execute(sa.delete(chat_messages).where(chat_messages.c.chat_id == chat_id))
             connection.execute(sa.delete(chats).where(chats.c.id == chat_id))
             self._drop_unused_images(connection, named)

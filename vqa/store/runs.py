@@ -202,7 +202,7 @@ class RunStore(Database):
     def delete_run(self, run_id: str) -> None:
         """Deletes a run, its samples, and the answers and pictures that nothing else uses."""
         named = set(self.run(run_id).plan.get("images", ()))
-        with self._begin() as connection:
+        with self._deleting() as connection:
             for table in (samples, summaries, dataset_rows):
                 connection.execute(sa.delete(table).where(table.c.run_id == run_id))
             connection.execute(sa.delete(runs).where(runs.c.id == run_id))
