@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from html.parser import HTMLParser
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -106,6 +107,50 @@ def test_json_follows_the_published_schema(taken: list[Sample]) -> None:
     schema = json.loads((files("vqa.lab.run") / "report.schema.json").read_text(encoding="utf-8"))
     jsonschema.Draft202012Validator.check_schema(schema)
     jsonschema.Draft202012Validator(schema).validate(document(made(taken)))
+
+
+def _at(value: Any, path: str) -> tuple[Any, str]:
+    *above, last = path.split(".")
+    for step in above:
+        value = value[int(step)] if isinstance(value, list) else value[step]
+    return value, last
+
+
+@pytest.mark.parametrize(
+    ("path", "wrong"),
+    [
+        ("run.plan", []),
+        ("run.plan.spec", {"n": "<b>2</b>"}),
+        (
+            "run.result",
+            {"diagnosis": {"verdict": "differs", "values": {}, "findings": [], "evidence": [{"ok": "<b>"}]}},
+        ),
+        ("run.result", {"profiles": [{"name": "a", "reason": None, "loads": [{"ok": "<img src=x>"}]}]}),
+        ("run.result", {"profiles": 5}),
+        ("run.result", {"restarts": [{"arm": "a"}]}),
+        ("run.header", {"questions": "one"}),
+        ("run.kind", "</style>"),
+        ("samples.0.index", "0"),
+        ("samples.0.concurrency", -1),
+        ("samples.0.error", {"code": 1}),
+        ("images", [{"mime": "image/png;base64,x); } </style>"}]),
+        ("app_version", 3),
+    ],
+)
+def test_a_report_of_another_shape_is_refused_with_the_place(path: str, wrong: object) -> None:
+    value = document(made(first_differs()))
+    holder, last = _at(value, path)
+    holder[last] = wrong
+    with pytest.raises(InputError) as refused:
+        load_report(json.dumps(value).encode())
+    assert refused.value.code == "report_invalid"
+    assert path.replace(".", "/") in str(refused.value.values["reason"])
+
+
+def test_json_that_is_nested_without_end_is_no_report() -> None:
+    with pytest.raises(InputError) as refused:
+        load_report(b"[" * 100_000)
+    assert refused.value.code == "report_invalid"
 
 
 def test_identical_answers_are_written_once() -> None:

@@ -28,6 +28,7 @@ INLINE_BYTES = 1_000_000
 COPY_SIDE = 1200
 DIFFS = 6
 """How many of the other answers are set beside the most frequent one."""
+MIMES = frozenset({"image/jpeg", "image/png", "image/webp"})
 LANGUAGE_NAMES: Mapping[Language, str] = {"en": "English", "zh": "中文"}
 
 
@@ -62,6 +63,7 @@ def _stylesheet(images: Sequence[ImagePayload]) -> str:
     rules = []
     for place, image in enumerate(images):
         data, mime, width, height = _small(image)
+        mime = mime if mime in MIMES else "application/octet-stream"  # it stands in a style sheet
         shown = min(width, 360 if len(images) == 1 else 220, int(340 * width / height) or 1)
         address = f"data:{mime};base64,{base64.b64encode(data).decode()}"
         rules.append(

@@ -16,7 +16,11 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
+
+import jsonschema_rs
 
 import vqa
 from vqa.answers import Answer, Json, Sample, SampleError, answer_of, content_json
@@ -81,16 +85,26 @@ def load_report(source: Path | str | bytes) -> Report:
         raise InputError("report_unreadable", path=name, reason=problem.strerror) from problem
     try:
         value = json.loads(_unpacked(data))
-    except (ValueError, OSError, EOFError, zlib.error) as problem:
+    except (ValueError, OSError, EOFError, RecursionError, zlib.error) as problem:
         raise InputError("report_invalid", path=name, reason=str(problem)) from problem
     if not isinstance(value, dict) or value.get("schema") != SCHEMA:
         raise InputError("report_invalid", path=name, reason=f"schema is not {SCHEMA}")
     if not isinstance(value.get("version"), int) or value["version"] > VERSION:
         raise InputError("report_too_new", path=name, version=value.get("version"), known=VERSION)
     try:
-        return _report(value if value["version"] > 1 else _with_todays_words(value))
+        value = value if value["version"] > 1 else _with_todays_words(value)
+        if fault := next(_validator().iter_errors(value), None):
+            place = "/".join(str(part) for part in fault.instance_path)
+            raise InputError("report_invalid", path=name, reason=f"{place}: {fault.message[:200]}")
+        return _report(value)
     except (KeyError, TypeError, ValueError, AttributeError, binascii.Error) as problem:
         raise InputError("report_invalid", path=name, reason=f"{type(problem).__name__}: {problem}") from problem
+
+
+@cache
+def _validator() -> jsonschema_rs.Draft202012Validator:
+    schema = (files("vqa.lab.run") / "report.schema.json").read_text(encoding="utf-8")
+    return jsonschema_rs.Draft202012Validator(json.loads(schema), validate_formats=False)
 
 
 def _unpacked(data: bytes) -> bytes:
