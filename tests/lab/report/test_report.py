@@ -109,6 +109,9 @@ def test_json_follows_the_published_schema(taken: list[Sample]) -> None:
     jsonschema.Draft202012Validator(schema).validate(document(made(taken)))
 
 
+DIAGNOSIS = {"verdict": "differs", "values": {}, "findings": [], "evidence": []}
+
+
 def _at(value: Any, path: str) -> tuple[Any, str]:
     *above, last = path.split(".")
     for step in above:

@@ -189,7 +189,8 @@ def _evidence_row(row: Evidence, language: Language) -> str:
     return (
         f"<tr><td><b>{escape(arm_title(row.arm, language))}</b><br><small>{escape(about)}</small>{invalid}</td>"
         f'<td class="vl-num">{row.ok:d}/{row.n:d}</td><td class="vl-num">{row.distinct:d}</td><td>{holds}</td>'
-        f'<td>{escape(equals)}</td><td class="vl-num">{escape(cached)}</td><td class="vl-num">{number(row.median_seconds)}</td>'
+        f'<td>{escape(equals)}</td><td class="vl-num">{escape(cached)}</td>'
+        f'<td class="vl-num">{number(row.median_seconds)}</td>'
         f'<td class="vl-num">{number(row.throughput)}</td></tr>'
     )
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.requests import cookie_parser
-from starlette.responses import PlainTextResponse
+from starlette.responses import HTMLResponse, PlainTextResponse
 
 from vqa.settings import Settings
 from vqa.ui.web.asgi import PAGES, App, Message, Receive, Scope, Send, address_of, path_of
@@ -63,6 +63,11 @@ class Gate:
             status, words = refusal
             headers = {"Retry-After": "30"} if status == 429 else None
             await PlainTextResponse(words, status, headers)(scope, receive, send)
+            return
+        if scope["method"] == "HEAD" and PAGES.fullmatch(path_of(scope)):
+            # Gradio looks this way, and for three seconds only, whether it is there; to draw the page takes longer on
+            # a machine on which an engine is starting.
+            await HTMLResponse("")(scope, receive, send)
             return
         address = address_of(scope)
         if not (self._public and path_of(scope).startswith(("/gradio_api/queue/data", "/gradio_api/heartbeat"))):

@@ -73,7 +73,7 @@ class Door:
             return
         path, address = path_of(scope), address_of(scope)
         seconds = round(self._attempts.wait(address) + 0.5)
-        if path.startswith("/gradio_api/") and not OPEN_API.fullmatch(path):
+        if path.startswith("/gradio_api/") and not OPEN_API.fullmatch(path) and not _starting(scope, path):
             await PlainTextResponse("Unauthorized", 401)(scope, receive, send)
         elif seconds and PAGES.fullmatch(path):
             page = HTMLResponse(wait_page(seconds, "zh" if path.strip("/") == "zh" else "en"), 429)
@@ -98,6 +98,12 @@ class Door:
             await send(message)
 
         await self._app(scope, receive, noting)
+
+
+def _starting(scope: Scope, path: str) -> bool:
+    """Returns whether this is Gradio's own first request, by which it starts what the page needs; it comes once."""
+    app: Any = scope["app"]
+    return path.rstrip("/") == "/gradio_api/startup-events" and not app.startup_events_triggered
 
 
 def logged_in(scope: Scope) -> bool:
