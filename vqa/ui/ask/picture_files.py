@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from functools import lru_cache
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +39,6 @@ def thumbnails(conversation: Conversation) -> dict[str, str]:
     found = {}
     for image in conversation.images():
         with suppress(InputError):  # the conversation opens without it
-            found[image.sha256] = str(owned().write("small.png", _small(image)))
+            made = owned().made("small.png", image.sha256, partial(image.thumbnail, THUMBNAIL_SIDE))
+            found[image.sha256] = str(made)
     return found
-
-
-@lru_cache(maxsize=64)
-def _small(image: ImagePayload) -> bytes:
-    """Returns the thumbnail; kept, since a conversation is drawn anew at each answer."""
-    return image.thumbnail(THUMBNAIL_SIDE)

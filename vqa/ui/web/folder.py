@@ -14,7 +14,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -45,14 +45,23 @@ class PageFolder:
         Raises:
             InputError: there is no room for it.
         """
-        data = data.encode() if isinstance(data, str) else data
+        content = data.encode() if isinstance(data, str) else data
+        return self.made(name, hashlib.sha256(content).hexdigest(), lambda: content, visitor=visitor)
+
+    def made(self, name: str, key: str, make: Callable[[], bytes], *, visitor: Visitor | None = None) -> Path:
+        """Returns the path of a file of the current visitor; unless `key` names one that is there, it is made.
+
+        Raises:
+            InputError: there is no room for it.
+        """
         visitor = visitor or current_visitor()
         owner = visitor.token if visitor is not None and self._visitors is not None else EVERYBODY
-        path = self.path / MADE / owner / hashlib.sha256(data).hexdigest()[:16] / plain(name)
+        path = self.path / MADE / owner / key[:16] / plain(name)
+        with suppress(OSError):
+            os.utime(path)
+            return path
+        data = make()
         with self._lock:
-            if path.exists():
-                os.utime(path)
-                return path
             if self._visitors is not None:
                 self._visitors.store(len(data), visitor)
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
