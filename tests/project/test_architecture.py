@@ -32,10 +32,11 @@ INSIDE = {
     "ui": {
         "text": 0,
         "theme": 0,
-        "examples": 1,
+        "nested": 0,
         "tour": 1,
         "web": 2,
         "services": 3,
+        "examples": 3,
         "public": 4,
         "widgets": 4,
         "pictures": 5,
