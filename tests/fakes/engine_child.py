@@ -147,6 +147,9 @@ def write_flood():
 
 
 def serve():
+    if (Path(option("model")) / "refuses").exists():
+        print("ValueError: the model cannot be loaded", flush=True)
+        return 1
     if text := os.environ.get("FAKE_EXIT"):
         print("\n".join([f"{LINE}line {number}" for number in range(80)] + [text]), flush=True)
         if stamp := os.environ.get("FAKE_STAMP"):

@@ -112,8 +112,8 @@ def restart(context: typer.Context, profile: ProfileName = None) -> int:
             raise EngineError("engine_nothing_to_restart")
         wanted = _overlay(spec, context.args, profile)
         _learn(wanted, spec, settings)
-        engine.restart(wanted)
-        engine.wait(lambda now: now.state is not EngineState.STOPPING)
+        begun = engine.restart(wanted)
+        engine.wait(lambda now: now.generation >= begun and now.state is not EngineState.STOPPING)
         return _result(_follow(engine))
 
 
@@ -255,7 +255,7 @@ def _stop_and_close(engine: Engine) -> None:
 
 
 def _result(now: Snapshot, good: tuple[EngineState, ...] = (EngineState.READY,)) -> int:
-    if now.state in good:
+    if now.state in good and now.failure is None:  # with one, it is the former model that serves again
         _say("started", url=now.base_url, model=now.model_id or (now.spec.served_model_name if now.spec else ""))
         return 0
     return 1

@@ -18,6 +18,7 @@ from vqa.engine.run import EngineRun
 from vqa.engine.spec import EngineSpec
 from vqa.engine.state import ACTIVE, LEGAL, DownloadBytes, EngineState, Failure, Phase, PhaseMark, Prepare, Snapshot
 from vqa.engine.surroundings import Surroundings
+from vqa.engine.swap import Swap, unfit
 from vqa.engine.watcher import Judgement, Watcher
 from vqa.errors import EngineError, VQAError
 
@@ -40,6 +41,7 @@ class Owner:
         """What is being stopped, and what comes when nothing of it is left."""
         self._pending: tuple[int, EngineSpec, Prepare | None] | None = None
         self._fetch: launch.Fetch | None = None
+        self._swap: Swap | None = None
         self._leftover: process.Group | None = None
         self._crashes = 0
         self._now = Snapshot(_S.STOPPED, since=time.time(), log_path=str(around.log))
@@ -90,6 +92,10 @@ class Owner:
 
     def stop(self, force: bool) -> None:
         """Begins a stop; harmless in any state, and twice."""
+        self._forget_swap()
+        self._stop(force)
+
+    def _stop(self, force: bool) -> None:
         self._pending = None
         self._crashes = 0
         state = self._now.state
@@ -110,14 +116,53 @@ class Owner:
     def restart(self, spec: EngineSpec | None, prepare: Prepare | None) -> int:
         """Begins a stop that a start follows; returns the new generation.
 
+        An engine that serves another model goes on serving until the new one has been fetched and checked, and comes
+        back when that does not start.
+
         Raises:
             EngineError: there is no spec to start with.
         """
-        spec = spec or self._now.spec
+        spec, former = spec or self._now.spec, self._now.spec
         if spec is None:
             raise EngineError("engine_nothing_to_restart")
-        self.stop(force=False)
-        return self.start(spec, prepare)
+        serves = self._now.state in (_S.READY, _S.UNHEALTHY) and self._ending is None
+        if former is None or not serves or spec.model == former.model:
+            self.stop(force=False)
+            return self.start(spec, prepare)
+        self._forget_swap()
+        self._swap = swap = Swap(self._now.generation + 1, spec, former)
+        if prepare is None:
+            self._swap_fetched(swap, spec.model, None)
+        else:
+            self._fetch = launch.Fetch(
+                prepare,
+                self._around.post,
+                lambda progress: self._publish(progress=progress) if self._swap is swap else None,
+                lambda path, failure: self._swap_fetched(swap, path, failure),
+            )
+        return swap.generation
+
+    def _swap_fetched(self, swap: Swap, path: str, failure: Failure | None) -> None:
+        """The other model is here, or will not be: then the one that serves goes on."""
+        if self._swap is not swap:
+            return
+        self._fetch = None
+        swap.wanted = replace(swap.wanted, model=path)
+        if failure := failure or unfit(swap.wanted):
+            self._swap = None
+            self._publish(generation=swap.generation, failure=failure, progress=None)
+            return
+        self._publish(progress=None)
+        self._stop(force=False)
+        self.start(swap.wanted, None)
+
+    def _forget_swap(self) -> None:
+        if self._swap is not None:
+            self._swap = None
+            if self._fetch is not None and self._now.state != _S.DOWNLOADING:
+                self._fetch.cancel(0.0)
+                self._fetch = None
+                self._publish(progress=None)
 
     def quiet(self, seconds: float) -> None:
         """Asks no questions of the server for `seconds`."""
@@ -269,9 +314,12 @@ class Owner:
         if self._now.ready_at is None:
             run.enter(Phase.READY, now)
             self._now = replace(self._now, ready_at=now, elapsed=now - run.started)
+        swap = self._swap if self._swap and self._swap.generation == self._now.generation else None
+        if swap is not None:
+            self._swap = None
         self._go(
             _S.READY,
-            failure=None,
+            failure=swap.failure if swap else None,
             phase=Phase.READY,
             phases=tuple(run.phases),
             model_id=found.model_id,
@@ -331,7 +379,13 @@ class Owner:
             self._go(_S.STOPPED, pid=None, pids=(), phase=None, phases=(), failure=None, progress=None)
 
     def _fail(self, failure: Failure, survivors: tuple[int, ...] = ()) -> None:
+        swap = self._swap if self._swap and self._swap.generation == self._now.generation else None
+        if swap and not (swap.undone or survivors or self._pending):
+            swap.failure = failure  # the other model did not start: the former one comes back
+            self._begin(swap.generation, swap.former, None)
+            return
         self._go(_S.FAILED, failure=failure, pid=None, pids=(), survivors=survivors, retry_at=None)
+        self._swap = None
         self._begin_pending()
 
     def _begin_pending(self) -> bool:

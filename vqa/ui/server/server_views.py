@@ -21,7 +21,7 @@ def state_html(snapshot: Snapshot, lang: Language) -> str:
     """Returns the card that says how the engine is: state, model, address, phases of a start, a failure's cause."""
     tr = words(lang)
     parts = [_facts(snapshot, lang)]
-    if snapshot.state is EngineState.DOWNLOADING and snapshot.progress is not None:
+    if snapshot.progress is not None and snapshot.state in {EngineState.DOWNLOADING, EngineState.READY}:
         parts.append(download_html(snapshot.progress, lang))
     if (
         snapshot.phases
@@ -106,7 +106,7 @@ def _phase(mark: PhaseMark, snapshot: Snapshot, lang: Language, *, running: bool
 def failure_html(snapshot: Snapshot, lang: Language) -> str:
     """Returns the failure card: the cause, the log line that shows it, what to change; empty when all is well."""
     failure = snapshot.failure
-    if failure is None or snapshot.state not in {EngineState.FAILED, EngineState.UNHEALTHY, EngineState.BACKOFF}:
+    if failure is None or snapshot.state in {EngineState.STOPPED, EngineState.STOPPING}:
         return ""
     tr = words(lang)
     body = f"<p>{escape(failure.hint(lang))}</p>"
