@@ -13,7 +13,7 @@ import pytest
 from tests.conftest import ROOT, RunningApp, base_environment
 from tests.ports import free_port
 from tests.security.conftest import NAMED, PASSWORD, USER, log_end, no_traceback, visitor
-from tests.security.visitor import API, Json, Visitor, drawn
+from tests.security.visitor import API, Json, Visitor, drawn, get, post
 from vqa.errors import InputError
 from vqa.settings import Settings
 
@@ -62,14 +62,14 @@ def test_a_foreign_host_is_turned_away(app: RunningApp, public: RunningApp, priv
             "169.254.169.254",
             "inside.example",
         ):
-            assert httpx.get(f"{place.url}/config", headers={"Host": host}).status_code == 400
+            assert get(f"{place.url}/config", headers={"Host": host}).status_code == 400
 
 
 def test_a_name_that_the_operator_gave_is_welcome_and_so_is_a_page_under_it(private: RunningApp) -> None:
     for host in (NAMED, "127.0.0.1", "lab.inside.example"):
-        assert httpx.get(f"{private.url}/", headers={"Host": host}).status_code == 200
+        assert get(f"{private.url}/", headers={"Host": host}).status_code == 200
     headers = {"Host": NAMED, "Origin": f"http://{NAMED}"}
-    with httpx.Client(base_url=private.url, headers=headers, trust_env=False) as proxied:
+    with httpx.Client(base_url=private.url, headers=headers, trust_env=False, timeout=120) as proxied:
         assert proxied.post("/login", data={"username": USER, "password": PASSWORD}).status_code == 200
         assert proxied.get("/config").json()["root"] == f"http://{NAMED}"
 
@@ -82,27 +82,29 @@ def test_a_foreign_origin_can_do_nothing(app: RunningApp, public: RunningApp, or
         headers = {"Origin": origin}
         files = [("files", ("a.png", drawn()))]
         refused = [
-            httpx.post(f"{place.url}{API}/upload", files=files, headers=headers),
-            httpx.post(f"{place.url}{API}/queue/join", json={"data": [], "fn_index": 0}, headers=headers),
-            httpx.post(f"{place.url}{API}/queue/join", content='{"data":[],"fn_index":0}', headers=headers),
-            httpx.get(f"{place.url}/config", headers=headers),
+            post(f"{place.url}{API}/upload", files=files, headers=headers),
+            post(f"{place.url}{API}/queue/join", json={"data": [], "fn_index": 0}, headers=headers),
+            post(f"{place.url}{API}/queue/join", content='{"data":[],"fn_index":0}', headers=headers),
+            get(f"{place.url}/config", headers=headers),
         ]
         assert {reply.status_code for reply in refused} == {403}
         asked = headers | {"Access-Control-Request-Method": "POST"}
-        allowed = httpx.options(f"{place.url}{API}/upload", headers=asked).headers.get("access-control-allow-origin")
+        allowed = httpx.options(f"{place.url}{API}/upload", headers=asked, timeout=120).headers.get(
+            "access-control-allow-origin"
+        )
         assert allowed is None or origin.startswith("http://127.0.0.1:"), (
             "Gradio trusts this machine; we refuse it above"
         )
 
 
 def test_the_own_origin_is_welcome(app: RunningApp) -> None:
-    reply = httpx.post(f"{app.url}{API}/upload", files=[("files", ("a.png", drawn()))], headers={"Origin": app.url})
+    reply = post(f"{app.url}{API}/upload", files=[("files", ("a.png", drawn()))], headers={"Origin": app.url})
     assert reply.status_code == 200
 
 
 def test_what_the_page_does_not_use_is_not_there(app: RunningApp, public: RunningApp) -> None:
     for place in (app, public):
-        with httpx.Client(base_url=place.url, trust_env=False) as client:
+        with httpx.Client(base_url=place.url, trust_env=False, timeout=120) as client:
             for path in CLOSED:
                 for method in ("GET", "POST"):
                     assert client.request(method, path).status_code == 404, path
@@ -132,13 +134,13 @@ def test_without_the_password_nothing_opens(app: RunningApp, private: RunningApp
             event = {"data": [], "fn_index": number, "session_hash": "x"}
             shut += [nobody.post(f"{API}/queue/join", json=event), nobody.post(f"{API}/run/predict", json=event)]
         assert {reply.status_code for reply in shut} == {401}
-        assert shows(httpx.get(app.url).text, "vqa-composer"), "where nobody asks for a password, it is there"
+        assert shows(get(app.url).text, "vqa-composer"), "where nobody asks for a password, it is there"
         assert not shows(nobody.get("/").text, "vqa-composer")
 
 
 def test_a_public_demo_has_no_control_and_no_history(app: RunningApp, public: RunningApp) -> None:
     guest = visitor(public, "10.0.2.1")
-    page, ordinary = guest.http.get("/").text, httpx.get(app.url).text
+    page, ordinary = guest.http.get("/").text, get(app.url).text
     assert shows(page, "tab-ask")
     for element in ("tab-server", "tab-history", "tab-diagnose", "vqa-conversations"):
         assert shows(ordinary, element)
@@ -164,7 +166,7 @@ def test_no_number_and_no_name_calls_more_than_the_page_shows(app: RunningApp, p
             reply = guest.http.post(f"{API}/{route}", json=event)
             assert reply.status_code >= 400
             assert "Traceback" not in reply.text
-    assert httpx.get(f"{public.base_url}/models").status_code == 200
+    assert get(f"{public.base_url}/models").status_code == 200
 
 
 def test_garbage_to_every_endpoint_harms_nobody(app: RunningApp, public: RunningApp) -> None:
@@ -180,7 +182,7 @@ def test_garbage_to_every_endpoint_harms_nobody(app: RunningApp, public: Running
             reply = guest.http.post(f"{API}/{route}", json=event)
             assert not re.search(r"Traceback|File \"|root:x:", reply.text), reply.text[:500]
     assert visitor(public, "10.0.2.4").ask("What is this?", []).notices, "the page still answers"
-    assert httpx.get(f"{public.base_url}/models").status_code == 200
+    assert get(f"{public.base_url}/models").status_code == 200
     no_traceback(public, since)
 
 

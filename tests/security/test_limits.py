@@ -19,7 +19,7 @@ from PIL import Image
 from tests.conftest import RunningApp
 from tests.media.test_video import make_video
 from tests.security.conftest import inside, log_end, memory, no_traceback, visitor
-from tests.security.visitor import API, Visitor, as_file, drawn
+from tests.security.visitor import API, Visitor, as_file, drawn, post
 from vqa.settings import Settings
 from vqa.ui.web.visitors import WINDOW_SECONDS, Window, network_of
 
@@ -30,12 +30,10 @@ def test_uploads_that_are_too_large_or_broken_are_refused(app: RunningApp, publi
     for place in (app, public):
         since, before = log_end(place), memory(place)
         url = f"{place.url}{API}/upload"
-        huge = httpx.post(url, files=[("files", ("a.png", bytes(25_000_000)))])
+        huge = post(url, files=[("files", ("a.png", bytes(25_000_000)))])
         assert huge.status_code == 413
         assert announced(place.url, 10**15) == 413
-        endless = httpx.post(
-            url, content=(bytes(1000) for _ in range(3)), headers={"Content-Type": "multipart/form-data"}
-        )
+        endless = post(url, content=(bytes(1000) for _ in range(3)), headers={"Content-Type": "multipart/form-data"})
         assert endless.status_code == 411
         for kind, body in (
             ("multipart/form-data", b""),
@@ -49,7 +47,7 @@ def test_uploads_that_are_too_large_or_broken_are_refused(app: RunningApp, publi
             ("text/plain", b"files"),
             ("application/json", b"{"),
         ):
-            reply = httpx.post(url, content=body, headers={"Content-Type": kind})
+            reply = post(url, content=body, headers={"Content-Type": kind})
             assert reply.status_code >= 400 or reply.json() == []
             assert "Traceback" not in reply.text
         no_traceback(place, since)
@@ -69,9 +67,7 @@ def announced(url: str, length: int) -> int:
 
 def test_an_event_larger_than_the_page_would_send_is_refused(app: RunningApp, public: RunningApp) -> None:
     for place, size in ((app, 4_000_001), (public, 500_001)):
-        reply = httpx.post(
-            f"{place.url}{API}/queue/join", content=b"[" * size, headers={"Content-Type": "application/json"}
-        )
+        reply = post(f"{place.url}{API}/queue/join", content=b"[" * size, headers={"Content-Type": "application/json"})
         assert reply.status_code == 413
 
 
@@ -207,7 +203,9 @@ async def hammer(guest: Visitor, function: int, count: int) -> Counter[int]:
     codes: Counter[int] = Counter()
     headers = {"X-Forwarded-For": "10.0.3.9"}
     url, limits = guest.http.base_url, httpx.Limits(max_connections=50, max_keepalive_connections=0)
-    async with httpx.AsyncClient(base_url=url, limits=limits, timeout=200, headers=headers, trust_env=False) as client:
+    async with httpx.AsyncClient(
+        base_url=url, limits=limits, timeout=200, headers=headers, trust_env=False, timeout=120
+    ) as client:
 
         async def one(number: int) -> None:
             body = {"data": [{"text": "x", "files": []}] * 9, "fn_index": function, "session_hash": f"s{number % 20}"}

@@ -6,6 +6,7 @@ import io
 import json
 import uuid
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import httpx2 as httpx
@@ -18,6 +19,10 @@ REPEAT_FIELDS = (
     "images", "questions", "each_image", "n", "concurrency", "temperature", "seed_policy", "cache", "seed",
     "max_tokens", "top_p", "system", "name",
 )  # fmt: skip
+
+
+get, post = partial(httpx.get, timeout=SECONDS), partial(httpx.post, timeout=SECONDS)
+"""One request of somebody who keeps no cookie; apps, engines and browsers share the cores, so it may take a while."""
 
 
 def drawn(colour: str = "red", size: int = 64) -> bytes:
