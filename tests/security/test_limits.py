@@ -203,9 +203,7 @@ async def hammer(guest: Visitor, function: int, count: int) -> Counter[int]:
     codes: Counter[int] = Counter()
     headers = {"X-Forwarded-For": "10.0.3.9"}
     url, limits = guest.http.base_url, httpx.Limits(max_connections=50, max_keepalive_connections=0)
-    async with httpx.AsyncClient(
-        base_url=url, limits=limits, timeout=200, headers=headers, trust_env=False, timeout=120
-    ) as client:
+    async with httpx.AsyncClient(base_url=url, limits=limits, timeout=200, headers=headers, trust_env=False) as client:
 
         async def one(number: int) -> None:
             body = {"data": [{"text": "x", "files": []}] * 9, "fn_index": function, "session_hash": f"s{number % 20}"}

@@ -16,6 +16,7 @@ from vqa.evaluate.reporting.saying import percent, reason_of, sentences
 from vqa.evaluate.running.results import scored_rows, scorer_of
 from vqa.evaluate.scoring import find_scorer
 from vqa.evaluate.scoring.figures import Figures, ScoredRow
+from vqa.lab.report.export import no_formula
 from vqa.lab.report.junit import Outcome, TestOutcome, junit_xml
 from vqa.store import Run, Store
 from vqa.text import Language, t
@@ -50,7 +51,11 @@ class RunFiles:
         """Returns one line for each answer, and one for each row that has none."""
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(FIELDS)
+
+        def write(*cells: Json) -> None:
+            writer.writerow([no_formula(cell) for cell in cells])
+
+        write(*FIELDS)
         for row, samples in self._rows():
             first = (row.place + 1, row.number, row.id, row.kind, row.question, " | ".join(row.wanted))
             for place, index in enumerate(row.indexes):
@@ -59,12 +64,12 @@ class RunFiles:
                 assert answer is not None
                 told = (score.value, score.parsed or "", int(score.unparsed)) if score else ("", "", "")
                 measured = (round(answer.seconds, 4), answer.completion_tokens or "")
-                writer.writerow((*first, index + 1, answer.text, *told, *measured, state_of(row), ""))
+                write(*first, index + 1, answer.text, *told, *measured, state_of(row), "")
             if not row.indexes:
-                writer.writerow((*first, "", "", "", "", "", "", "", "failed", ""))
+                write(*first, "", "", "", "", "", "", "", "failed", "")
         for bad in self.result["bad_rows"]:
             reason = reason_of(bad, self.language)
-            writer.writerow((bad["row"], bad["line"], bad["id"], *[""] * 10, "skipped", reason))
+            write(bad["row"], bad["line"], bad["id"], *[""] * 10, "skipped", reason)
         return out.getvalue()
 
     def junit(self) -> str:

@@ -86,7 +86,7 @@ def to_csv(report: Report) -> str:
     for sample in report.samples:
         groups = cells[sample.arm, sample.question]
         group = groups[sample.index] if sample.index < len(groups) else None
-        writer.writerow([_plain(cell) for cell in (*_csv_row(sample, group), how)])
+        writer.writerow([no_formula(cell) for cell in (*_csv_row(sample, group), how)])
     return out.getvalue()
 
 
@@ -126,7 +126,7 @@ def _csv_row(sample: Sample, group: int | None) -> list[Json]:
     ]
 
 
-def _plain(cell: Json) -> Json:
+def no_formula(cell: Json) -> Json:
     """Returns a cell that no spreadsheet computes; servers and imported runs fill every column, not only the answer."""
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
 
