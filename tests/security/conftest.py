@@ -51,11 +51,13 @@ class Started:
         return RunningApp(self.url, self.base_url, self.data_dir, self.process, 0.0, 0.0, self.log)
 
 
-def start(folder: Path, base_url: str = "", **settings: object) -> Started:
+def start(folder: Path, base_url: str = "", temporary: Path | None = None, **settings: object) -> Started:
     """Starts `python app.py` attached to a server; without one, with an engine of its own that is off."""
     folder.mkdir(parents=True)
     data_dir, log, port = folder / "data", folder / "app.log", free_port()
     environment = base_environment(data_dir=data_dir, port=port, base_url=base_url, **settings)
+    if temporary is not None:
+        environment["TMPDIR"] = str(temporary)
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT
@@ -76,12 +78,12 @@ class Apps:
 @pytest.fixture(scope="session")
 def apps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Apps]:
     """All apps, started side by side."""
-    folder = tmp_path_factory.mktemp("security")
+    folder, temporary = tmp_path_factory.mktemp("security"), tmp_path_factory.mktemp("t")
     with FakeServer() as asked, FakeServer(answer=HOSTILE) as server:
         secrets = {"auth": f"{USER}:{PASSWORD}", "api_key": API_KEY, "hub_token": HUB_TOKEN}
         started = [
             start(folder / "ordinary", allow_local_urls="true", language="en", engine_port=free_port()),
-            start(folder / "public", asked.base_url, public="true", **secrets | {"auth": ""}),
+            start(folder / "public", asked.base_url, temporary, public="true", **secrets | {"auth": ""}),
             start(folder / "private", server.base_url, allowed_hosts=f"{NAMED}, *.inside.example", **secrets),
         ]
         try:
@@ -91,6 +93,8 @@ def apps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Apps]:
                 each.process.send_signal(signal.SIGINT)
             for each in started:
                 stop_app(each.process)
+        left = [path for path in temporary.rglob("*") if path.is_file() or path.name.startswith("vqa-page")]
+        assert left == [], "the public demo has left something of its visitors"
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 import uvicorn
+from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse
 
@@ -393,3 +394,7 @@ def test_gradios_server_is_a_patient_one() -> None:
     patience.be_patient()
     config = gradio.http_server.uvicorn.Config(app=lambda: None)
     assert config.http is patience.PatientProtocol
+    page = gradio.http_server.Server(config=uvicorn.Config(Starlette(), port=free_port(), log_level="critical"))
+    page.run_in_thread()
+    assert page.started
+    page.close()

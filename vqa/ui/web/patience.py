@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from functools import partial
 from types import SimpleNamespace
@@ -15,6 +16,7 @@ HEADER_SECONDS = 10.0
 BODY_PAUSE_SECONDS = 10.0
 BODY_BYTES_PER_SECOND = 4_000
 """Slower than any line that a picture would be sent over; counted after the first pause."""
+START_SECONDS = 60.0
 PEER = "vqa-peer"
 """Where a request's scope says who is really at the other end, whatever its headers say."""
 
@@ -90,8 +92,27 @@ def in_time(receive: Any) -> Any:
 
 
 def be_patient() -> None:
-    """Lets Gradio's server, which takes no such option, speak HTTP by the protocol above."""
+    """Lets Gradio's server, which takes no such options, speak HTTP by the protocol above and start slowly.
+
+    Gradio gives its server five seconds, then looks for three whether it answers; with an engine starting on the same
+    cores it may take longer. That it answers is known by then: Gradio has asked it for the page's first events.
+    """
     import gradio.http_server
+    import gradio.networking
+
+    class Server(gradio.http_server.Server):
+        def run_in_thread(self) -> None:
+            self.thread = threading.Thread(target=self.run, daemon=True)
+            self.thread.start()
+            end = time.monotonic() + START_SECONDS
+            while not self.started and self.thread.is_alive():
+                if time.monotonic() > end:
+                    raise gradio.http_server.ServerFailedToStartError
+                time.sleep(0.005)
+            if not self.started:
+                raise OSError("the server ended before it had started")
 
     config = partial(uvicorn.Config, http=PatientProtocol)
     vars(gradio.http_server)["uvicorn"] = SimpleNamespace(**{**vars(uvicorn), "Config": config})
+    vars(gradio.http_server)["Server"] = Server
+    vars(gradio.networking)["url_ok"] = lambda _: True
