@@ -99,6 +99,7 @@ def be_patient() -> None:
     """
     import gradio.http_server
     import gradio.networking
+    from gradio.exceptions import ServerFailedToStartError
 
     class Server(gradio.http_server.Server):
         def run_in_thread(self) -> None:
@@ -107,7 +108,7 @@ def be_patient() -> None:
             end = time.monotonic() + START_SECONDS
             while not self.started and self.thread.is_alive():
                 if time.monotonic() > end:
-                    raise gradio.http_server.ServerFailedToStartError
+                    raise ServerFailedToStartError
                 time.sleep(0.005)
             if not self.started:
                 raise OSError("the server ended before it had started")
