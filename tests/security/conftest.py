@@ -47,7 +47,7 @@ class Started:
     log: Path
 
     def wait(self) -> RunningApp:
-        wait_for_url(f"{self.url}/robots.txt", self.process, self.log, 300)
+        wait_for_url(f"{self.url}/robots.txt", self.process, self.log, 600)
         return RunningApp(self.url, self.base_url, self.data_dir, self.process, 0.0, 0.0, self.log)
 
 
