@@ -131,10 +131,11 @@ def test_a_visitors_video_gives_no_more_pictures_than_may_be_sent(public: Runnin
     changed = guest.endpoint("vqa-tray", "upload")
     (path,) = guest.upload(("clip.mp4", clip))
     written, most = {"text": "", "files": [as_file(path)]}, Settings().public_max_pictures
-    assert not guest.call(changed, [written, most + 1]).success
-    composer = guest.call(changed, [written, most]).outputs[0]["value"]
+    rest = guest.defaults(changed)[2:]
+    assert not guest.call(changed, [written, most + 1, *rest]).success
+    composer = guest.call(changed, [written, most, *rest]).outputs[0]["value"]
     assert len(composer["files"]) == most
-    replies = [guest.call(changed, [written, 1]) for _ in range(Settings().public_requests_per_minute)]
+    replies = [guest.call(changed, [written, 1, *rest]) for _ in range(Settings().public_requests_per_minute)]
     assert "requests a minute" in replies[-1].notices[0]
     no_traceback(public, since)
 

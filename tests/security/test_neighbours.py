@@ -57,7 +57,8 @@ def test_more_pictures_than_may_be_sent_are_taken_out_of_the_composer(public: Ru
     guest = visitor(public, "10.0.6.7")
     paths = guest.upload(*((f"{place}.png", drawn(size=8 + place)) for place in range(9)))
     files = [{"path": path, "meta": {"_type": "gradio.FileData"}} for path in paths]
-    reply = guest.call(guest.endpoint("vqa-tray", "upload"), [{"text": "", "files": files}, 4])
+    function = guest.endpoint("vqa-tray", "upload")
+    reply = guest.call(function, [{"text": "", "files": files}, *guest.defaults(function)[1:]])
     assert "At most 4 pictures" in reply.notices[0]
     assert len(reply.outputs[0]["value"]["files"]) == 4
 
