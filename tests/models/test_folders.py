@@ -151,6 +151,18 @@ def test_one_bad_folder_hides_no_other(make_settings: MakeSettings, monkeypatch:
     assert not bad.exists()
 
 
+def test_the_page_says_what_is_wrong_with_a_folder_in_a_sentence_that_wraps(make_settings: MakeSettings) -> None:
+    from vqa.ui.server.models_view import models_html
+
+    settings = make_settings()
+    dangling(write_checkpoint(settings.models_path / "bad"))
+    shown = models_html(settings, "en")
+    before, _, _ = shown.partition("is a link that leads nowhere")
+    # A badge stays in one line and would push all other columns together.
+    assert before.rfind("<small>") > before.rfind("vqa-badge")
+    assert "cannot be served" in before
+
+
 def test_a_checkpoint_laid_under_its_id_by_hand_is_served(make_settings: MakeSettings) -> None:
     settings = make_settings()
     assert isinstance(resolve(settings, ID), NeedsDownload)

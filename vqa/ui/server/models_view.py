@@ -65,7 +65,9 @@ def _local_row(model: LocalModel, machine: Machine, lang: Language) -> str:
     entry = find(model.id)
     state = badge(t(f"server.local_{model.state.value}", lang), STATE_TONES.get(model.state, "good"))
     if model.problem is not None:
-        state = f"{badge(model.problem.message(lang), 'bad')}<small>{escape(model.problem.hint(lang))}</small>"
+        # A badge stays in one line, so a sentence in it would take the width of the whole table.
+        told = f"{escape(model.problem.message(lang))}<br>{escape(model.problem.hint(lang))}"
+        state = f"{badge(t('server.local_problem', lang), 'bad')}<small>{told}</small>"
     size = f"{model.bytes / GB:.2f} GB"
     if model.state is LocalState.INCOMPLETE and model.total_bytes:
         size = f"{model.bytes / GB:.2f} / {model.total_bytes / GB:.2f} GB"
