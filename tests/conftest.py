@@ -33,7 +33,7 @@ LEFT, CLOSED = "AbortError: signal is aborted", "Unexpected error Connection err
 
 WHOLE_FILE = re.compile(r"(?<!@)pytest\.mark\.engine")
 OF_THE_SESSION = re.compile(r"\b(app_url|engine_url|app: RunningApp)\b")
-BESIDE = {"tests/real/test_engine_recovery.py", "tests/real/test_twins.py", "tests/models/test_probe_engine.py"}
+BESIDE = {"tests/real/test_engine_recovery.py", "tests/real/test_twins.py"}
 """They start engines of their own, and it does not matter how quick those are."""
 
 
