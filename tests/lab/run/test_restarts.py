@@ -22,6 +22,7 @@ from vqa.lab.report.say import result_lines
 from vqa.lab.run.diagnose_job import diagnose_work
 from vqa.lab.run.documents import diagnosis_from_record
 from vqa.lab.run.failures import error_text
+from vqa.lab.run.job import repeat_work
 from vqa.lab.run.manager import RunManager
 from vqa.media.images import ImagePayload
 from vqa.settings import Settings, load_settings
@@ -225,3 +226,24 @@ def test_a_certificate_needs_an_engine_of_our_own(manager: RunManager) -> None:
             load_settings(base_url="http://127.0.0.1:9/v1"),
             ["default"],
         )
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_run_ends_at_once_when_its_engine_is_stopped_or_replaced(
+    manager: RunManager, spec: RunSpec, restarted: bool
+) -> None:
+    engine = StandIn({"default": Behaviour(answer="one two three four", seconds_per_token=30)})
+    engine.restart()
+    run = manager.start_work(
+        repeat_work(spec), spec, engine.server.base_url, kind="repeat", engine=engine  # type: ignore[arg-type]
+    )  # fmt: skip
+    assert manager.wait(run, timeout=1).status == "running"
+    # As vLLM may, the server keeps the connection and the request on it.
+    if restarted:
+        engine.generation += 1
+    else:
+        engine.state = EngineState.STOPPING
+    status = manager.wait(run, timeout=20)
+    engine.stop()
+    assert status.status == "failed"
+    assert "stopped or restarted" in (status.error or "")
