@@ -36,6 +36,20 @@ def rounded(value: Any) -> Any:
     return json.loads(json.dumps(value), parse_float=lambda digits: float(f"{float(digits):.5g}"))
 
 
+def as_stored(found: Any, stored: Any, key: str = "") -> Any:
+    """What was found, without what a recording of an earlier version does not have, for comparing the two.
+
+    The version of the format and the order in which remedies are offered are today's, so the recording's stand in.
+    """
+    if isinstance(found, dict) and isinstance(stored, dict):
+        return {name: as_stored(found.get(name), stored[name], name) for name in stored}
+    if isinstance(found, list) and isinstance(stored, list):
+        if key == "profiles":
+            return stored if set(found) == set(stored) else found
+        return [as_stored(*pair) for pair in zip(found, stored, strict=True)]
+    return stored if key == "version" else found
+
+
 def test_there_are_some() -> None:
     assert {"h200-repeat", "h200-diagnose-default", "h200-diagnose-triton"} <= set(RUNS)
 
@@ -48,11 +62,12 @@ def test_the_stored_verdict_follows_from_the_samples(run_id: str) -> None:
     assert stored
     if report.run.kind == "repeat":
         found = run_result(summarize_run(report.samples), required(report.run))
-        assert rounded(found) == rounded(stored) | {"facts": None}
+        assert as_stored(rounded(found), rounded(stored)) == rounded(stored) | {"facts": None}
     elif report.run.kind == "diagnose":
         facts = Facts.from_record(stored["facts"])
         found = diagnose_result(by_arm(report.samples), facts, required(report.run))
-        assert rounded(found["diagnosis"]) == rounded(stored["diagnosis"])
+        told = rounded(stored["diagnosis"])
+        assert as_stored(rounded(found["diagnosis"]), told) == told
         assert (found["verdict"], found["holds"]) == (stored["verdict"], stored["holds"])
     else:
         arms = by_arm(report.samples)
