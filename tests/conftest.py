@@ -25,7 +25,10 @@ from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-ENGINE_SECONDS = 300.0
+PAGE_SECONDS, ENGINE_SECONDS = 240.0, 300.0
+"""How long a start may take where other tests and the engine itself want the same cores."""
+FIRST_SECONDS = PAGE_SECONDS + 2 * ENGINE_SECONDS
+"""The limit of a test that may be the first to ask for the session's app, whose start counts as that test's time."""
 expect.set_options(timeout=15_000)  # an engine works on the same cores
 LEFT, CLOSED = "AbortError: signal is aborted", "Unexpected error Connection errored out"
 """What Gradio writes to the console when a page with an open event stream is left or loaded again."""
@@ -53,6 +56,13 @@ class EnginesTogether(LoadScopeScheduling):
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> EnginesTogether:
     """Tells xdist which tests belong together."""
     return EnginesTogether(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Gives the time of the app's start to the tests that use it; one that names a limit of its own keeps that."""
+    for item in items:
+        if "app" in getattr(item, "fixturenames", ()) and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(FIRST_SECONDS))
 
 
 def base_environment(**settings: object) -> dict[str, str]:
@@ -104,7 +114,7 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningApp]:
         )
     url, root = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{engine_port}"
     try:
-        wait_for_url(url, process, log, 60)
+        wait_for_url(url, process, log, PAGE_SECONDS)
         seconds_to_page = time.monotonic() - began
         wait_for_url(f"{root}/health", process, log, ENGINE_SECONDS)
         wait_until_ready(base_environment(data_dir=data_dir), log)
