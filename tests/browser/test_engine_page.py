@@ -15,6 +15,7 @@ from playwright.sync_api import Page, expect
 from tests.conftest import ROOT, base_environment, stop_app, wait_for_url
 from tests.fakes.hub import FakeHub, model_files
 from tests.ports import free_port
+from tests.processes import works_below
 
 pytestmark = [pytest.mark.browser, pytest.mark.engine, pytest.mark.slow, pytest.mark.timeout(600)]
 SECONDS = 60_000
@@ -32,8 +33,8 @@ class OwnApp:
     process: subprocess.Popen[bytes]
 
     def engines(self) -> list[psutil.Process]:
-        """The processes below the app."""
-        return psutil.Process(self.process.pid).children(recursive=True)
+        """The processes of the app's engine."""
+        return works_below(psutil.Process(self.process.pid))
 
 
 @pytest.fixture(scope="module")
