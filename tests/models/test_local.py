@@ -157,6 +157,21 @@ def test_partial_files_count_with_their_bytes(tmp_path: Path) -> None:
     assert (found.files, found.bytes, found.partial) == (1, 8, ("part",))
 
 
+def test_parts_that_are_being_put_together_count_once(tmp_path: Path) -> None:
+    listed = listing({"large": b"123456789"})
+    put(tmp_path, {"large_0_2": b"123", "large_3_5": b"456", "large_6_8": b"78"})
+    assert measure(tmp_path, listed).bytes == 8
+    put(tmp_path, {"large.parallel_tmp": b"12"})
+    assert measure(tmp_path, listed).bytes == 8
+    (tmp_path / "large_0_2").unlink()
+    put(tmp_path, {"large.parallel_tmp": b"12345"})
+    assert measure(tmp_path, listed).bytes == 8
+    for part in ("large_3_5", "large_6_8"):
+        (tmp_path / part).unlink()
+    put(tmp_path, {"large.parallel_tmp": b"12345678"})
+    assert measure(tmp_path, listed).bytes == 8
+
+
 @settings(deadline=None)
 @given(st.text(min_size=1, max_size=30))
 def test_a_path_called_safe_stays_inside(path: str) -> None:

@@ -27,7 +27,7 @@ from vqa.models.hub_errors import HubFailedError, Situation, hub_error_of
 from vqa.models.hubs import Hub, Request, open_hub, remove_stale_locks
 from vqa.models.listing import Listing
 from vqa.models.local import lock_file
-from vqa.models.verify import Differences, measure, range_parts, verify
+from vqa.models.verify import Differences, measure, merged_of, range_parts, verify
 
 REPORT_SECONDS = 0.2
 _ROUNDS = 2
@@ -184,6 +184,8 @@ def _remove_outdated(folder: Path, wanted: Listing) -> None:
     for file in before.files if before else ():
         if file.path not in kept and notes.safe_path(file.path):
             (folder / file.path).unlink(missing_ok=True)
+    for file in wanted.files:  # Killed while it put parts together: nothing resumes that, and it is not progress.
+        merged_of(folder, file).unlink(missing_ok=True)
 
 
 def _fetch_and_verify(hub: Hub, folder: Path, wanted: Listing, workers: int, report: _Reporter) -> None:
@@ -250,7 +252,7 @@ def _measured(folder: Path, wanted: Listing) -> dict[str, Any]:
 def _clean_up(folder: Path, wanted: Listing) -> None:
     """Removes what only the download itself needed, also parts that a killed one of other ranges left."""
     for file in wanted.files:
-        for part in (*range_parts(folder, file), folder / f"{file.path}.incomplete"):
+        for part in (*range_parts(folder, file), merged_of(folder, file), folder / f"{file.path}.incomplete"):
             part.unlink(missing_ok=True)
     for name in ("hub", "partial"):
         shutil.rmtree(folder / notes.NOTES / name, ignore_errors=True)

@@ -53,7 +53,8 @@ def verify(folder: Path, listing: Listing, on_bytes: Callable[[int], None] = lam
 def measure(folder: Path, listing: Listing) -> Measured:
     """Returns how much of `listing` is on disk, whole and partial files together; looks at sizes only.
 
-    Partial files are ModelScope's `<file>.incomplete` beside the file, and ours and Hugging Face's in their folders.
+    Partial files are ModelScope's `<file>.incomplete` beside the file or its ranges, and ours and Hugging Face's in
+    their folders.
     """
     whole, total, partial = 0, 0, []
     for file in listing.files:
@@ -63,7 +64,7 @@ def measure(folder: Path, listing: Listing) -> Measured:
             total += size
             continue
         begun = max((_size(each) or 0 for each in _partials(folder, file)), default=0)
-        begun = max(begun, sum(_size(each) or 0 for each in range_parts(folder, file)))
+        begun = max(begun, _in_ranges(folder, file))
         if begun:
             partial.append(file.path)
             total += min(begun, file.size)
@@ -80,6 +81,20 @@ def range_parts(folder: Path, file: HubFile) -> list[Path]:
     path = folder / file.path
     pattern = re.compile(rf"{re.escape(path.name)}_\d+_\d+")
     return [each for each in path.parent.glob(f"{glob.escape(path.name)}_*") if pattern.fullmatch(each.name)]
+
+
+def merged_of(folder: Path, file: HubFile) -> Path:
+    """Returns where ModelScope's client puts those parts together, each removed as soon as it is copied."""
+    path = folder / file.path
+    return path.with_name(path.name + ".parallel_tmp")
+
+
+def _in_ranges(folder: Path, file: HubFile) -> int:
+    """Returns the bytes that lie in parts or are put together already; a part that is being copied counts once."""
+    parts = range_parts(folder, file)
+    begins = [int(each.name.rsplit("_", 2)[1]) for each in parts]
+    merged = min([_size(merged_of(folder, file)) or 0, *begins])
+    return merged + sum(_size(each) or 0 for each in parts)
 
 
 def _partials(folder: Path, file: HubFile) -> list[Path]:
