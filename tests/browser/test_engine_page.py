@@ -17,9 +17,9 @@ from tests.fakes.hub import FakeHub, model_files
 from tests.ports import free_port
 from tests.processes import works_below
 
-pytestmark = [pytest.mark.browser, pytest.mark.engine, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.browser, pytest.mark.engine, pytest.mark.slow, pytest.mark.timeout(1200)]
 SECONDS = 60_000
-ENGINE = 240_000
+ENGINE = 420_000
 ID = "maker/tiny-vl"
 BIG = "model-00001-of-00002.safetensors"
 
