@@ -60,7 +60,7 @@ def test_the_chinese_page_holds_no_english_labels(browser: Browser, app_url: str
     page.goto(app_url)
     ready(page)
     allowed = re.compile(
-        r"VQA|vLLM|vllm|JSON|Markdown|Python|curl|JavaScript|English|GPU|CPU|KV|PDF|CSV|JUnit|HTML|SHA"
+        r"easy-VQA|VQA|vLLM|vllm|JSON|Markdown|Python|curl|JavaScript|English|GPU|CPU|KV|PDF|CSV|JUnit|HTML|SHA"
     )
     for place in PLACES:
         tab(page, place)

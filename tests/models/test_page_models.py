@@ -21,6 +21,7 @@ from tests.fakes.hub import COMMIT, FakeHub, model_files
 from tests.models.conftest import ID
 from tests.models.test_download import half_way, hold, release
 from tests.ports import free_port
+from tests.processes import works_below
 from vqa.models.download import Download
 from vqa.models.listing import read_complete
 from vqa.settings import Settings
@@ -45,7 +46,7 @@ class Own:
 def nothing_left(own: Own) -> Iterator[None]:
     """No download outlives a test; the app and the browser do here."""
     yield
-    assert not own.app.children(recursive=True)
+    assert not works_below(own.app)
 
 
 @pytest.fixture(scope="module")
