@@ -83,10 +83,9 @@ def main() -> int:
         started = start(Path(folder) / "app", model.base_url)
         try:
             guest = Visitor(started.wait().url)
-            submit = guest.endpoint("vqa-address", "submit")
             found = {}
             for name in TARGETS:
-                reply = guest.call(submit, [f"http://{PUBLIC}:{outside}/{name}", None])
+                reply = guest.fetch(f"http://{PUBLIC}:{outside}/{name}")
                 found[name] = {"notices": reply.notices, "got": ".png" in json.dumps(reply.outputs)}
         finally:
             stop_app(started.process)

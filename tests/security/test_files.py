@@ -93,7 +93,7 @@ def test_a_path_in_an_event_opens_no_file(public: RunningApp) -> None:
     ],
 )
 def test_the_address_field_fetches_nothing_local(guest: Visitor, trap: Trap, address: str) -> None:
-    reply = guest.call(guest.endpoint("vqa-address", "submit"), [address.format(port=trap.port), None])
+    reply = guest.fetch(address.format(port=trap.port))
     assert reply.notices, "the refusal must be said"
     assert trap.hits == []
     assert "image/png" not in reply.text

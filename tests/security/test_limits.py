@@ -142,11 +142,10 @@ def test_a_visitors_video_gives_no_more_pictures_than_may_be_sent(public: Runnin
 
 def test_a_visitor_who_asks_too_often_is_told_when_to_come_back(public: RunningApp) -> None:
     guest, most = visitor(public, "10.0.3.2"), Settings().public_requests_per_minute
-    address = guest.endpoint("vqa-address", "submit")
-    replies = [guest.call(address, ["http://127.0.0.1/a.png", None]) for _ in range(most + 1)]
+    replies = [guest.fetch("http://127.0.0.1/a.png") for _ in range(most + 1)]
     assert all("local network" in reply.notices[0] for reply in replies[:most])
     assert f"At most {most} requests" in replies[most].notices[0]
-    assert "local network" in visitor(public, "10.0.3.3").call(address, ["http://127.0.0.1/a.png", None]).notices[0]
+    assert "local network" in visitor(public, "10.0.3.3").fetch("http://127.0.0.1/a.png").notices[0]
 
 
 def test_throwing_the_cookie_away_does_not_help_for_long(public: RunningApp) -> None:
@@ -154,8 +153,7 @@ def test_throwing_the_cookie_away_does_not_help_for_long(public: RunningApp) -> 
     said = []
     for _ in range(most):
         guest = visitor(public, "10.0.3.4")
-        address = guest.endpoint("vqa-address", "submit")
-        said += [guest.call(address, ["http://127.0.0.1/a.png", None]).notices[0] for _ in range(most // 2)]
+        said += [guest.fetch("http://127.0.0.1/a.png").notices[0] for _ in range(most // 2)]
         guest.close()
     assert any("At most" in words for words in said)
 

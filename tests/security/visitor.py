@@ -160,6 +160,11 @@ class Visitor:
         values = {part["id"]: part["props"].get("value") for part in self.config["components"]}
         return [values[part] for part in wanted]
 
+    def fetch(self, address: str) -> Reply:
+        """Asks for the picture at a web address on the Ask tab, with nothing else changed."""
+        function = self.endpoint("vqa-address", "submit")
+        return self.call(function, [address, *self.defaults(function)[1:]])
+
     def repeat(self, text: str, file: str, **changes: Json) -> Reply:
         """Starts a run on the Repeat tab."""
         function = self.endpoint("repeat-start", "click")
