@@ -99,7 +99,8 @@ def model(tmp_path: Path) -> Path:
     """A folder that looks like a checkpoint."""
     folder = tmp_path / "a model"
     folder.mkdir()
-    (folder / "config.json").write_text("{}")
+    for name in ("config.json", "tokenizer.json"):
+        (folder / name).write_text("{}")
     (folder / "model.safetensors").write_bytes(safetensors_bytes())
     return folder
 
