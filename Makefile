@@ -3,7 +3,7 @@
 # make renew: the newest versions into constraints.txt and engine/constraints-cpu.txt, then the tests
 PYTHON ?= python3
 # Tests with a real engine run one after the other; those without one run beside them.
-WORKERS ?= -n 3
+WORKERS ?= -n 2
 BIN := .venv/bin
 SETUP = $(PYTHON) scripts/setup.py
 
