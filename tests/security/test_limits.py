@@ -30,7 +30,7 @@ def test_uploads_that_are_too_large_or_broken_are_refused(app: RunningApp, publi
     for place in (app, public):
         since, before = log_end(place), memory(place)
         url = f"{place.url}{API}/upload"
-        huge = post(url, files=[("files", ("a.png", bytes(25_000_000)))])
+        huge = post(url, files=[("files", ("a.png", bytes(55_000_000)))])
         assert huge.status_code == 413
         assert announced(place.url, 10**15) == 413
         endless = post(url, content=(bytes(1000) for _ in range(3)), headers={"Content-Type": "multipart/form-data"})
