@@ -31,7 +31,7 @@ def test_the_plan_is_shown_before_anything_runs(page: Page, faulty: FaultyApp, r
     fill(page, "diagnose", red_circle)
     page.locator("#diagnose-plan-only").click()
     plan = page.locator("#diagnose-plan")
-    expect(plan).to_contain_text(re.compile(r"\d+ arms, \d+ requests, about"), timeout=SECONDS)
+    expect(plan).to_contain_text(re.compile(r"\d+ tests, \d+ requests, about"), timeout=SECONDS)
     expect(plan).to_contain_text("Positive control")
     assert plan.locator("tbody tr").count() >= 8
     expect(page.locator("#diagnose-stop")).to_be_disabled()

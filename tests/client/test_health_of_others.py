@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 
 import pytest
 
 from tests.client.raw import Answering, http, raw_server
+from vqa.client.address import tls_context
 from vqa.engine.health import Endpoint, Probe, probe
+from vqa.engine.metrics import scrape
 from vqa.engine.state import Limits
 
 ANSWER = http({"choices": [{"message": {"content": "a"}, "finish_reason": "length"}]})
@@ -72,3 +75,19 @@ def test_a_proxy_that_cannot_be_used_is_a_finding(name: str, monkeypatch: pytest
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.delenv("no_proxy", raising=False)
     assert probe(Endpoint("http://models.example/v1"), Limits(), ask=True).code == "unreachable"
+
+
+async def test_the_certificates_of_the_machine_are_read_once_for_all_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    shared = tls_context()
+    made: list[object] = []
+    monkeypatch.setattr(ssl, "create_default_context", lambda *given, **named: made.append(given) or shared)
+    monkeypatch.setattr(ssl.SSLContext, "load_verify_locations", lambda *given: made.append(given))
+    async with raw_server(ANSWER, models=LIST, metrics=http("vllm:num_requests_running 1.0\n")) as server:
+        found = await asyncio.to_thread(probe, Endpoint(server.address), Limits(), ask=True)
+        figures = await asyncio.to_thread(scrape, server.address)
+    assert found.model_id == "one"
+    assert figures is not None
+    assert made == []
+    monkeypatch.setenv("SSL_CERT_FILE", "other.pem")
+    tls_context()
+    assert made, "other certificates are other settings"

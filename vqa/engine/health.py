@@ -79,7 +79,11 @@ def probe(target: Endpoint, limits: Limits, *, ask: bool) -> Probe:
     A question is left out while requests are running: it would join their batch, and it is not needed as long as
     they progress, which the caller sees by `working`.
     """
-    from vqa.client.address import is_loopback, server_root  # `status` and `stop` ask nobody, and need not load it
+    from vqa.client.address import (
+        is_loopback,
+        server_root,
+        tls_context,
+    )  # `status` and `stop` ask nobody, and need not load it
 
     headers = {"Authorization": f"Bearer {target.api_key}"} if target.api_key else {}
     timeout = httpx.Timeout(limits.connect)
@@ -88,7 +92,11 @@ def probe(target: Endpoint, limits: Limits, *, ask: bool) -> Probe:
         if target.pids is not None and target.port is not None:
             _check_listener(target.port, target.pids)
         with httpx.Client(
-            base_url=root, headers=headers, timeout=timeout, trust_env=not is_loopback(target.base_url)
+            base_url=root,
+            headers=headers,
+            timeout=timeout,
+            trust_env=not is_loopback(target.base_url),
+            verify=tls_context(),
         ) as client:
             managed = target.pids is not None
             _check_health(client, managed=managed)

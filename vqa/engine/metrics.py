@@ -111,10 +111,12 @@ def scrape(base_url: str, api_key: str = "", timeout: float = 3.0) -> MetricsSna
     """Returns the server's figures now, or None when it has no readable /metrics."""
     headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
     try:
-        from vqa.client.address import is_loopback, server_root
+        from vqa.client.address import is_loopback, server_root, tls_context
 
         url = server_root(base_url) + "/metrics"
-        with httpx.Client(trust_env=not is_loopback(base_url), timeout=timeout, headers=headers) as client:
+        with httpx.Client(
+            trust_env=not is_loopback(base_url), timeout=timeout, headers=headers, verify=tls_context()
+        ) as client:
             response = client.get(url).raise_for_status()
         return read(response.text, time.time())
     except (httpx.HTTPError, httpx.InvalidURL, ImportError, ValueError, OSError):
