@@ -1,7 +1,6 @@
 """Reads `.env` (the project's, then the current folder's) and the environment into one frozen Settings."""
 
 import re
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
 
@@ -9,6 +8,7 @@ from platformdirs import user_data_path
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from vqa import loopback
 from vqa.errors import InputError
 
 PACKAGE = Path(__file__).resolve().parent
@@ -31,7 +31,7 @@ class Settings(BaseSettings):
         env_prefix="VQA_", env_file=(PROJECT / ".env", ".env"), env_ignore_empty=True, extra="ignore", frozen=True
     )
 
-    host: str = "127.0.0.1"
+    host: str = loopback.HOST
     port: int = Field(7860, ge=1, le=65535)
     allowed_hosts: str = ""
     """Names, separated by commas, that a request's Host may have beside the page's own address; `*.` before one
@@ -141,7 +141,7 @@ class Settings(BaseSettings):
         Raises:
             InputError: `host` is not this machine and neither `auth` nor `public` is set, or `auth` is incomplete.
         """
-        if not is_loopback(self.host) and self.auth is None and not self.public:
+        if not loopback.is_loopback(self.host) and self.auth is None and not self.public:
             raise InputError("binding_open", host=self.host)
         if self.auth is not None and not all(self.auth.get_secret_value().partition(":")):
             raise InputError("setting_invalid", name="VQA_AUTH", value="***", reason="user:password")
@@ -155,16 +155,6 @@ class Settings(BaseSettings):
     def database(self) -> str:
         """The SQLAlchemy address of the store."""
         return self.database_url or f"sqlite:///{self.data_dir / 'vqa.db'}"
-
-
-def is_loopback(host: str) -> bool:
-    """Returns whether an address to bind is reachable from this machine alone."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def load_settings(**overrides: object) -> Settings:

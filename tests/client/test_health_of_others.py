@@ -11,7 +11,7 @@ import pytest
 from tests.client.raw import Answering, http, raw_server
 from vqa.client.address import tls_context
 from vqa.engine.health import Endpoint, Probe, probe
-from vqa.engine.metrics import scrape
+from vqa.engine.metrics import scrape_server
 from vqa.engine.state import Limits
 
 ANSWER = http({"choices": [{"message": {"content": "a"}, "finish_reason": "length"}]})
@@ -84,10 +84,26 @@ async def test_the_certificates_of_the_machine_are_read_once_for_all_looks(monke
     monkeypatch.setattr(ssl.SSLContext, "load_verify_locations", lambda *given: made.append(given))
     async with raw_server(ANSWER, models=LIST, metrics=http("vllm:num_requests_running 1.0\n")) as server:
         found = await asyncio.to_thread(probe, Endpoint(server.address), Limits(), ask=True)
-        figures = await asyncio.to_thread(scrape, server.address)
+        figures = await asyncio.to_thread(scrape_server, server.address)
     assert found.model_id == "one"
     assert figures is not None
     assert made == []
     monkeypatch.setenv("SSL_CERT_FILE", "other.pem")
     tls_context()
     assert made, "other certificates are other settings"
+
+
+@pytest.mark.parametrize("figures", ["vllm:num_requests_running +Inf\n", 'vllm:=x{a="b", ="c"} 1.0\n', "\x00"])
+async def test_figures_that_cannot_be_read_are_no_fault(figures: str) -> None:
+    found, _ = await looked_at(ANSWER, metrics=http(figures))
+    assert (found.code, found.asked, found.running, found.working) == (None, True, None, None)
+
+
+async def test_the_work_of_a_server_is_the_sum_of_its_counters() -> None:
+    figures = (
+        'vllm:num_requests_running{engine="0"} 2.0\nvllm:num_requests_waiting{engine="0"} 1.0\n'
+        "vllm:prompt_tokens_total 100.0\nvllm:generation_tokens_total 20.0\n"
+        'vllm:request_success_total{finished_reason="stop"} 3.0\n'
+    )
+    found, _ = await looked_at(ANSWER, metrics=http(figures))
+    assert (found.asked, found.running, found.working) == (False, 3, 123)

@@ -39,6 +39,7 @@ vllm:cache_config_info{block_size="128",enable_prefix_caching="True"} 1.0
 
 def test_several_engines_are_added_up_and_the_fullest_cache_counts() -> None:
     now = read(TEXT, at=10.0)
+    assert now is not None
     assert (now.running, now.waiting, now.preemptions) == (3, 4, 3)
     assert (now.prompt_tokens, now.generation_tokens) == (300, 50)
     assert now.kv_cache_use == 0.5
@@ -56,14 +57,28 @@ def test_rates_are_per_second_between_readings_and_unknown_after_a_restart() -> 
 
 
 def test_figures_survive_json() -> None:
-    now = MetricsSnapshot.from_dict(read(TEXT, 1.0).to_dict() | {"gpus": [[50, 1, 2]]})
+    read_now = read(TEXT, 1.0)
+    assert read_now is not None
+    now = MetricsSnapshot.from_dict(read_now.to_dict() | {"gpus": [[50, 1, 2]]})
     assert now.gpus == ((50, 1, 2),)
 
 
 def test_nothing_looked_up_is_no_rate() -> None:
-    assert read("", 0.0).prefix_cache_hit_rate is None
+    assert MetricsSnapshot(0.0).prefix_cache_hit_rate is None
 
 
-def test_what_is_no_prometheus_text_is_refused() -> None:
-    with pytest.raises(ValueError):
-        read("vllm:num_requests_running{ 2", 0.0)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "python_info 1.0\n",
+        "<html>vllm: not found</html>",
+        "vllm:num_requests_running{ 2",
+        'vllm:=cache_config_info{block_size="16", ="True"} 1.0\n',
+        "vllm:num_requests_running NaN\n",
+        "vllm:request_success_total +Inf\n",
+        "vllm:prompt_tokens_total +Inf\n",
+    ],
+)
+def test_what_holds_no_figures_of_vllm_gives_none_and_ends_nobody(text: str) -> None:
+    assert read(text, 0.0) is None

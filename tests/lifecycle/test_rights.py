@@ -10,7 +10,7 @@ import pytest
 
 from tests.fakes.checkpoint import safetensors_bytes
 from tests.lifecycle.conftest import Make
-from vqa.engine import health
+from vqa.engine import ports
 from vqa.engine.folder import check_folder
 from vqa.engine.launch import obstacle
 from vqa.engine.spec import EngineSpec
@@ -56,11 +56,11 @@ FIRST_OPEN = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
 @pytest.mark.skipif(os.getuid() != 0 or int(FIRST_OPEN.read_text()) <= 81, reason="here everybody may use every port")
 def test_a_port_that_this_user_may_not_use_is_told_from_a_taken_one(settings: Settings) -> None:
     def work() -> int:
-        told = health.may_use("127.0.0.1", 81), health.may_use("127.0.0.1", settings.engine_port)
+        told = ports.may_use("127.0.0.1", 81), ports.may_use("127.0.0.1", settings.engine_port)
         failure = obstacle(EngineSpec("model", port=81))
         if failure is None or (failure.code, int(failure.values["free"]) >= 1024) != ("port_forbidden", True):
             return 2
-        return 0 if told == (False, True) and (health.free_port("127.0.0.1", 81) or 0) >= 1024 else 1
+        return 0 if told == (False, True) and (ports.free_port("127.0.0.1", 81) or 0) >= 1024 else 1
 
     with tempfile.TemporaryDirectory() as open_to_all:  # pytest's own are not
         folder = Path(open_to_all)
@@ -79,4 +79,4 @@ def test_an_address_of_another_machine_is_told_and_offers_no_port(make: Make, sp
     assert now.failure is not None
     assert now.failure.code == "host"
     assert "192.0.2.1" in now.failure.message("zh")
-    assert health.free_port("192.0.2.1", 8000) is None
+    assert ports.free_port("192.0.2.1", 8000) is None

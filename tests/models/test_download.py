@@ -23,6 +23,7 @@ from vqa.models.ids import Source, folder_of
 from vqa.models.listing import read_complete, read_planned
 from vqa.models.local import LocalState, NeedsDownload, delete, list_local, lock_file, resolve
 from vqa.models.serve import plan_start
+from vqa.models.verify import measure
 from vqa.settings import PROJECT, Settings
 
 BOTH = pytest.mark.parametrize("source", ["modelscope", "huggingface"])
@@ -124,7 +125,9 @@ def test_a_killed_child_is_told_and_the_next_download_goes_on_where_it_stopped(
     assert read_complete(running.folder) is None
     waiting = resolve(settings, ID)
     assert isinstance(waiting, NeedsDownload)
-    assert waiting.begun_bytes >= 3 * MIB
+    planned = read_planned(waiting.folder)
+    assert planned is not None
+    assert measure(waiting.folder, planned).bytes >= 3 * MIB
 
     release(hub)
     assert same(download(settings, ID), files)

@@ -13,6 +13,7 @@ RANKS = {
     "__init__": 0,
     "errors": 1,
     "json_file": 1,
+    "loopback": 1,
     "settings": 2,
     "media": 3,
     "answers": 4,

@@ -12,8 +12,8 @@ import pytest
 from tests.conftest import base_environment
 from tests.ports import free_port
 from vqa.engine.access import peek
-from vqa.engine.health import port_free
 from vqa.engine.opening import Supervisor
+from vqa.engine.ports import port_free
 from vqa.engine.state import EngineState, Limits, Snapshot
 from vqa.settings import DEMO_MODEL, PROJECT, Settings
 

@@ -18,13 +18,14 @@ from vqa import __version__
 from vqa.cli import cli_language
 from vqa.engine.access import peek
 from vqa.engine.environments import Environment, engine_environment, environments, installing
-from vqa.engine.health import port_free, port_owner
 from vqa.engine.machine import Machine
+from vqa.engine.ports import port_free, port_owner
 from vqa.engine.python_facts import facts_of, torchvision_kind
 from vqa.engine.state import EngineState
 from vqa.engine.supervisor import engine_folder
 from vqa.engine.torchvision import Kind
 from vqa.errors import VQAError
+from vqa.loopback import HOST
 from vqa.models.serve import plan_start
 from vqa.settings import Settings, load_settings
 from vqa.store import Store
@@ -76,7 +77,7 @@ def examine(settings: Settings) -> list[Check]:
         lambda: _device(machine),
         lambda: _server(settings) if settings.base_url else _vllm(machine, settings),
         lambda: [] if settings.base_url else _model(settings),
-        lambda: [] if settings.base_url else [_port("doctor.engine_port", "127.0.0.1", settings.engine_port)],
+        lambda: [] if settings.base_url else [_port("doctor.engine_port", HOST, settings.engine_port)],
         lambda: [_port("doctor.page_port", settings.host, settings.port)],
         lambda: _storage(settings),
     )

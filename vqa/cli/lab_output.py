@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from vqa.cli.following import to_the_end
 from vqa.errors import InputError, StoreError
 from vqa.lab.diagnosis.invalid import early_sentence, ended_after, invalid_sentence
 from vqa.lab.diagnosis.verdict import engineer_sentence, hidden_sentence, manager_sentence, refused_sentences
-from vqa.lab.run.job import STEP_BACK
 from vqa.lab.run.live import RunStatus
 from vqa.lab.run.manager import RunManager
 from vqa.lab.run.run_json import Report
@@ -29,7 +26,6 @@ from vqa.store import Run, Store
 from vqa.text import Language, t, table
 
 STDOUT = "-"
-POLL_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -110,68 +106,18 @@ def write_text(path: str, text: str) -> None:
 def follow(manager: RunManager, run_id: str, language: Language, *, quiet: bool = False) -> RunStatus:
     """Returns the status at the end of a run; shows progress on a terminal and the verdict in any case.
 
-    `quiet` sends the verdict to standard error, since standard output holds something else. Ctrl-C stops the run and
-    keeps what was measured.
+    `quiet` sends the verdict to standard error, since standard output holds something else.
     """
-    with ctrl_c() as pressed:
-        status = _watch(manager, run_id, language, pressed)
-        if status.running:
-            manager.stop(run_id)
-            status = manager.wait(run_id, timeout=30.0)
-            while status.running and status.notes.get("step") == STEP_BACK:
-                # Letting go now would leave the user's engine stopped; a second Ctrl-C does that all the same.
-                status = manager.wait(run_id, timeout=POLL_SECONDS)
+
+    def describe(status: RunStatus) -> str:
+        step = status.notes.get("step")
+        return t(f"lab.{step}", language, **status.notes) if step else arm_name(status.arm, language)
+
+    status = to_the_end(manager, run_id, language, describe)
     summaries = manager.summaries(run_id)
     out = sys.stderr if quiet else sys.stdout
     for line in _verdict_lines(status, summaries, language, technical=out.isatty()):
         print(line, file=out)
-    return status
-
-
-@contextmanager
-def ctrl_c() -> Iterator[Callable[[], bool]]:
-    """Yields whether Ctrl-C was pressed; a second press interrupts at once.
-
-    An exception in the middle of waiting could leave the run's lock held for ever, so the first press only says so.
-    """
-    presses: list[int] = []
-
-    def press(number: int, _: object) -> None:
-        presses.append(number)
-        if len(presses) > 1:
-            raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGINT, press)
-    try:
-        yield lambda: bool(presses)
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _watch(manager: RunManager, run_id: str, language: Language, pressed: Callable[[], bool]) -> RunStatus:
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        return _until_ended(manager, run_id, lambda _: None, pressed)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, TextColumn("{task.fields[left]}"), console=console, transient=True) as bar:
-        task = bar.add_task("", total=None, left="")
-
-        def show(status: RunStatus) -> None:
-            left = "" if status.seconds_left is None else t("lab.left", language, seconds=f"{status.seconds_left:.0f}")
-            step = status.notes.get("step")
-            arm = t(f"lab.{step}", language, **status.notes) if step else arm_name(status.arm, language)
-            bar.update(task, completed=status.done, total=status.total or None, left=left, description=arm)
-
-        return _until_ended(manager, run_id, show, pressed)
-
-
-def _until_ended(
-    manager: RunManager, run_id: str, show: Callable[[RunStatus], None], pressed: Callable[[], bool]
-) -> RunStatus:
-    status = manager.status(run_id)
-    while status.running and not pressed():
-        show(status)
-        status = manager.wait(run_id, timeout=POLL_SECONDS)
     return status
 
 

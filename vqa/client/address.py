@@ -12,8 +12,8 @@ from urllib.request import getproxies, proxy_bypass
 import certifi
 
 from vqa.errors import InputError
+from vqa.loopback import is_loopback
 
-LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 VERSIONED = re.compile(r"/v\d+\w*(/openai)?$")
 """Paths that name the interface's version already: /v1, /api/v3, /api/paas/v4, /v1beta/openai."""
 ENDPOINTS = ("/chat/completions", "/completions", "/models")
@@ -50,9 +50,9 @@ def server_root(base_url: str) -> str:
     return VERSIONED.sub("", base_url.removesuffix("/"))
 
 
-def is_loopback(base_url: str) -> bool:
+def is_here(base_url: str) -> bool:
     """Returns whether an address is one of this machine's own."""
-    return (urlsplit(base_url).hostname or "") in LOOPBACK
+    return is_loopback(urlsplit(base_url).hostname or "")
 
 
 def proxy_for(base_url: str) -> str | None:
@@ -64,7 +64,7 @@ def proxy_for(base_url: str) -> str | None:
         InputError: it is of a kind that is not spoken here, such as SOCKS.
     """
     parts = urlsplit(base_url)
-    if is_loopback(base_url) or proxy_bypass(parts.netloc.rpartition("@")[2]):
+    if is_here(base_url) or proxy_bypass(parts.netloc.rpartition("@")[2]):
         return None
     found = getproxies()
     name = parts.scheme if found.get(parts.scheme) else "all"

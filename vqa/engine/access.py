@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 
+from vqa import loopback
 from vqa.engine import adopt, health, log, logfile, record
 from vqa.engine.attach import AttachedEngine
 from vqa.engine.opening import engine_folder, remote_engine
@@ -16,7 +17,7 @@ _MANAGED = (
     "--headless",
 )  # fmt: skip
 """What has a place of its own, or would let the engine answer where, how or by a name that nobody here asks for."""
-_EVERYWHERE = ("0.0.0.0", "::", "127.0.0.1", "localhost")  # noqa: S104
+_ASKABLE = (*loopback.ANY, loopback.HOST, "localhost")
 """Hosts at which the engine can still be asked from this machine."""
 _WRONG = ("stranger", "other_model")
 """Findings that no further loading mends."""
@@ -102,7 +103,7 @@ def engine_args(settings: Settings) -> tuple[str, ...]:
     for word, following in zip(words, [*words[1:], ""], strict=False):
         name, equals, value = word.partition("=")
         flag = _managed(name)
-        if flag and not (flag == "--host" and (value if equals else following) in _EVERYWHERE):
+        if flag and not (flag == "--host" and (value if equals else following) in _ASKABLE):
             raise InputError("engine_args_managed", flag=flag)
     return tuple(words)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from vqa.engine import health
-from vqa.engine.metrics import MetricsHistory, MetricsSnapshot, scrape
+from vqa.engine.metrics import MetricsHistory, MetricsSnapshot, scrape_server
 from vqa.engine.spec import EngineSpec
 from vqa.engine.state import EngineState, Failure, Limits, Phase, Prepare, Snapshot
 from vqa.errors import EngineError
@@ -60,7 +60,7 @@ class AttachedEngine:
                 self._recognise(found)
             elif failures >= self._limits.failures or now.state == EngineState.STARTING:
                 self._publish(state=EngineState.UNHEALTHY, failure=Failure(found.code or "", found.values))
-            if figures := scrape(self._url, self._key, self._limits.connect):
+            if figures := scrape_server(self._url, self._key, self._limits.connect):
                 self._history.add(figures, local=False)
             self._end.wait(self._limits.metrics_every if found.fine else self._limits.probe_failing)
 

@@ -4,16 +4,15 @@
 """
 
 import contextlib
-import errno
-import socket
 import time
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx2 as httpx
-import psutil
 
+from vqa.engine.metrics import plain_client, scrape
+from vqa.engine.ports import describe, listeners
 from vqa.engine.state import Limits
 
 _IMAGE = (
@@ -21,12 +20,6 @@ _IMAGE = (
     "AAAAAAAAhy3gBQFE4naZuwAAAABJRU5ErkJggg=="
 )
 """32 by 32 pixels of plain red."""
-FIRST_OPEN_PORT = 1024
-"""Those below are the administrator's on most systems."""
-_BIND_TRIES = 3
-_BIND_PAUSE = 0.05
-_IDLE_METRICS = ("vllm:num_requests_running", "vllm:num_requests_waiting")
-_WORK_METRICS = ("vllm:prompt_tokens_total", "vllm:generation_tokens_total", "vllm:request_success_total")
 
 
 @dataclass(frozen=True)
@@ -79,25 +72,13 @@ def probe(target: Endpoint, limits: Limits, *, ask: bool) -> Probe:
     A question is left out while requests are running: it would join their batch, and it is not needed as long as
     they progress, which the caller sees by `working`.
     """
-    from vqa.client.address import (
-        is_loopback,
-        server_root,
-        tls_context,
-    )  # `status` and `stop` ask nobody, and need not load it
+    from vqa.client.address import server_root  # `status` and `stop` ask nobody, and need not load it
 
-    headers = {"Authorization": f"Bearer {target.api_key}"} if target.api_key else {}
-    timeout = httpx.Timeout(limits.connect)
     root = server_root(target.base_url)
     try:
         if target.pids is not None and target.port is not None:
             _check_listener(target.port, target.pids)
-        with httpx.Client(
-            base_url=root,
-            headers=headers,
-            timeout=timeout,
-            trust_env=not is_loopback(target.base_url),
-            verify=tls_context(),
-        ) as client:
+        with plain_client(target.base_url, target.api_key, limits.connect) as client:
             managed = target.pids is not None
             _check_health(client, managed=managed)
             path = target.base_url.removeprefix(root)
@@ -174,19 +155,11 @@ def _check_models(client: httpx.Client, path: str, target: Endpoint, *, managed:
 
 def _load(client: httpx.Client) -> tuple[int | None, float | None]:
     """Returns (requests running or waiting, sum of the work counters); Nones where there is no /metrics."""
-    with contextlib.suppress(httpx.HTTPError, ValueError):
-        response = client.get("/metrics")
-        if response.status_code == httpx.codes.OK:
-            busy, work, seen = 0.0, 0.0, False
-            for line in response.text.splitlines():
-                name = line.split("{", 1)[0]
-                if name in _IDLE_METRICS:
-                    busy, seen = busy + float(line.rsplit(" ", 1)[-1]), True
-                elif name in _WORK_METRICS:
-                    work += float(line.rsplit(" ", 1)[-1])
-            if seen:
-                return int(busy), work
-    return None, None
+    figures = scrape(client)
+    if figures is None:
+        return None, None
+    work = figures.prompt_tokens + figures.generation_tokens + sum(figures.request_success.values())
+    return figures.running + figures.waiting, work
 
 
 def _version(client: httpx.Client) -> str | None:
@@ -235,92 +208,3 @@ def _post(
     if response.status_code == httpx.codes.OK and b'"choices"' not in received:
         raise _Wrong("chat_answer", detail=received[:200].decode("utf-8", "replace"))
     return response.status_code, received[:300].decode("utf-8", "replace")
-
-
-def listeners(port: int) -> list[int] | None:
-    """Returns the PIDs that listen on a TCP port (0 for one that cannot be seen); None where that cannot be told."""
-    try:
-        rows = psutil.net_connections(kind="tcp")
-    except (psutil.Error, OSError):
-        return None
-    return [row.pid or 0 for row in rows if row.status == psutil.CONN_LISTEN and row.laddr and row.laddr.port == port]
-
-
-def port_free(host: str, port: int) -> bool:
-    """Returns whether nobody holds `port` at `host`.
-
-    A plain bind finds even a holder that would share the port through SO_REUSEPORT, as vLLM does, and one that does
-    not listen yet. It also stumbles over connections that linger in TIME_WAIT after a stop; those are no holder.
-    A port that this user may not use counts as held; `may_use` tells the two apart.
-
-    Raises:
-        OSError: the address is none of this machine's.
-    """
-    for _ in range(_BIND_TRIES):
-        if _binds(host, port, reuse=False):
-            return True
-        if _binds(host, port, reuse=True) and _lingers(port):
-            return True
-        time.sleep(_BIND_PAUSE)  # what lingered may have gone between the two looks
-    return False
-
-
-def may_use(host: str, port: int) -> bool:
-    """Returns whether this user has the right to `port`, whoever holds it; one below 1024 is often the administrator's.
-
-    Raises:
-        OSError: the address is none of this machine's.
-    """
-    try:
-        _bind(host, port, reuse=False)
-    except OSError as problem:
-        if problem.errno not in (errno.EADDRINUSE, errno.EACCES):
-            raise
-        return problem.errno != errno.EACCES
-    return True
-
-
-def _binds(host: str, port: int, *, reuse: bool) -> bool:
-    try:
-        _bind(host, port, reuse=reuse)
-    except OSError as problem:
-        if problem.errno in (errno.EADDRINUSE, errno.EACCES):
-            return False
-        raise
-    return True
-
-
-def _bind(host: str, port: int, *, reuse: bool) -> None:
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as test:
-        test.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, int(reuse))
-        test.bind((host, port))
-
-
-def _lingers(port: int) -> bool:
-    """Whether connections without an owner hang on `port`, and nobody listens there."""
-    with contextlib.suppress(psutil.Error, OSError):
-        rows = [row for row in psutil.net_connections(kind="tcp") if row.laddr and row.laddr.port == port]
-        return bool(rows) and all(row.status != psutil.CONN_LISTEN for row in rows)
-    return False
-
-
-def free_port(host: str, after: int) -> int | None:
-    """Returns the next free port above `after` that anybody may use, or None when the next 200 are all taken."""
-    first = max(after + 1, FIRST_OPEN_PORT)
-    with contextlib.suppress(OSError):  # an address that cannot be used has no free port
-        return next((port for port in range(first, min(first + 200, 65536)) if port_free(host, port)), None)
-    return None
-
-
-def describe(pid: int) -> str:
-    """Returns a name for the owner of a port: `python3 (PID 4711, ann)`; empty when it cannot be seen."""
-    try:
-        process = psutil.Process(pid) if pid else None
-        return f"{process.name()} (PID {pid}, {process.username()})" if process else ""
-    except (psutil.Error, KeyError):
-        return f"PID {pid}"
-
-
-def port_owner(port: int) -> str:
-    """Returns who listens on `port`, or '' when that cannot be seen."""
-    return next((name for pid in listeners(port) or () if (name := describe(pid))), "")

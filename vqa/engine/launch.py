@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from vqa.engine import health, logfile, process, record
+from vqa.engine import logfile, ports, process, record
 from vqa.engine.folder import check_folder
 from vqa.engine.python_facts import facts_of
 from vqa.engine.run import EngineRun
@@ -65,9 +65,9 @@ def obstacle(spec: EngineSpec) -> Failure | None:
     """Returns why `spec` cannot be started now, found without starting anything."""
     try:
         check_folder(Path(spec.model))
-        if health.port_free(spec.host, spec.port):
+        if ports.port_free(spec.host, spec.port):
             return None
-        if not health.may_use(spec.host, spec.port):
+        if not ports.may_use(spec.host, spec.port):
             return Failure("port_forbidden", port_values(spec))
     except VQAError as problem:
         return failure_of(problem)
@@ -78,8 +78,8 @@ def obstacle(spec: EngineSpec) -> Failure | None:
 
 def port_values(spec: EngineSpec, owner: str = "") -> dict[str, object]:
     """Returns what is said of a taken port: its number, its owner, and a free one."""
-    owner = owner or health.port_owner(spec.port) or "?"
-    free = health.free_port(spec.host, spec.port) or health.free_port(spec.host, UNPRIVILEGED)
+    owner = owner or ports.port_owner(spec.port) or "?"
+    free = ports.free_port(spec.host, spec.port) or ports.free_port(spec.host, UNPRIVILEGED)
     return {"port": spec.port, "owner": owner, "free": free or UNPRIVILEGED}
 
 

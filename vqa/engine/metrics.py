@@ -4,13 +4,19 @@ import time
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx2 as httpx
 import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
 from vqa.engine.machine import gpu_use
+
+if TYPE_CHECKING:
+    from vqa.client import Client
+
+PATH = "/metrics"
+"""Below the server's root."""
 
 _SUMS = {
     "vllm:num_requests_running": "running",
@@ -80,47 +86,86 @@ class MetricsSnapshot:
         return MetricsSnapshot(**plain | {"gpus": tuple(tuple(row) for row in plain.get("gpus", ()))})
 
 
-def read(text: str, at: float) -> MetricsSnapshot:
+def read(text: str, at: float) -> MetricsSnapshot | None:
     """Returns the figures in the Prometheus text of vLLM's /metrics; several engines are added up.
 
-    Raises:
-        ValueError: the text is not in that format.
+    `at` are Unix seconds. None where the text holds no figure of vLLM's, or is not in that format.
     """
     sums = dict.fromkeys(_SUMS.values(), 0.0)
     use: list[float] = []
     success: dict[str, int] = {}
     config: dict[str, str] = {}
-    for family in text_string_to_metric_families(text):
-        for sample in family.samples:
-            if name := _SUMS.get(sample.name):
-                sums[name] += sample.value
-            elif sample.name in ("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc"):
-                use.append(sample.value)
-            elif sample.name == "vllm:request_success_total":
-                reason = sample.labels.get("finished_reason", "")
-                success[reason] = success.get(reason, 0) + int(sample.value)
-            elif sample.name == "vllm:cache_config_info":
-                config = dict(sample.labels)
-    counts: dict[str, Any] = {name: int(value) for name, value in sums.items()}
+    seen = False
+    try:
+        for family in text_string_to_metric_families(text):
+            for sample in family.samples:
+                seen = seen or sample.name.startswith("vllm:")
+                if name := _SUMS.get(sample.name):
+                    sums[name] += sample.value
+                elif sample.name in ("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc"):
+                    use.append(sample.value)
+                elif sample.name == "vllm:request_success_total":
+                    reason = sample.labels.get("finished_reason", "")
+                    success[reason] = success.get(reason, 0) + int(sample.value)
+                elif sample.name == "vllm:cache_config_info":
+                    config = dict(sample.labels)
+        counts: dict[str, Any] = {name: int(value) for name, value in sums.items()}
+    except (ValueError, OverflowError, LookupError):  # the parser stumbles over some texts; NaN and +Inf are no counts
+        return None
+    if not seen:
+        return None
     return MetricsSnapshot(
         at=at, kv_cache_use=max(use) if use else None, request_success=success, cache_config=config, **counts
     )
 
 
-def scrape(base_url: str, api_key: str = "", timeout: float = 3.0) -> MetricsSnapshot | None:
-    """Returns the server's figures now, or None when it has no readable /metrics."""
-    headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-    try:
-        from vqa.client.address import is_loopback, server_root, tls_context
+def plain_client(base_url: str, api_key: str = "", timeout: float = 3.0) -> httpx.Client:
+    """Returns a client for the pages below a server's root; what goes to this machine is never shown to a proxy.
 
-        url = server_root(base_url) + "/metrics"
-        with httpx.Client(
-            trust_env=not is_loopback(base_url), timeout=timeout, headers=headers, verify=tls_context()
-        ) as client:
-            response = client.get(url).raise_for_status()
-        return read(response.text, time.time())
+    `timeout` are seconds for each step of a request.
+
+    Raises:
+        httpx.InvalidURL, ImportError, ValueError, OSError: the address, or the environment's proxy or certificates,
+            cannot be used.
+    """
+    from vqa.client.address import (  # `status` and `stop` ask nobody, and need not load it
+        is_here,
+        server_root,
+        tls_context,
+    )
+
+    headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+    return httpx.Client(
+        base_url=server_root(base_url),
+        headers=headers,
+        timeout=timeout,
+        trust_env=not is_here(base_url),
+        verify=tls_context(),
+    )
+
+
+def scrape(client: httpx.Client) -> MetricsSnapshot | None:
+    """Returns the figures now of the server that `plain_client` was made for, or None when it gives none."""
+    try:
+        response = client.get(PATH)
+    except (httpx.HTTPError, ValueError):
+        return None
+    return read(response.text, time.time()) if response.status_code == httpx.codes.OK else None
+
+
+def scrape_server(base_url: str, api_key: str = "", timeout: float = 3.0) -> MetricsSnapshot | None:
+    """Returns the server's figures now, or None when it gives none or cannot be asked."""
+    try:
+        with plain_client(base_url, api_key, timeout) as client:
+            return scrape(client)
     except (httpx.HTTPError, httpx.InvalidURL, ImportError, ValueError, OSError):
         return None
+
+
+async def scrape_beside(client: "Client") -> MetricsSnapshot | None:
+    """Returns the figures now of the server that a client asks, over that client's own way to it; None for none."""
+    page = await client.page(PATH)
+    return read(page[1], time.time()) if page is not None and page[0] == httpx.codes.OK else None
 
 
 class MetricsHistory:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
+from vqa import loopback
 from vqa.engine import flags
 from vqa.engine.profiles import BATCH_INVARIANT, PROFILES, Profile
 from vqa.errors import InputError
@@ -29,7 +30,7 @@ class EngineSpec:
     model: str
     """The local folder of the checkpoint."""
     served_model_name: str | None = None
-    host: str = "127.0.0.1"
+    host: str = loopback.HOST
     port: int = 8000
     tensor_parallel_size: int | None = None
     pipeline_parallel_size: int | None = None
@@ -66,7 +67,7 @@ class EngineSpec:
     @property
     def base_url(self) -> str:
         """The OpenAI address at which the engine will answer on this machine."""
-        host = "127.0.0.1" if self.host in ("", "0.0.0.0") else "[::1]" if self.host == "::" else self.host  # noqa: S104
+        host = {"": loopback.HOST, "0.0.0.0": loopback.HOST, "::": "::1"}.get(self.host, self.host)  # noqa: S104
         return f"http://{f'[{host}]' if ':' in host and not host.startswith('[') else host}:{self.port}/v1"
 
     def with_profile(self, name: str) -> "EngineSpec":

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from vqa.engine import health
-from vqa.engine.metrics import MetricsHistory, MetricsSnapshot, scrape
+from vqa.engine.metrics import MetricsHistory, MetricsSnapshot, scrape_server
 from vqa.engine.run import EngineRun
 from vqa.engine.state import EngineState, Snapshot
 from vqa.engine.surroundings import Surroundings
@@ -130,7 +130,7 @@ class Watcher:
         url, key, history = snapshot.base_url or "", self._around.api_key, self.history
 
         def work() -> None:
-            figures = scrape(url, key, self._limits.connect)
+            figures = scrape_server(url, key, self._limits.connect)
             self._around.post(lambda: self._scraped(history, run, figures))
 
         threading.Thread(target=work, name="engine-metrics", daemon=True).start()

@@ -86,8 +86,6 @@ class NeedsDownload:
     folder: Path
     source: Source
     revision: str | None
-    begun_bytes: int = 0
-    """How much of it is already there from a download that did not end."""
 
 
 def list_local(settings: Settings) -> list[LocalModel]:
@@ -147,9 +145,8 @@ def resolve(settings: Settings, model: str) -> Path | NeedsDownload:
     if (cached := find_cached(with_revision(model_id, revision))) and _problem(cached.path) is None:
         return cached.path.absolute()
     planned = read_planned(folder)
-    begun = measure(folder, planned).bytes if planned else 0
     source: Source = hub_of(planned.source if planned else None) or settings.source
-    return NeedsDownload(with_revision(model_id, revision), folder, source, revision, begun)
+    return NeedsDownload(with_revision(model_id, revision), folder, source, revision)
 
 
 def _check_own(path: Path, wanted: str) -> Path:

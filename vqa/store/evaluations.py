@@ -133,25 +133,6 @@ class EvaluationStore(RunStore):
                 yield StoredRow(row["place"], row["number"], row["record"]), by_place.get(row["place"], [])
             after = last
 
-    def evaluated_row(self, run_id: str, place: int) -> tuple[StoredRow, list[Sample]]:
-        """Returns one row with its samples.
-
-        Raises:
-            StoreError: there is no such row.
-        """
-        query = sa.select(dataset_rows).where(dataset_rows.c.run_id == run_id, dataset_rows.c.place == place)
-        with self._connect() as connection:
-            row = connection.execute(query).mappings().first()
-            if row is None:
-                raise StoreError("sample_missing", sample=place)
-            taken = connection.execute(
-                sa.select(samples).where(samples.c.run_id == run_id, samples.c.question == place).order_by(samples.c.id)
-            ).mappings()
-            found = taken.all()
-            contents = _contents(connection, {row["answer"] for row in found} - {None})
-        listed = [_sample(each, contents.get(each["answer"])) for each in found]
-        return StoredRow(row["place"], row["number"], row["record"]), listed
-
     def _owner(self, run_id: str) -> str:
         with self._connect() as connection:
             return str(connection.execute(sa.select(runs.c.owner).where(runs.c.id == run_id)).scalar_one())

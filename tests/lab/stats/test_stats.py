@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from tests.lab.made import answer, failed, samples
 from vqa.answers import Answer, Sample, Token
 from vqa.lab.stats.agreement import LEVELS, Level, level_key
-from vqa.lab.stats.summarize import RunSummarizer, Summarizer, agreement, flip_interval, summarize, summarize_run
+from vqa.lab.stats.summarize import RunSummarizer, Summarizer, flip_interval, summarize, summarize_run
 
 settings.register_profile("lab", deadline=None, max_examples=60)
 settings.load_profile("lab")
@@ -99,14 +99,6 @@ def test_divergence_is_the_first_token_that_differs_from_the_modal_answer(run: l
         assert modal is not None
         assert ids[: found.index] == modal[: found.index]
         assert ids[found.index : found.index + 1] != modal[found.index : found.index + 1]
-
-
-@given(st.lists(st.integers(1, 6), min_size=1, max_size=5), st.data())
-def test_agreement_is_the_share_of_equal_draws(counts: list[int], data: st.DataObject) -> None:
-    labels = [label for label, count in enumerate(counts) for _ in range(count)]
-    k = data.draw(st.integers(1, min(4, len(labels))))
-    draws = list(itertools.combinations(labels, k))
-    assert agreement(counts, k) == pytest.approx(sum(len(set(draw)) == 1 for draw in draws) / len(draws))
 
 
 @given(st.integers(0, 60), st.integers(1, 60))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing
 from functools import lru_cache
 from typing import IO, Any
@@ -45,17 +44,6 @@ def parquet_records(file: IO[bytes], name: str, columns: list[str] | None = None
                     yield number, row
         except (pa.ArrowException, OSError) as problem:
             raise InputError("dataset_unreadable", path=name, reason=str(problem)) from problem
-
-
-def image_features(file: IO[bytes], name: str) -> Mapping[str, Json]:
-    """Returns what the `datasets` library wrote down of the columns' types; empty when it did not write the file."""
-    with closing(open_parquet(file, name)) as reader:
-        metadata = reader.schema_arrow.metadata or {}
-    try:
-        features = json.loads(metadata.get(b"huggingface", b"{}"))["info"]["features"]
-    except (ValueError, KeyError, TypeError):
-        return {}
-    return features if isinstance(features, dict) else {}
 
 
 class ParquetPictures:

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from vqa.engine.health import free_port
+from vqa.engine.ports import free_port
 from vqa.errors import EngineError, VQAError
 from vqa.lab.run.job import wait_serving
 from vqa.settings import Settings

@@ -9,7 +9,6 @@ import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Coroutine
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -25,6 +24,7 @@ from vqa.lab.run.job import RunJob, Work, plan_on_server, repeat_work
 from vqa.lab.run.kept_summaries import keep_summaries, stored_summaries
 from vqa.lab.run.live import LiveRun, RunStatus
 from vqa.lab.stats.summary import RunSummary
+from vqa.loopback import is_loopback
 from vqa.settings import Settings
 from vqa.store import Store
 
@@ -260,10 +260,7 @@ def server_place(address: str) -> str:
     """
     parts = urlsplit(address)
     host = parts.hostname or ""
-    try:
-        own = host == "localhost" or host.endswith(".localhost") or ip_address(host).is_loopback
-    except ValueError:
-        own = False
+    own = is_loopback(host) or host.endswith(".localhost")
     port = parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)
     return f"{'localhost' if own else host}:{port}{parts.path.rstrip('/')}"
 

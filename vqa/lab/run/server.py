@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from vqa.answers import Question
 from vqa.client import Client
-from vqa.engine.metrics import MetricsSnapshot, read
+from vqa.engine.metrics import MetricsSnapshot, scrape_beside
 from vqa.errors import VQAError
 from vqa.lab.diagnosis.facts import Identity, finished
 from vqa.lab.plan.arms import Capabilities, Case, RunSpec
@@ -28,13 +28,7 @@ class ServerView:
 
     async def metrics(self) -> MetricsSnapshot | None:
         """Returns the server's figures, or None when it gives none."""
-        page = await self._client.page("/metrics")
-        if page is None or page[0] != 200 or "vllm:" not in page[1]:
-            return None
-        try:
-            return read(page[1], 0.0)
-        except ValueError:
-            return None
+        return await scrape_beside(self._client)
 
     async def settled_metrics(self, at_least: int) -> MetricsSnapshot | None:
         """Returns the figures once `at_least` requests are counted as finished, or after half a second anyway.

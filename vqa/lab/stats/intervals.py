@@ -1,6 +1,5 @@
-"""What a number of repeats lets one say about the rate of differences, and how agreement is averaged."""
+"""What a number of repeats lets one say about the rate of differences."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -45,26 +44,3 @@ def flip_interval(flips: int, comparisons: int) -> Interval:
     low = float(betaincinv(flips, comparisons - flips + 1, tail))
     high = 1.0 if flips == comparisons else float(betaincinv(flips + 1, comparisons - flips, 1 - tail))
     return Interval(flips, comparisons, low, high, "clopper_pearson")
-
-
-def agreement(counts: Sequence[int], k: int) -> float:
-    """Returns the chance that k samples drawn without replacement all agree: sum over c of C(n_c,k)/C(N,k).
-
-    The unbiased estimate of total agreement of k repeats from N >= k repeats with class sizes n_c (the counting
-    argument of pass@k, Chen et al., arXiv 2107.03374, applied to TAR of arXiv 2408.04667).
-
-    Raises:
-        ValueError: k is not between 1 and N.
-    """
-    total = sum(counts)
-    if not 1 <= k <= total:
-        raise ValueError(f"k={k} of {total} samples")
-    share = 0.0
-    for count in counts:
-        chance = 1.0
-        for drawn in range(k):
-            chance *= max(count - drawn, 0) / (total - drawn)
-            if not chance:
-                break
-        share += chance
-    return min(share, 1.0)

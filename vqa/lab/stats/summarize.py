@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from vqa.answers import Answer, Sample
 from vqa.lab.stats.agreement import LEVELS, Level, level_key, normalize_answer, shown_levels
-from vqa.lab.stats.intervals import Interval, agreement, flip_interval
+from vqa.lab.stats.intervals import Interval, flip_interval
 from vqa.lab.stats.paths import Path, divergence, margins
 from vqa.lab.stats.summary import Candidate, Divergence, Drift, Group, Latency, LevelView, RunSummary, Summary
 from vqa.lab.stats.timing import Timing
@@ -27,7 +27,6 @@ __all__ = [
     "RunSummary",
     "Summarizer",
     "Summary",
-    "agreement",
     "flip_interval",
     "normalize_answer",
     "summarize",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from vqa.lab.stats.agreement import LEVELS, Level
-from vqa.lab.stats.intervals import Interval, agreement, flip_interval
+from vqa.lab.stats.intervals import Interval, flip_interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +91,6 @@ class LevelView:
         """Largest group over all counted samples; None without any."""
         total = sum(group.count for group in self.groups)
         return self.groups[0].count / total if total else None
-
-    def agreement(self, k: int) -> float:
-        """Returns the unbiased agreement of k repeats; see `vqa.lab.stats.intervals.agreement`."""
-        return agreement([group.count for group in self.groups], k)
 
 
 @dataclass(frozen=True)

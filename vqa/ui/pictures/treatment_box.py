@@ -13,8 +13,6 @@ from vqa.media.treatment import BACKGROUNDS, SHAPES, TONES, Treatment
 from vqa.text import Language
 from vqa.ui.text import words
 
-CHOICES = 3
-"""How many values `read` takes."""
 CALLS_FOR = (
     "extreme", "tile", "on_white", "on_black", "on_gray", "on_colour", "toned_range", "toned_outliers", "toned_window",
     "toned_full", "toned_robust", "toned_chosen",

@@ -8,8 +8,9 @@ from typing import Any
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
+from vqa import loopback
 from vqa.errors import InputError
-from vqa.settings import PROJECT, Settings, is_loopback
+from vqa.settings import PROJECT, Settings
 from vqa.ui import theme, tour
 from vqa.ui.web.fair import SESSIONS, Fair
 from vqa.ui.web.gate import MAX_PUBLIC_BODY, Gate
@@ -88,9 +89,9 @@ def _middleware(settings: Settings, visitors: Visitors) -> list[Middleware]:
         Middleware(FirstLanguage, configured=settings.language, head=theme.head() + tour.head()),
     ]
     names = [name.strip() for name in settings.allowed_hosts.split(",") if name.strip()]
-    if names or is_loopback(settings.host):
+    if names or loopback.is_loopback(settings.host):
         # A page of another site that has rebound its name to 127.0.0.1 still sends its own name as Host.
-        hosts = ["localhost", "127.0.0.1", "[::1]", "::1", settings.host, *names]
+        hosts = [*loopback.NAMES, "[::1]", settings.host, *names]
         found.append(Middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False))
     # Last, so that what they refuse carries the headers too, and a foreign Host has been turned away before.
     found.append(Middleware(Gate, settings=settings))
