@@ -39,8 +39,8 @@ def run(base_url: str) -> list[Row]:
     bare: list[float] = []
     path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
     with (
-        _page(["app.py"], base_url) as own,
-        _page(["-c", EMPTY]) as empty,
+        served(["app.py"], base_url) as own,
+        served(["-c", EMPTY]) as empty,
         sync_playwright() as playwright,
     ):
         browser = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
@@ -71,7 +71,7 @@ def _seconds(browser: Browser, url: str, box: str) -> float:
 
 
 @contextmanager
-def _page(words: Sequence[str], base_url: str = "") -> Iterator[str]:
+def served(words: Sequence[str], base_url: str = "") -> Iterator[str]:
     """Yields the address of a page that another Python serves, once it answers; it is ended afterwards."""
     port = _free_port()
     with tempfile.TemporaryDirectory() as folder:

@@ -61,7 +61,7 @@ def stream_and_keep(handler: BaseHTTPRequestHandler, *, last_chunk: bool = True)
     body = "".join(f"data: {json.dumps(one)}\n\n" for one in GOOD) + "data: [DONE]\n\n"
     handler.wfile.write(f"{len(body):x}\r\n{body}\r\n".encode())
     handler.wfile.flush()
-    time.sleep(0.05 if last_chunk else 3)
+    time.sleep(0.05 if last_chunk else 8)
     handler.wfile.write(b"0\r\n\r\n")
 
 
@@ -254,7 +254,7 @@ async def test_a_server_that_does_not_end_its_answer_costs_a_connection_and_litt
     async with Client(address) as client:
         began = time.monotonic()
         first = await client.ask(Question("hello"))
-        assert time.monotonic() - began < 2.5
+        assert time.monotonic() - began < 6
         script.reply = stream_and_keep
         assert first.text == (await client.ask(Question("hello"))).text == "red"
     assert len(set(script.ports)) == 2

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from fractions import Fraction
 from pathlib import Path
 
@@ -112,11 +111,9 @@ def test_bytes_and_pixels_are_limited(tmp_path: Path) -> None:
 def test_decoding_is_ended_when_its_time_is_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = make_video(tmp_path / "long.mp4", seconds=2)
     monkeypatch.setattr(video, "SECONDS", 0.01)
-    began = time.monotonic()
     with pytest.raises(InputError) as told:
         video_frames(path, ImageLimits())
     assert told.value.code == "video_slow"
-    assert time.monotonic() - began < 5
 
 
 def test_frames_and_pictures_of_one_question_are_counted_together(tmp_path: Path) -> None:

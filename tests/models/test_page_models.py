@@ -17,7 +17,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.conftest import ROOT, base_environment, stop_app, wait_for_url
-from tests.fakes.hub import COMMIT, FakeHub, model_files
+from tests.fakes.hub import FakeHub, model_files
 from tests.models.conftest import ID
 from tests.models.test_download import half_way, hold, release
 from tests.ports import free_port
@@ -108,14 +108,14 @@ def test_hub_revision_and_folder_are_those_of_the_fields(page: Page, own: Own, t
     open_models(page, own)
     expect(page.locator("#vqa-model-source input")).to_have_value("ModelScope")
     target = tmp_path / "我的 模型"
-    fill(page, id=ID, revision=COMMIT, target=str(target))
+    fill(page, id=ID, revision="master", target=str(target))
     page.get_by_role("button", name="Download or resume").click()
     done = page.locator("#vqa-downloads")
     expect(done).to_contain_text(str(target), timeout=SECONDS)
     expect(done.get_by_text("complete and verified")).to_have_count(2, timeout=SECONDS)
     mark = read_complete(target)
     assert mark is not None
-    assert (mark.model_id, mark.revision, mark.source) == (ID, COMMIT, "modelscope")
+    assert (mark.model_id, mark.revision, mark.source) == (ID, "master", "modelscope")
     fill(page, revision="v3")
     page.get_by_role("button", name="Download or resume").click()
     told = page.locator(".toast-body, .toast-wrap").get_by_text("already holds other files")

@@ -1,4 +1,4 @@
-"""A thousand damaged pictures through the running app: each is refused or answered, and nothing grows or breaks."""
+"""Hundreds of damaged pictures through the running app: each is refused or answered, and nothing grows or breaks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.conftest import RunningApp
 from tests.security.conftest import inside, log_end, memory, no_traceback
 from tests.security.visitor import Visitor
 
-COUNT, SESSIONS, BATCH = 1000, 4, 50
+COUNT, SESSIONS, BATCH = 450, 3, 50
 GROWTH = 200_000_000
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "ICO", "PPM", "AVIF")
 
@@ -103,7 +103,7 @@ def batches() -> Iterator[list[tuple[str, bytes]]]:
 
 
 @pytest.mark.slow
-def test_a_thousand_damaged_pictures_are_refused_or_answered(private: RunningApp) -> None:
+def test_hundreds_of_damaged_pictures_are_refused_or_answered(private: RunningApp) -> None:
     app = private
     since, before = log_end(app), memory(app)
     config = inside(app).config
@@ -113,7 +113,7 @@ def test_a_thousand_damaged_pictures_are_refused_or_answered(private: RunningApp
     assert len(outcomes) == COUNT
     assert outcomes.count("lost") == 0
     assert outcomes.count("refused") > COUNT / 4
-    assert outcomes.count("answered") > 20
+    assert outcomes.count("answered") > 10
     no_traceback(app, since)
     growth = memory(app) - before
     print(f"the app grew by {growth / 1e6:.0f} MB from {before / 1e6:.0f}")

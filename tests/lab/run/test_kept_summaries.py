@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import replace
 
 import pytest
@@ -75,16 +74,17 @@ def test_the_summaries_of_a_long_run_that_was_kept_leave_the_memory_and_those_of
     assert manager.status(runs[0]).failed == LEAST // 50 == manager.summaries(runs[0])["concurrent_16"].failed
 
 
-def test_ten_thousand_different_answers_open_within_two_seconds_once_kept(store: Store) -> None:
+def test_ten_thousand_different_answers_open_without_reading_them_once_kept(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = stored(store, different(1))
     with store._begin() as connection:  # ten thousand commits one by one are not what this is about
         for sample in different(10_000)[1:]:
             digest = store._put_content(connection, sample.answer)
             connection.execute(tables.samples.insert().values(_sample_row(run, sample, digest)))
     first = stored_summaries(store, run)
-    began = time.process_time()
+    monkeypatch.setattr(store, "samples", lambda *_, **__: pytest.fail("the samples were read"))
     assert stored_summaries(store, run) == first
-    assert time.process_time() - began < 2.0
     assert first["repeat"].questions[0].ok == 10_000
 
 
