@@ -1,11 +1,14 @@
 """Imports point one way, gradio stays in its room, and what is slow to import is not imported at start."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from vqa.markup import html, joined
 
 ROOT = Path(__file__).resolve().parents[2]
 RANKS = {
@@ -14,6 +17,7 @@ RANKS = {
     "errors": 1,
     "json_file": 1,
     "loopback": 1,
+    "markup": 1,
     "settings": 2,
     "media": 3,
     "answers": 4,
@@ -127,3 +131,49 @@ def test_nothing_heavy_is_imported_at_start() -> None:
 def test_every_module_says_what_it_is_for() -> None:
     silent = [str(path) for path in (ROOT / "vqa").rglob("*.py") if not ast.get_docstring(ast.parse(path.read_text()))]
     assert [path for path in silent if not path.endswith("__init__.py")] == []
+
+
+ESCAPING = ("lab/report", "ui/lab", "ui/history")
+"""Rooms whose HTML `vqa.markup` makes, which escapes whatever is no HTML."""
+TAG = re.compile(r"</?[a-zA-Z]")
+
+
+def by_hand(source: str) -> list[str]:
+    """Where HTML is made in a way that leaves escaping to whoever remembers it, as line and reason."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.JoinedStr):
+            words = "".join(str(part.value) for part in node.values if isinstance(part, ast.Constant))
+            if TAG.search(words):
+                found.append(f"{node.lineno}: an f-string with a tag")
+        elif isinstance(node, ast.ImportFrom) and node.module in ("html", "markupsafe"):
+            found.append(f"{node.lineno}: escaping by hand")
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "html":
+            template = node.args[0]
+            if not (isinstance(template, ast.Constant) and isinstance(template.value, str)):
+                found.append(f"{node.lineno}: a template that is not written down")
+    return found
+
+
+def test_html_is_made_by_what_escapes() -> None:
+    files = [path for room in ESCAPING for path in (ROOT / "vqa" / room).rglob("*.py")]
+    assert len(files) > 15
+    assert not [f"{path.relative_to(ROOT)}:{each}" for path in files for each in by_hand(path.read_text())]
+
+
+@pytest.mark.parametrize(
+    "source", ["f'<p>{words}</p>'", "from html import escape", "html('<p>{}</p>' + words)", "html(f'<b>{words}</b>')"]
+)
+def test_html_made_by_hand_is_found(source: str) -> None:
+    assert by_hand(source)
+
+
+def test_every_value_in_html_is_escaped_once() -> None:
+    evil = "<img src=x onerror='alert(1)'>&\""
+    once = html("<p title='{}'>{}</p>", evil, evil)
+    assert "<img" not in once
+    assert once.count("&lt;img") == 2
+    assert once.count("'") == 2  # those of the template
+    assert html("<div>{}</div>", once) == f"<div>{once}</div>"
+    assert joined([once, evil]) == once + html("{}", evil)
+    assert html("{:.1f}% {!r}", 12.345, "<") == "12.3% &#39;&lt;&#39;"

@@ -30,7 +30,7 @@ def test_a_run_is_summed_up_for_a_manager_as_it_ended(run: list[Sample], kind: s
     assert tour_repeat.outcome(summary) == kind
     for lang in ("en", "zh"):
         html = tour_repeat.verdict_html("<id>", summary, lang)
-        assert table(lang)[f"tour.verdict_{kind}"] in html.replace("&#x27;", "'")
+        assert table(lang)[f"tour.verdict_{kind}"] in html.replace("&#39;", "'")
         assert "<id>" not in html
 
 

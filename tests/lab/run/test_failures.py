@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from html import escape
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from vqa.lab.plan.arms import RunSpec
 from vqa.lab.report.export import collect, dump, load_report, to_html
 from vqa.lab.run.failures import CausedError, CheckBrokenOffError, error_text, failure_record
 from vqa.lab.run.manager import RunManager
+from vqa.markup import escape
 from vqa.models.local import InUseError
 from vqa.store import Store
 from vqa.text import LANGUAGES, Language

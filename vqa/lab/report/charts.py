@@ -11,11 +11,11 @@ import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 from statistics import median
 
 from PIL import Image
 
+from vqa.markup import html, joined
 from vqa.text import Language, t
 
 ERROR = -1
@@ -62,9 +62,11 @@ def strip(groups: Sequence[int], planned: int, language: Language) -> str:
     if not cells:
         return ""
     draw = _lettered if len(cells) <= LETTERED_CELLS else _bitmap
-    first = f'<span class="vl-first"><b>{t("report.first_request", language)}</b>{_cell(0, cells[0], language)}</span>'
-    label = escape(_strip_label(cells, language))
-    return f'<div class="vl-strip" role="img" aria-label="{label}">{first}{draw(cells[1:], language)}</div>'
+    first = html(
+        '<span class="vl-first"><b>{}</b>{}</span>', t("report.first_request", language), _cell(0, cells[0], language)
+    )
+    label = _strip_label(cells, language)
+    return html('<div class="vl-strip" role="img" aria-label="{}">{}{}</div>', label, first, draw(cells[1:], language))
 
 
 def _strip_label(cells: Sequence[int], language: Language) -> str:
@@ -77,15 +79,15 @@ def _strip_label(cells: Sequence[int], language: Language) -> str:
 
 def _cell(index: int, group: int, language: Language) -> str:
     if group == PENDING:
-        return '<i class="vl-cell vl-pending"></i>'
+        return html('<i class="vl-cell vl-pending"></i>')
     title = t("report.cell_title", language, index=index + 1, group=letter(group))
     name = "vl-cell vl-error" if group == ERROR else "vl-cell"
-    return f'<i class="{name}" style="background:{colour(group)}" title="{escape(title)}">{letter(group)}</i>'
+    return html('<i class="{}" style="background:{}" title="{}">{}</i>', name, colour(group), title, letter(group))
 
 
 def _lettered(cells: Sequence[int], language: Language) -> str:
-    inside = "".join(_cell(index + 1, group, language) for index, group in enumerate(cells))
-    return f'<span class="vl-cells">{inside}</span>'
+    inside = joined(_cell(index + 1, group, language) for index, group in enumerate(cells))
+    return html('<span class="vl-cells">{}</span>', inside)
 
 
 def _bitmap(cells: Sequence[int], _: Language) -> str:
@@ -106,7 +108,7 @@ def _bitmap(cells: Sequence[int], _: Language) -> str:
     picture.save(out, "PNG", transparency=alpha, optimize=True)
     data = base64.b64encode(out.getvalue()).decode()
     size = f"aspect-ratio:{columns}/{rows}"
-    return f'<img class="vl-bitmap" alt="" style="{size}" src="data:image/png;base64,{data}">'
+    return html('<img class="vl-bitmap" alt="" style="{}" src="data:image/png;base64,{}">', size, data)
 
 
 @dataclass(frozen=True)
@@ -156,7 +158,7 @@ def latency(seconds: Sequence[float | None], groups: Sequence[int], language: La
     first = "" if seconds[0] is None else _dot(50, scale.percent(seconds[0]), groups[0], _seconds(seconds[0]))
     body = _latency_rest(seconds[1:], groups[1:], scale, language) if rest else ""
     if middle is not None:
-        body = f"{rule(scale.percent(middle), 'vl-median')}{body}"
+        body = html("{}{}", rule(scale.percent(middle), "vl-median"), body)
     label = t(
         "report.latency_label",
         language,
@@ -164,11 +166,15 @@ def latency(seconds: Sequence[float | None], groups: Sequence[int], language: La
         median="–" if middle is None else _seconds(middle),
         most="–" if not rest else _seconds(max(rest)),
     )
-    panels = (
-        f'<div class="vl-panel vl-panel-first"><svg aria-hidden="true">{_grid(scale)}{first}</svg>'
-        f"<span>{t('report.first_request', language)}</span></div>"
-        f'<div class="vl-panel"><svg aria-hidden="true">{_grid(scale)}{body}</svg>'
-        f"{axis_ends('2', str(max(len(seconds), 2)), t('report.order_of_sending', language))}</div>"
+    panels = html(
+        '<div class="vl-panel vl-panel-first"><svg aria-hidden="true">{}{}</svg><span>{}</span>'
+        '</div><div class="vl-panel"><svg aria-hidden="true">{}{}</svg>{}</div>',
+        _grid(scale),
+        first,
+        t("report.first_request", language),
+        _grid(scale),
+        body,
+        axis_ends("2", str(max(len(seconds), 2)), t("report.order_of_sending", language)),
     )
     caption = t("report.latency_caption_log" if scale.log else "report.latency_caption", language)
     return figure(panels, _axis(scale, _seconds), label, f"{caption} {label}")
@@ -183,7 +189,7 @@ def _latency_rest(seconds: Sequence[float | None], groups: Sequence[int], scale:
                 title = t("report.cell_title", language, index=index + 2, group=letter(groups[index]))
                 place = 100 * (index + 0.5) / count
                 marks.append(_dot(place, scale.percent(value), groups[index], f"{title} · {_seconds(value)}"))
-        return "".join(marks)
+        return joined(marks)
     return _buckets(seconds, scale)
 
 
@@ -198,46 +204,60 @@ def _buckets(seconds: Sequence[float | None], scale: _Scale) -> str:
         left, wide = 100 * start / len(seconds), 100 * width / len(seconds)
         top, bottom, middle = (100 - scale.percent(value) for value in (max(values), min(values), median(values)))
         bars.append(
-            f'<rect class="vl-range" x="{left:.2f}%" width="{wide * 0.8:.2f}%" y="{top:.2f}%"'
-            f' height="{max(bottom - top, 0.5):.2f}%"/>'
-            f'<rect class="vl-middle" x="{left:.2f}%" width="{wide:.2f}%" y="{middle:.2f}%" height="2"/>'
+            html(
+                '<rect class="vl-range" x="{:.2f}%" width="{:.2f}%" y="{:.2f}%" height="{:.2f}%"/>'
+                '<rect class="vl-middle" x="{:.2f}%" width="{:.2f}%" y="{:.2f}%" height="2"/>',
+                left,
+                wide * 0.8,
+                top,
+                max(bottom - top, 0.5),
+                left,
+                wide,
+                middle,
+            )
         )
-    return "".join(bars)
+    return joined(bars)
 
 
 def _dot(left: float, bottom: float, group: int, title: str) -> str:
-    return (
-        f'<circle cx="{left:.2f}%" cy="{100 - bottom:.2f}%" r="4" fill="{colour(group)}">'
-        f"<title>{escape(title)}</title></circle>"
+    return html(
+        '<circle cx="{:.2f}%" cy="{:.2f}%" r="4" fill="{}"><title>{}</title></circle>',
+        left,
+        100 - bottom,
+        colour(group),
+        title,
     )
 
 
 def rule(bottom: float, name: str) -> str:
     """Returns a line across a plot at a height in percent; `name` is its class."""
     height = f"{100 - bottom:.2f}%"
-    return f'<line class="{name}" x1="0" x2="100%" y1="{height}" y2="{height}"/>'
+    return html('<line class="{}" x1="0" x2="100%" y1="{}" y2="{}"/>', name, height, height)
 
 
 def _grid(scale: _Scale) -> str:
-    return "".join(rule(scale.percent(tick), "vl-grid") for tick in scale.ticks())
+    return joined(rule(scale.percent(tick), "vl-grid") for tick in scale.ticks())
 
 
 def _axis(scale: _Scale, unit: object) -> str:
     write = unit if callable(unit) else str
-    return "".join(f'<i style="bottom:{scale.percent(tick):.1f}%">{write(tick)}</i>' for tick in scale.ticks())
+    return joined(html('<i style="bottom:{:.1f}%">{}</i>', scale.percent(tick), write(tick)) for tick in scale.ticks())
 
 
 def axis_ends(first: str, last: str, title: str) -> str:
     """Returns the words under a plot: both ends of its axis and what it counts."""
-    return f'<span class="vl-x"><i>{first}</i><i>{escape(title)}</i><i>{last}</i></span>'
+    return html('<span class="vl-x"><i>{}</i><i>{}</i><i>{}</i></span>', first, title, last)
 
 
 def figure(panels: str, axis: str, label: str, caption: str) -> str:
     """Returns a plot of panels beside an axis; `label` says to a screen reader what is to be seen."""
-    return (
-        f'<figure class="vl-figure"><div class="vl-plot" role="img" aria-label="{escape(label)}">'
-        f'<div class="vl-y" aria-hidden="true">{axis}</div>{panels}</div>'
-        f"<figcaption>{escape(caption)}</figcaption></figure>"
+    return html(
+        '<figure class="vl-figure"><div class="vl-plot" role="img" aria-label="{}">'
+        '<div class="vl-y" aria-hidden="true">{}</div>{}</div><figcaption>{}</figcaption></figure>',
+        label,
+        axis,
+        panels,
+        caption,
     )
 
 
@@ -286,11 +306,14 @@ def margins(
     text = repr(tokens[lowest])[1:-1] if lowest < len(tokens) else ""
     label = t("report.margin_label", language, n=len(values), least=_nats(min(known)), at=lowest, token=text)
     ticks = [value for value in (0.0, 0.01, 0.1, 1.0, 5.0, 20.0) if value <= top]
-    axis = "".join(f'<i style="bottom:{_bend(tick, top):.1f}%">{tick:g}</i>' for tick in ticks)
-    rules = "".join(rule(_bend(tick, top), "vl-grid") for tick in ticks)
-    panel = (
-        f'<div class="vl-panel"><svg aria-hidden="true">{rules}{line}{marks}</svg>'
-        f"{axis_ends('0', str(len(values) - 1), t('report.token_position', language))}</div>"
+    axis = joined(html('<i style="bottom:{:.1f}%">{:g}</i>', _bend(tick, top), tick) for tick in ticks)
+    rules = joined(rule(_bend(tick, top), "vl-grid") for tick in ticks)
+    panel = html(
+        '<div class="vl-panel"><svg aria-hidden="true">{}{}{}</svg>{}</div>',
+        rules,
+        line,
+        marks,
+        axis_ends("0", str(len(values) - 1), t("report.token_position", language)),
     )
     return figure(panel, axis, label, f"{t('report.margin_caption', language)} {label}")
 
@@ -309,15 +332,27 @@ def _margin_marks(
             continue
         name = "vl-split" if place in split else "vl-fragile" if place in weak else "vl-margin"
         height = max(_bend(value, top), 0.8)
-        word = escape(tokens[place].strip() or repr(tokens[place])[1:-1]) if place < len(tokens) else ""
+        word = tokens[place].strip() or repr(tokens[place])[1:-1] if place < len(tokens) else ""
         wide = 100 / len(values)
         marks.append(
-            f'<rect class="{name}" x="{place * wide:.2f}%" width="{wide * 0.78:.2f}%" y="{100 - height:.2f}%"'
-            f' height="{height:.2f}%"><title>{place} {word}: {_nats(value)}</title></rect>'
+            html(
+                '<rect class="{}" x="{:.2f}%" width="{:.2f}%" y="{:.2f}%" height="{:.2f}%">'
+                "<title>{} {}: {}</title></rect>",
+                name,
+                place * wide,
+                wide * 0.78,
+                100 - height,
+                height,
+                place,
+                word,
+                _nats(value),
+            )
         )
         if name != "vl-margin":
-            marks.append(f'<circle class="{name}" cx="{(place + 0.39) * wide:.2f}%" cy="{100 - height:.2f}%" r="4"/>')
-    return "".join(marks)
+            marks.append(
+                html('<circle class="{}" cx="{:.2f}%" cy="{:.2f}%" r="4"/>', name, (place + 0.39) * wide, 100 - height)
+            )
+    return joined(marks)
 
 
 def _margin_buckets(values: Sequence[float | None], weak: set[int], split: set[int], top: float) -> str:
@@ -331,10 +366,16 @@ def _margin_buckets(values: Sequence[float | None], weak: set[int], split: set[i
             name = "vl-split" if split & set(stretch) else "vl-fragile" if weak & set(stretch) else "vl-margin"
             left, wide = 100 * start / len(values), 100 * width / len(values)
             marks.append(
-                f'<rect class="{name}" x="{left:.2f}%" width="{wide * 0.8:.2f}%" y="{100 - height:.2f}%"'
-                f' height="{height:.2f}%"/>'
+                html(
+                    '<rect class="{}" x="{:.2f}%" width="{:.2f}%" y="{:.2f}%" height="{:.2f}%"/>',
+                    name,
+                    left,
+                    wide * 0.8,
+                    100 - height,
+                    height,
+                )
             )
-    return "".join(marks)
+    return joined(marks)
 
 
 def _nats(value: float) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from html import escape
 
 from vqa.answers import Json
 from vqa.lab.diagnosis.diagnose import undecided
@@ -14,6 +13,7 @@ from vqa.lab.plan.arms import Arm
 from vqa.lab.stats.agreement import Level
 from vqa.lab.stats.intervals import flip_interval
 from vqa.lab.stats.summary import RunSummary, Summary
+from vqa.markup import html, joined
 from vqa.text import Language, t, table
 
 TONES = {
@@ -34,11 +34,13 @@ def sentences(summary: Summary | RunSummary, language: Language, *, invalid: str
     """Returns the verdict box: a sentence for a manager, one for an engineer; `invalid` says why none of it counts."""
     if invalid is not None:
         seen = "" if summary.changed else t("lab.seen_anyway", language, seen=engineer_sentence(summary, language))
-        more = f"<p>{escape(seen)}</p>" if seen else ""
-        return f'<div class="vl-verdict vl-warn" role="status"><strong>{escape(invalid)}</strong>{more}</div>'
-    return (
-        f'<div class="vl-verdict {tone(summary)}" role="status"><strong>{escape(manager_sentence(summary, language))}'
-        f"</strong><p>{escape(engineer_sentence(summary, language))}</p></div>"
+        more = html("<p>{}</p>", seen) if seen else ""
+        return html('<div class="vl-verdict vl-warn" role="status"><strong>{}</strong>{}</div>', invalid, more)
+    return html(
+        '<div class="vl-verdict {}" role="status"><strong>{}</strong><p>{}</p></div>',
+        tone(summary),
+        manager_sentence(summary, language),
+        engineer_sentence(summary, language),
     )
 
 
@@ -52,12 +54,12 @@ def failures(summary: Summary, language: Language) -> str:
             notes.append(summary.error_example)
     if summary.cut:
         notes.append(t("report.cut_note", language, cut=summary.cut, n=summary.ok))
-    return "".join(f'<p class="vl-note-box">{escape(note)}</p>' for note in notes)
+    return joined(html('<p class="vl-note-box">{}</p>', note) for note in notes)
 
 
 def refused(result: Mapping[str, Json] | None, language: Language) -> str:
     """Returns what the server refused to be asked for, so that it cannot be judged; empty when it refused nothing."""
-    return "".join(f'<p class="vl-note-box">{escape(words)}</p>' for words in refused_sentences(result, language))
+    return joined(html('<p class="vl-note-box">{}</p>', words) for words in refused_sentences(result, language))
 
 
 def arm_title(name: str, language: Language) -> str:
@@ -86,8 +88,8 @@ def titled(language: Language) -> Callable[..., str]:
     """Returns a function from a part's name and its fragments to the part below its heading; empty parts vanish."""
 
     def say(name: str, *parts: str) -> str:
-        inside = "".join(parts)
-        return f"<section><h3>{escape(t(f'report.title_{name}', language))}</h3>{inside}</section>" if inside else ""
+        inside = joined(parts)
+        return html("<section><h3>{}</h3>{}</section>", t(f"report.title_{name}", language), inside) if inside else ""
 
     return say
 
@@ -95,12 +97,16 @@ def titled(language: Language) -> Callable[..., str]:
 def diagnosis(found: Diagnosis, language: Language) -> str:
     """Returns the whole diagnosis: verdict, causes with their confidence and remedy, and the evidence table."""
     words = verdict_words(found, language)
-    parts = [
-        f'<div class="vl-verdict {TONES.get(found.verdict, "vl-warn")}" role="status"><strong>{escape(words)}</strong>'
-        f"<p>{escape(t('report.under_load', language))}</p></div>"
+    parts: list[str] = [
+        html(
+            '<div class="vl-verdict {}" role="status"><strong>{}</strong><p>{}</p></div>',
+            TONES.get(found.verdict, "vl-warn"),
+            words,
+            t("report.under_load", language),
+        )
     ]
     parts += [finding(each, language) for each in found.findings]
-    return "".join(parts) + titled(language)("evidence", evidence(found.evidence, language))
+    return joined(parts) + titled(language)("evidence", evidence(found.evidence, language))
 
 
 def verdict_words(found: Diagnosis, language: Language = "en") -> str:
@@ -145,16 +151,21 @@ LOADS = frozenset({Arm.REPEAT, Arm.CONCURRENT, Arm.BACKGROUND})
 
 def finding(each: Finding, language: Language) -> str:
     """Returns one cause: its name, how sure it is, why, and what helps."""
-    chip = (
-        f'<span class="vl-chip {CONFIDENCE_TONES[each.confidence]}">'
-        f"{escape(t(f'report.confidence_{each.confidence}', language))}</span>"
+    chip = html(
+        '<span class="vl-chip {}">{}</span>',
+        CONFIDENCE_TONES[each.confidence],
+        t(f"report.confidence_{each.confidence}", language),
     )
     why = t(f"lab.cause_{each.cause}_why", language, **each.values)
     remedy = t(f"lab.cause_{each.cause}_remedy", language, **each.values)
     name = t(f"lab.cause_{each.cause}", language, **each.values)
-    return (
-        f'<section class="vl-finding"><h3>{escape(name[:1].upper() + name[1:])} {chip}</h3><p>{escape(why)}</p>'
-        f"<p><b>{escape(t('report.remedy', language))}</b> {escape(remedy)}</p></section>"
+    return html(
+        '<section class="vl-finding"><h3>{} {}</h3><p>{}</p><p><b>{}</b> {}</p></section>',
+        name[:1].upper() + name[1:],
+        chip,
+        why,
+        t("report.remedy", language),
+        remedy,
     )
 
 
@@ -165,12 +176,12 @@ def evidence(rows: tuple[Evidence, ...], language: Language) -> str:
     names = ("arm", "answers", "distinct", "holds", "equals", "cached", "seconds", "throughput")
     plain = {"arm", "holds", "equals"}
     heads = ((name, t(f"report.column_{name}", language)) for name in names)
-    head = "".join(
-        f'<th scope="col" class="{"" if name in plain else "vl-num"}">{escape(words)}</th>' for name, words in heads
+    head = joined(
+        html('<th scope="col" class="{}">{}</th>', "" if name in plain else "vl-num", words) for name, words in heads
     )
-    body = "".join(_evidence_row(row, language) for row in rows)
-    table_html = f'<table class="vl-arms"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
-    return f'<div class="vl-scroll" tabindex="0">{table_html}</div>'
+    body = joined(_evidence_row(row, language) for row in rows)
+    table_html = html('<table class="vl-arms"><thead><tr>{}</tr></thead><tbody>{}</tbody></table>', head, body)
+    return html('<div class="vl-scroll" tabindex="0">{}</div>', table_html)
 
 
 def _evidence_row(row: Evidence, language: Language) -> str:
@@ -182,23 +193,32 @@ def _evidence_row(row: Evidence, language: Language) -> str:
     invalid = ""
     if row.invalid:
         reason = t(row.invalid, language) if row.invalid in table(language) else row.invalid
-        invalid = f'<br><span class="vl-chip vl-warn">{escape(t("report.invalid", language))}</span> {escape(reason)}'
+        invalid = html('<br><span class="vl-chip vl-warn">{}</span> {}', t("report.invalid", language), reason)
     if row.together is not None:
-        invalid += f"<br><small>{escape(t('lab.together', language, together=row.together))}</small>"
+        invalid += html("<br><small>{}</small>", t("lab.together", language, together=row.together))
     holds = level_chip(row.holds, language) if row.ok > 1 else "–"
-    return (
-        f"<tr><td><b>{escape(arm_title(row.arm, language))}</b><br><small>{escape(about)}</small>{invalid}</td>"
-        f'<td class="vl-num">{row.ok:d}/{row.n:d}</td><td class="vl-num">{row.distinct:d}</td><td>{holds}</td>'
-        f'<td>{escape(equals)}</td><td class="vl-num">{escape(cached)}</td>'
-        f'<td class="vl-num">{number(row.median_seconds)}</td>'
-        f'<td class="vl-num">{number(row.throughput)}</td></tr>'
+    return html(
+        '<tr><td><b>{}</b><br><small>{}</small>{}</td><td class="vl-num">{:d}/{:d}</td>'
+        '<td class="vl-num">{:d}</td><td>{}</td><td>{}</td><td class="vl-num">{}</td>'
+        '<td class="vl-num">{}</td><td class="vl-num">{}</td></tr>',
+        arm_title(row.arm, language),
+        about,
+        invalid,
+        row.ok,
+        row.n,
+        row.distinct,
+        holds,
+        equals,
+        cached,
+        number(row.median_seconds),
+        number(row.throughput),
     )
 
 
 def level_chip(level: Level, language: Language) -> str:
     """Returns a level's name in a pill, coloured by how much holds."""
     hue = {Level.NONE: "vl-bad", Level.ANSWER: "vl-warn"}.get(level, "vl-good")
-    return f'<span class="vl-chip {hue}">{escape(t(f"report.level_{level}", language))}</span>'
+    return html('<span class="vl-chip {}">{}</span>', hue, t(f"report.level_{level}", language))
 
 
 def number(value: float | None) -> str:

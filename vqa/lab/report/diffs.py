@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 from itertools import takewhile
 
 from vqa.answers import Answer, Token
 from vqa.lab.report import charts
+from vqa.markup import escape, html, joined
 from vqa.text import Language, t
 
 TEXT_SHOWN = 3000
@@ -23,15 +23,19 @@ def diff(first: Answer, second: Answer, names: tuple[int, int], language: Langua
     at = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
     if at == len(one) == len(other):
         words = t("report.diff_none", language)
-        return f'<p class="vl-note-box">{escape(words)}</p>'
+        return html('<p class="vl-note-box">{}</p>', words)
     unit = "report.split_at_token" if first.tokens and second.tokens else "report.split_at_character"
-    columns = "".join(
-        f'<div><span class="vl-head">{_badge(name)} {t("report.answer_name", language, name=charts.letter(name))}'
-        f"</span>{_split(pieces, at, language)}</div>"
+    columns = joined(
+        html(
+            '<div><span class="vl-head">{} {}</span>{}</div>',
+            _badge(name),
+            t("report.answer_name", language, name=charts.letter(name)),
+            _split(pieces, at, language),
+        )
         for name, pieces in zip(names, (_texts(first, one), _texts(second, other)), strict=True)
     )
-    head = f"<p><b>{escape(t(unit, language, at=at))}</b></p>"
-    return f'{head}<div class="vl-diff">{columns}</div>{_candidates(first, second, at, names, language)}'
+    head = html("<p><b>{}</b></p>", t(unit, language, at=at))
+    return html('{}<div class="vl-diff">{}</div>{}', head, columns, _candidates(first, second, at, names, language))
 
 
 def _pieces(first: Answer, second: Answer) -> tuple[Sequence[object], Sequence[object]]:
@@ -54,7 +58,7 @@ def _split(pieces: Sequence[str], at: int, language: Language) -> str:
     if len(same) > TEXT_SHOWN:
         same = f"… {same[-TEXT_SHOWN:]}"
     shown = here if here.strip() else repr(here)[1:-1] if here else t("report.ends_here", language)
-    return f'<span class="vl-same">{escape(same)}</span><mark>{escape(shown)}</mark>{shorten(rest)}'
+    return html('<span class="vl-same">{}</span><mark>{}</mark>{}', same, shown, shorten(rest))
 
 
 def _candidates(first: Answer, second: Answer, at: int, names: tuple[int, int], language: Language) -> str:
@@ -62,16 +66,19 @@ def _candidates(first: Answer, second: Answer, at: int, names: tuple[int, int], 
     columns = [_token(first, at), _token(second, at)]
     if not any(columns):
         return ""
-    head = "".join(
-        f'<th scope="col">{escape(t(f"report.candidate_{name}", language))}</th>'
+    head = joined(
+        html('<th scope="col">{}</th>', t(f"report.candidate_{name}", language))
         for name in ("answer", "token", "probability", "logprob", "margin")
     )
-    rows = "".join(_candidate_rows(token, name, language) for token, name in zip(columns, names, strict=True) if token)
-    note = escape(t("report.candidates_note", language))
-    return (
-        f"<h4>{escape(t('report.candidates', language))}</h4><div class='vl-scroll' tabindex='0'>"
-        f"<table class='vl-candidates'><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
-        f"<p class='vl-soft'>{note}</p>"
+    rows = joined(_candidate_rows(token, name, language) for token, name in zip(columns, names, strict=True) if token)
+    note = t("report.candidates_note", language)
+    return html(
+        "<h4>{}</h4><div class='vl-scroll' tabindex='0'><table class='vl-candidates'><thead>"
+        "<tr>{}</tr></thead><tbody>{}</tbody></table></div><p class='vl-soft'>{}</p>",
+        t("report.candidates", language),
+        head,
+        rows,
+        note,
     )
 
 
@@ -88,17 +95,26 @@ def _candidate_rows(token: Token, name: int, language: Language) -> str:
         percent = 100 * charts.probability(logprob)
         chosen = " ✓" if text == token.text else ""
         rows.append(
-            f"<tr><td>{_badge(name) if not place else ''}</td><td class='vl-mono'>{escape(repr(text)[1:-1])}"
-            f"{chosen}</td><td><span class='vl-bar' style='width:{percent * 0.8:.1f}px'></span>{percent:.2f}%</td>"
-            f"<td class='vl-num'>{logprob:.4f}</td><td class='vl-num'>{margin if not place else ''}</td></tr>"
+            html(
+                "<tr><td>{}</td><td class='vl-mono'>{}{}</td><td>"
+                "<span class='vl-bar' style='width:{:.1f}px'></span>{:.2f}%</td>"
+                "<td class='vl-num'>{:.4f}</td><td class='vl-num'>{}</td></tr>",
+                _badge(name) if not place else "",
+                repr(text)[1:-1],
+                chosen,
+                percent * 0.8,
+                percent,
+                logprob,
+                margin if not place else "",
+            )
         )
-    return "".join(rows)
+    return joined(rows)
 
 
 def _badge(place: int) -> str:
-    return f'<i class="vl-cell" style="background:{charts.colour(place)}">{charts.letter(place)}</i>'
+    return html('<i class="vl-cell" style="background:{}">{}</i>', charts.colour(place), charts.letter(place))
 
 
 def shorten(text: str) -> str:
     """Returns a text as HTML, cut where it is too long to be read."""
-    return escape(text) if len(text) <= TEXT_SHOWN else f"{escape(text[:TEXT_SHOWN])} …"
+    return escape(text) if len(text) <= TEXT_SHOWN else html("{} …", text[:TEXT_SHOWN])

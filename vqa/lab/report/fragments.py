@@ -1,13 +1,12 @@
 """What a run shows, as pieces of HTML that the page and the report share: levels, strips, groups, diff, plots.
 
-Everything a model, a user or a server wrote is escaped here, and nowhere later. Styled by `templates/lab.css`.
+What a model, a user or a server wrote is escaped by `vqa.markup`. Styled by `templates/lab.css`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from html import escape
 from importlib.resources import files
 from itertools import takewhile
 
@@ -15,6 +14,7 @@ from vqa.lab.report import charts
 from vqa.lab.report.diffs import TEXT_SHOWN, diff, shorten
 from vqa.lab.stats.agreement import LEVELS, Level
 from vqa.lab.stats.summary import Group, Summary
+from vqa.markup import html, joined
 from vqa.text import Language, t
 
 __all__ = [
@@ -44,8 +44,8 @@ def stylesheet() -> str:
 
 def wrap(*parts: str) -> str:
     """Returns fragments inside the element that the stylesheet is scoped to; nothing when all are empty."""
-    inside = "".join(parts)
-    return f'<div class="vl">{inside}</div>' if inside else ""
+    inside = joined(parts)
+    return html('<div class="vl">{}</div>', inside) if inside else ""
 
 
 def levels(summary: Summary, language: Language) -> str:
@@ -68,10 +68,16 @@ def levels(summary: Summary, language: Language) -> str:
         title = t(f"report.level_{level}", language)
         explained = t(f"report.level_{level}_about", language)
         items.append(
-            f'<li class="{name}"><b><i aria-hidden="true">{mark}</i>{escape(title)}</b>'
-            f"<span>{escape(words)}</span><span>{escape(explained)}</span></li>"
+            html(
+                '<li class="{}"><b><i aria-hidden="true">{}</i>{}</b><span>{}</span><span>{}</span></li>',
+                name,
+                mark,
+                title,
+                words,
+                explained,
+            )
         )
-    return f'<ol class="vl-levels">{"".join(items)}</ol>'
+    return html('<ol class="vl-levels">{}</ol>', joined(items))
 
 
 def unseen(summary: Summary, language: Language) -> str:
@@ -80,7 +86,7 @@ def unseen(summary: Summary, language: Language) -> str:
     if not hidden or not summary.ok:
         return ""
     names = t("report.comma", language).join(t(f"report.level_{level}", language) for level in hidden)
-    return f'<p class="vl-note-box">{escape(t("report.unseen", language, levels=names))}</p>'
+    return html('<p class="vl-note-box">{}</p>', t("report.unseen", language, levels=names))
 
 
 def cell_groups(summary: Summary, level: Level | None = None, *, running: bool = False) -> list[int]:
@@ -99,7 +105,7 @@ def strips(summary: Summary, planned: int, language: Language, *, running: bool 
         return shown
     by_logprobs = charts.strip(cell_groups(summary, Level.BITWISE, running=running), planned, language)
     head = t("report.strip_by_logprobs", language, distinct=bitwise.distinct)
-    return f"{shown}<h4>{escape(head)}</h4>{by_logprobs}"
+    return html("{}<h4>{}</h4>{}", shown, head, by_logprobs)
 
 
 def latency(summary: Summary, language: Language) -> str:
@@ -126,8 +132,8 @@ def margins(summary: Summary, language: Language) -> str:
         entries.append(("#d98200", t("report.legend_fragile", language, n=len(summary.fragile))))
     if splits:
         entries.append(("#c92a2a", t("report.legend_split", language)))
-    keys = "".join(f'<span><i style="background:{hue}"></i>{escape(words)}</span>' for hue, words in entries)
-    return f'{plot}<div class="vl-legend">{keys}</div>'
+    keys = joined(html('<span><i style="background:{}"></i>{}</span>', hue, words) for hue, words in entries)
+    return html('{}<div class="vl-legend">{}</div>', plot, keys)
 
 
 def cache_note(summary: Summary, language: Language) -> str:
@@ -138,7 +144,7 @@ def cache_note(summary: Summary, language: Language) -> str:
     low, high = min(known), max(known)
     rest = str(low) if low == high else f"{low}–{high}"
     words = t("report.cache_note", language, first=summary.cached_tokens[0], rest=rest)
-    return f'<p class="vl-soft">{escape(words)}</p>'
+    return html('<p class="vl-soft">{}</p>', words)
 
 
 def groups(summary: Summary, language: Language, *, pressed: Sequence[int] = (), buttons: bool = False) -> str:
@@ -151,8 +157,8 @@ def groups(summary: Summary, language: Language, *, pressed: Sequence[int] = (),
     rest = summary.groups[GROUPS_SHOWN:]
     if rest:
         words = t("report.more_groups", language, groups=len(rest), answers=sum(group.count for group in rest))
-        cards.append(f'<p class="vl-soft">{escape(words)}</p>')
-    return f'<div class="vl-groups">{"".join(cards)}</div>' if cards else ""
+        cards.append(html('<p class="vl-soft">{}</p>', words))
+    return html('<div class="vl-groups">{}</div>', joined(cards)) if cards else ""
 
 
 def _group(summary: Summary, place: int, language: Language, pressed: Sequence[int] | None) -> str:
@@ -161,19 +167,29 @@ def _group(summary: Summary, place: int, language: Language, pressed: Sequence[i
     count = t("report.group_count", language, count=group.count, n=summary.ok)
     body = group_text(group.text, summary.groups[0].text if place else None, language)
     share = 100 * group.count / max(summary.ok, 1)
-    inside = (
-        f'<i class="vl-cell" style="background:{charts.colour(place)}" aria-hidden="true">{name}</i>'
-        f'<span class="vl-answer">{body}</span><span class="vl-count"><b>{escape(count)}</b></span>'
-        f'<span class="vl-share" aria-hidden="true"><i style="width:{share:.2f}%;background:{charts.colour(place)}">'
-        f'</i></span><small class="vl-note">{escape(_group_note(summary, place, language))}</small>'
+    inside = html(
+        '<i class="vl-cell" style="background:{}" aria-hidden="true">{}</i>'
+        '<span class="vl-answer">{}</span><span class="vl-count"><b>{}</b></span>'
+        '<span class="vl-share" aria-hidden="true"><i style="width:{:.2f}%;background:{}"></i>'
+        '</span><small class="vl-note">{}</small>',
+        charts.colour(place),
+        name,
+        body,
+        count,
+        share,
+        charts.colour(place),
+        _group_note(summary, place, language),
     )
     if pressed is None:
-        return f'<div class="vl-group">{inside}</div>'
+        return html('<div class="vl-group">{}</div>', inside)
     state = str(group.key in pressed).lower()
-    spoken = escape(t("report.group_spoken", language, name=name, count=count))
-    return (
-        f'<button type="button" class="vl-group" data-group="{group.key}" aria-pressed="{state}" '
-        f'aria-label="{spoken}">{inside}</button>'
+    spoken = t("report.group_spoken", language, name=name, count=count)
+    return html(
+        '<button type="button" class="vl-group" data-group="{}" aria-pressed="{}" aria-label="{}">{}</button>',
+        group.key,
+        state,
+        spoken,
+        inside,
     )
 
 
@@ -210,19 +226,19 @@ def places(group: Group, language: Language) -> str:
 def group_text(text: str, against: str | None, language: Language) -> str:
     """Returns an answer as HTML; where it first leaves `against`, the rest of that word is marked."""
     if not text:
-        return f'<em class="vl-soft">{escape(t("report.empty_answer", language))}</em>'
+        return html('<em class="vl-soft">{}</em>', t("report.empty_answer", language))
     if against is None or text == against:
         return shorten(text)
     start = _common(text, against)
     if start >= len(text):
-        mark = escape(t("report.ends_here", language))
-        return f"{shorten(text)}<mark>{mark}</mark>"
+        mark = t("report.ends_here", language)
+        return html("{}<mark>{}</mark>", shorten(text), mark)
     stop = start + 1
     while stop < len(text) and text[stop].isalnum() and text[start].isascii() and stop - start < 40:
         stop += 1
     before = text[:start] if start < TEXT_SHOWN else f"… {text[start - 200 : start]}"
     after = text[stop : stop + TEXT_SHOWN]
-    return f"{escape(before)}<mark>{escape(text[start:stop])}</mark>{escape(after)}"
+    return html("{}<mark>{}</mark>{}", before, text[start:stop], after)
 
 
 def _common(one: str, other: str) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping, Sequence
 from functools import cache
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 from vqa.answers import Answer, Sample
@@ -16,6 +15,7 @@ from vqa.lab.run import public_header, recorded
 from vqa.lab.run.failures import error_text
 from vqa.lab.run.run_json import Report
 from vqa.lab.stats.summary import RunSummary, Summary
+from vqa.markup import html, joined
 from vqa.media.images import ImagePayload, small_copy
 from vqa.store import Run
 from vqa.text import LANGUAGES, Language, t
@@ -112,14 +112,14 @@ def _verdict(run: Run, arms: Mapping[str, RunSummary], language: Language) -> st
     """Returns the run's verdict on top, unless a single part or a diagnosis says it below, and why it failed."""
     whole = conclusions.main_arm(arms)
     failed = error_text(run.error, run.result, language)
-    error = f'<p class="vl-note-box">{escape(failed)}</p>' if failed else ""
+    error = html('<p class="vl-note-box">{}</p>', failed) if failed else ""
     if whole is None:
-        return f'{error}<p class="vl-note-box">{escape(t("report.nothing", language))}</p>'
+        return html('{}<p class="vl-note-box">{}</p>', error, t("report.nothing", language))
     if run.kind != "repeat" or len(arms) != 1:
         from vqa.lab.report.export import ended_early
 
         early = ended_early(run, language)
-        return (f'<p class="vl-note-box"><b>{escape(early)}</b></p>' if early else "") + error
+        return (html('<p class="vl-note-box"><b>{}</b></p>', early) if early else "") + error
     notes = conclusions.refused(run.result, language) + error
     shown = whole if len(whole.questions) > 1 else whole.questions[0]
     return conclusions.sentences(shown, language, invalid=invalid_sentence(run.result, language)) + notes
@@ -167,7 +167,7 @@ def part_body(
     `verdict` puts its sentences on top, for when nothing above has said them; `invalid` says why they do not count.
     """
     say = conclusions.titled(language)
-    return "".join(
+    return joined(
         (
             conclusions.sentences(summary, language, invalid=invalid) if verdict else "",
             say("levels", fragments.levels(summary, language), fragments.unseen(summary, language)),
@@ -196,7 +196,7 @@ def _diffs(summary: Summary, by_id: Mapping[int, Sample], language: Language) ->
         names = t("report.diff_names", language, one="A", other=charts.letter(place))
         opened = " open" if place == 1 else ""
         inside = fragments.diff(modal, other, (0, place), language)
-        out.append(f"<details{opened}><summary>{names}</summary>{inside}</details>")
+        out.append(html("<details{}><summary>{}</summary>{}</details>", opened, names, inside))
     return conclusions.titled(language)("diffs", *out)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
 
 from vqa.answers import Json
 from vqa.lab.certificate.rows import detects, differs_from_smaller
@@ -13,6 +12,7 @@ from vqa.lab.diagnosis.shown import shown_lines
 from vqa.lab.report import charts, conclusions
 from vqa.lab.run.documents import diagnosis_from_record
 from vqa.lab.stats.agreement import Level
+from vqa.markup import html, joined
 from vqa.store import Run
 from vqa.text import Language, t, table
 
@@ -31,7 +31,7 @@ def of_run(run: Run, language: Language) -> str:
         compared = titled("before_after", before_after(run, language))
         restarts = titled("after_start", after_start((run.result or {}).get("restarts") or (), language))
         refused = conclusions.refused(run.result, language)
-        shown = "".join(f'<p class="vl-note-box">{escape(words)}</p>' for words in shown_lines(run.result, language))
+        shown = joined(html('<p class="vl-note-box">{}</p>', words) for words in shown_lines(run.result, language))
         return compared + conclusions.diagnosis(found, language) + shown + restarts + refused
     return titled("certificate", certificate(run.result or {}, language))
 
@@ -42,31 +42,33 @@ def after_start(restarts: Sequence[Mapping[str, Json]], language: Language) -> s
     questions = max((len(row["questions"]) for row in restarts), default=0)
     for question in range(questions):
         asked = [row["questions"][question] for row in restarts]
-        head = "".join(f'<th scope="col">{place + 1}</th>' for place in range(max(map(len, asked))))
-        rows = "".join(_start_row(row, requests, language) for row, requests in zip(restarts, asked, strict=True))
-        number = f"{escape(t('report.column_question', language))} {question + 1}" if questions > 1 else ""
-        made = f"<table><thead><tr><th>{number}</th>{head}</tr></thead><tbody>{rows}</tbody></table>"
-        tables.append(f'<div class="vl-scroll" tabindex="0">{made}</div>')
-    note = f'<p class="vl-soft">{escape(t("report.after_start_note", language))}</p>' if tables else ""
-    return "".join(tables) + note
+        head = joined(html('<th scope="col">{}</th>', place + 1) for place in range(max(map(len, asked))))
+        rows = joined(_start_row(row, requests, language) for row, requests in zip(restarts, asked, strict=True))
+        number = f"{t('report.column_question', language)} {question + 1}" if questions > 1 else ""
+        made = html("<table><thead><tr><th>{}</th>{}</tr></thead><tbody>{}</tbody></table>", number, head, rows)
+        tables.append(html('<div class="vl-scroll" tabindex="0">{}</div>', made))
+    note = html('<p class="vl-soft">{}</p>', t("report.after_start_note", language)) if tables else ""
+    return joined(tables) + note
 
 
 def _start_row(row: Mapping[str, Json], requests: Sequence[Mapping[str, Json]], language: Language) -> str:
-    process = "" if row["pid"] is None else f"<br><small>PID {row['pid']}</small>"
+    process = "" if row["pid"] is None else html("<br><small>PID {}</small>", row["pid"])
     invalid = ""
     if row["invalid"]:
-        invalid = f'<br><span class="vl-chip vl-warn">{escape(t("report.invalid", language))}</span> '
-        invalid += escape(_text(row["invalid"], language))
-    cells = "".join(f"<td>{_request(request)}</td>" for request in requests)
-    return (
-        f'<tr><th scope="row">{escape(conclusions.arm_title(row["arm"], language))}{process}{invalid}</th>{cells}</tr>'
+        invalid = html('<br><span class="vl-chip vl-warn">{}</span> ', t("report.invalid", language))
+        invalid += _text(row["invalid"], language)
+    cells = joined(html("<td>{}</td>", _request(request)) for request in requests)
+    return html(
+        '<tr><th scope="row">{}{}{}</th>{}</tr>', conclusions.arm_title(row["arm"], language), process, invalid, cells
     )
 
 
 def _request(request: Mapping[str, Json]) -> str:
     group = charts.ERROR if request["answer"] is None else request["answer"]
-    seconds = "" if request["seconds"] is None else f" <small>{conclusions.number(request['seconds'])} s</small>"
-    return f'<i class="vl-cell" style="background:{charts.colour(group)}">{charts.letter(group)}</i>{seconds}'
+    seconds = "" if request["seconds"] is None else html(" <small>{} s</small>", conclusions.number(request["seconds"]))
+    return html(
+        '<i class="vl-cell" style="background:{}">{}</i>{}', charts.colour(group), charts.letter(group), seconds
+    )
 
 
 def before_after(run: Run, language: Language) -> str:
@@ -76,8 +78,8 @@ def before_after(run: Run, language: Language) -> str:
     if not former.get("diagnosis") or not result.get("diagnosis"):
         return ""
     sides = [_side(each) for each in (former, result)]
-    head = "".join(
-        f'<th scope="col">{escape(t("diagnose." + name, language))} <small>{escape(str(side["profile"]))}</small></th>'
+    head = joined(
+        html('<th scope="col">{} <small>{}</small></th>', t("diagnose." + name, language), str(side["profile"]))
         for name, side in zip(("before", "after"), sides, strict=True)
     )
     rows = []
@@ -86,15 +88,15 @@ def before_after(run: Run, language: Language) -> str:
         for side in sides:
             value = side[name]
             if name == "verdict":
-                cells.append(escape(t(f"diagnose.verdict_{value}", language)))
+                cells.append(t(f"diagnose.verdict_{value}", language))
             elif name == "level":
-                cells.append(escape(t(f"report.level_{value}", language)))
+                cells.append(t(f"report.level_{value}", language))
             else:
                 cells.append(conclusions.number(value))
-        label = escape(t(f"diagnose.row_{name}", language))
-        rows.append(f'<tr><th scope="row">{label}</th><td>{cells[0]}</td><td>{cells[1]}</td></tr>')
-    body = f"<table><thead><tr><th></th>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
-    return f"{body}<p>{escape(_cost(sides, language))}</p>"
+        label = t(f"diagnose.row_{name}", language)
+        rows.append(html('<tr><th scope="row">{}</th><td>{}</td><td>{}</td></tr>', label, cells[0], cells[1]))
+    body = html("<table><thead><tr><th></th>{}</tr></thead><tbody>{}</tbody></table>", head, joined(rows))
+    return html("{}<p>{}</p>", body, _cost(sides, language))
 
 
 def _side(result: Mapping[str, Json]) -> dict[str, Json]:
@@ -132,32 +134,34 @@ def certificate(result: Mapping[str, Json], language: Language) -> str:
     if not rows:
         return ""
     loads = sorted({int(load["load"]) for row in rows for load in row.get("loads") or ()})
-    head = "".join(f'<th scope="col">{escape(_load(load, language))}</th>' for load in loads)
+    head = joined(html('<th scope="col">{}</th>', _load(load, language)) for load in loads)
     base = next((row for row in rows if row["name"] == "default"), rows[0])
-    body = "".join(_certificate_row(row, loads, base, str(result["require"]), language) for row in rows)
-    name = escape(t("diagnose.profile", language))
+    body = joined(_certificate_row(row, loads, base, str(result["require"]), language) for row in rows)
+    name = t("diagnose.profile", language)
     invalid = invalid_sentence(result, language)
-    top = f'<div class="vl-verdict vl-warn" role="status"><strong>{escape(invalid)}</strong></div>' if invalid else ""
-    made = f'<table class="vl-certificate"><thead><tr><th>{name}</th>{head}</tr></thead><tbody>{body}</tbody></table>'
-    says, does_not = (escape(t(f"diagnose.certificate_{key}", language)) for key in ("says", "says_not"))
-    notes = f'<p class="vl-soft">{says}</p><p class="vl-soft">{does_not}</p>'
+    top = html('<div class="vl-verdict vl-warn" role="status"><strong>{}</strong></div>', invalid) if invalid else ""
+    made = html(
+        '<table class="vl-certificate"><thead><tr><th>{}</th>{}</tr></thead><tbody>{}</tbody></table>', name, head, body
+    )
+    says, does_not = (t(f"diagnose.certificate_{key}", language) for key in ("says", "says_not"))
+    notes = html('<p class="vl-soft">{}</p><p class="vl-soft">{}</p>', says, does_not)
     if not any(row.get("control") or any(load["distinct"] > 1 for load in row.get("loads") or ()) for row in rows):
-        notes = f'<p class="vl-note-box">{escape(t("diagnose.certificate_no_control", language))}</p>{notes}'
-    return f'{top}<div class="vl-scroll" tabindex="0">{made}</div>{notes}'
+        notes = html('<p class="vl-note-box">{}</p>{}', t("diagnose.certificate_no_control", language), notes)
+    return html('{}<div class="vl-scroll" tabindex="0">{}</div>{}', top, made, notes)
 
 
 def _certificate_row(
     row: Mapping[str, Json], loads: list[int], base: Mapping[str, Json], require: str, language: Language
 ) -> str:
-    name = f'<th scope="row">{escape(str(row["name"]))}{_control(row, language)}</th>'
+    name = html('<th scope="row">{}{}</th>', str(row["name"]), _control(row, language))
     if row.get("reason"):
-        reason = escape(_text(str(row["reason"]), language))
-        return f'<tr class="vl-dim">{name}<td colspan="{max(len(loads), 1)}">{reason}</td></tr>'
+        reason = _text(str(row["reason"]), language)
+        return html('<tr class="vl-dim">{}<td colspan="{}">{}</td></tr>', name, max(len(loads), 1), reason)
     by_load = {int(load["load"]): load for load in row.get("loads") or ()}
     usual = {int(load["load"]): load for load in base.get("loads") or ()}
     blind = not detects(row)
-    cells = "".join(_certificate_cell(by_load.get(load), usual.get(load), blind, require, language) for load in loads)
-    return f"<tr>{name}{cells}</tr>"
+    cells = joined(_certificate_cell(by_load.get(load), usual.get(load), blind, require, language) for load in loads)
+    return html("<tr>{}{}</tr>", name, cells)
 
 
 def _control(row: Mapping[str, Json], language: Language) -> str:
@@ -165,7 +169,7 @@ def _control(row: Mapping[str, Json], language: Language) -> str:
     control = row.get("control")
     if not control:
         return ""
-    return f"<br><small>{escape(t('diagnose.certificate_control', language, **control))}</small>"
+    return html("<br><small>{}</small>", t("diagnose.certificate_control", language, **control))
 
 
 def _certificate_cell(
@@ -173,14 +177,14 @@ def _certificate_cell(
 ) -> str:
     """`blind` tells that the positive control saw no difference: then only a difference is shown for what it is."""
     if load is None:
-        return "<td>–</td>"
+        return html("<td>–</td>")
     level = Level(load["level"])
     chip = conclusions.level_chip(level, language) if load["ok"] else "–"
     if blind and level is not Level.NONE:
-        chip = f'<span class="vl-chip vl-warn">{escape(t("diagnose.verdict_cannot_detect", language))}</span>'
+        chip = html('<span class="vl-chip vl-warn">{}</span>', t("diagnose.verdict_cannot_detect", language))
     if load.get("invalid"):
-        chip = f'<span class="vl-chip vl-warn">{escape(t("report.invalid", language))}</span> '
-        chip += escape(_text(str(load["invalid"]), language))
+        chip = html('<span class="vl-chip vl-warn">{}</span> ', t("report.invalid", language))
+        chip += _text(str(load["invalid"]), language)
     counts = t(
         "diagnose.certificate_counts",
         language,
@@ -200,7 +204,8 @@ def _certificate_cell(
         if value:
             cost = t(f"diagnose.certificate_{name}", language, value=conclusions.number(value))
             costs.append(cost if load is usual or not before else f"{cost} ({100 * (value / before - 1):+.0f}%)")
-    return f"<td>{chip}" + "".join(f"<br><small>{escape(words)}</small>" for words in (counts, *costs)) + "</td>"
+    figures = joined(html("<br><small>{}</small>", words) for words in (counts, *costs))
+    return html("<td>{}{}</td>", chip, figures)
 
 
 def _load(load: int, language: Language) -> str:

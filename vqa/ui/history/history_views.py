@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
 
 from vqa.answers import Answer, Json
 from vqa.evaluate.reporting.saying import sentences
@@ -15,6 +14,7 @@ from vqa.lab.run import public_header, recorded
 from vqa.lab.run.failures import error_text
 from vqa.lab.stats.agreement import Level
 from vqa.lab.stats.summary import RunSummary, Summary
+from vqa.markup import html, joined
 from vqa.store import Run
 from vqa.text import Language, t
 
@@ -31,10 +31,10 @@ STATUS_TONES = {"finished": "vl-good", "failed": "vl-bad", "running": "vl-warn"}
 def listing(runs: Sequence[Run], chosen: str | None, lang: Language) -> str:
     """Returns the runs as toggle buttons, newest first."""
     if not runs:
-        words = f"<p class='vl-note-box'>{escape(t('history.none', lang))}</p>"
+        words = html("<p class='vl-note-box'>{}</p>", t("history.none", lang))
         return fragments.wrap(words)
-    rows = "".join(_row(run, run.id == chosen, lang) for run in runs)
-    return fragments.wrap(f'<div class="vl-runs">{rows}</div>')
+    rows = joined(_row(run, run.id == chosen, lang) for run in runs)
+    return fragments.wrap(html('<div class="vl-runs">{}</div>', rows))
 
 
 def title(run: Run) -> str:
@@ -49,9 +49,13 @@ def _row(run: Run, pressed: bool, lang: Language) -> str:
     when = run.created_at.strftime("%Y-%m-%d %H:%M UTC")
     counts = t("report.counts", lang, n=run.samples)
     line = " · ".join(part for part in (kind, model, recorded.label(run, lang) or when, counts, run.id) if part)
-    return (
-        f'<button type="button" class="vl-run" data-run="{escape(run.id)}" aria-pressed="{str(pressed).lower()}">'
-        f"<b>{escape(title(run)[:160])}</b>{outcome(run, lang)}<small>{escape(line)}</small></button>"
+    return html(
+        '<button type="button" class="vl-run" data-run="{}" aria-pressed="{}"><b>{}</b>{}<small>{}</small></button>',
+        run.id,
+        str(pressed).lower(),
+        title(run)[:160],
+        outcome(run, lang),
+        line,
     )
 
 
@@ -61,17 +65,17 @@ def outcome(run: Run, lang: Language) -> str:
     found = outcomes.diagnosis_of(run)
     if found is not None:
         hue = conclusions.TONES.get(found.verdict, "vl-warn")
-        return f'<span class="vl-chip {hue}">{escape(t(f"diagnose.verdict_{found.verdict}", lang))}</span>'
+        return html('<span class="vl-chip {}">{}</span>', hue, t(f"diagnose.verdict_{found.verdict}", lang))
     if run.status != "finished":
         hue = STATUS_TONES.get(run.status, "vl-warn")
-        return f'<span class="vl-chip {hue}">{escape(t(f"report.status_{run.status}", lang))}</span>'
+        return html('<span class="vl-chip {}">{}</span>', hue, t(f"report.status_{run.status}", lang))
     if "dataset" in run.plan and result.get("accuracy") is not None:
-        return f'<span class="vl-chip vl-soft">{100 * result["accuracy"]:.1f}%</span>'
+        return html('<span class="vl-chip vl-soft">{:.1f}%</span>', 100 * result["accuracy"])
     if invalid_sentence(result, lang) is not None:
-        return f'<span class="vl-chip vl-warn">{escape(t("report.invalid", lang))}</span>'
+        return html('<span class="vl-chip vl-warn">{}</span>', t("report.invalid", lang))
     if "level" in result and result.get("ok", 0) > 1:
         return conclusions.level_chip(Level(result["level"]), lang)
-    return f'<span class="vl-chip vl-soft">{escape(t("report.status_finished", lang))}</span>'
+    return html('<span class="vl-chip vl-soft">{}</span>', t("report.status_finished", lang))
 
 
 def essence(run: Run, arms: Mapping[str, RunSummary], lang: Language) -> str:
@@ -80,23 +84,23 @@ def essence(run: Run, arms: Mapping[str, RunSummary], lang: Language) -> str:
     concluded = outcomes.of_run(run, lang)
     if "dataset" in run.plan:
         told = sentences(run.result, run.id, lang) if run.result and "scorer" in run.result else []
-        top = "".join(f"<p>{escape(line)}</p>" for line in told)
+        top = joined(html("<p>{}</p>", line) for line in told)
     elif concluded:
         top = concluded
     elif (whole := conclusions.main_arm(arms)) is not None:
         shown = whole if len(whole.questions) > 1 else whole.questions[0]
         top = conclusions.sentences(shown, lang, invalid=invalid_sentence(run.result, lang))
     failed = error_text(run.error, run.result, lang)
-    error = f'<p class="vl-note-box">{escape(failed)}</p>' if failed else ""
-    rows = "".join(
-        f'<tr><th scope="row">{escape(name)}</th><td class="vl-mono">{escape(value)}</td></tr>'
+    error = html('<p class="vl-note-box">{}</p>', failed) if failed else ""
+    rows = joined(
+        html('<tr><th scope="row">{}</th><td class="vl-mono">{}</td></tr>', name, value)
         for name, value in public_header.rows(run.header)
     )
-    head = (
-        f"<details><summary>{escape(t('report.header', lang))}</summary><table><tbody>{rows}</tbody></table></details>"
+    head = html(
+        "<details><summary>{}</summary><table><tbody>{}</tbody></table></details>", t("report.header", lang), rows
     )
-    where = f'<p class="vl-soft">{escape(label)}</p>' if (label := recorded.label(run, lang)) else ""
-    return fragments.wrap(f"<section><h3>{escape(title(run))}</h3>{where}{top}{error}{head}</section>")
+    where = html('<p class="vl-soft">{}</p>', label) if (label := recorded.label(run, lang)) else ""
+    return fragments.wrap(html("<section><h3>{}</h3>{}{}{}{}</section>", title(run), where, top, error, head))
 
 
 def comparison(
@@ -112,14 +116,13 @@ def comparison(
     titled = conclusions.titled(lang)
     figures = _figures(runs, arms, lang)
     changed = header_differences(runs[0].header, runs[1].header)
-    rows = "".join(
-        f'<tr><th scope="row">{escape(name)}</th><td class="vl-mono">{escape(one)}</td>'
-        f'<td class="vl-mono">{escape(other)}</td></tr>'
+    rows = joined(
+        html('<tr><th scope="row">{}</th><td class="vl-mono">{}</td><td class="vl-mono">{}</td></tr>', name, one, other)
         for name, one, other in changed
     )
-    made = f'<div class="vl-scroll" tabindex="0"><table><tbody>{rows}</tbody></table></div>' if rows else ""
-    same = "" if rows else f"<p class='vl-soft'>{escape(t('history.same_header', lang))}</p>"
-    answers = "".join(_answers(text, one, other, lang) for text, one, other in modal)
+    made = html('<div class="vl-scroll" tabindex="0"><table><tbody>{}</tbody></table></div>', rows) if rows else ""
+    same = "" if rows else html("<p class='vl-soft'>{}</p>", t("history.same_header", lang))
+    answers = joined(_answers(text, one, other, lang) for text, one, other in modal)
     return fragments.wrap(
         titled("comparison", figures), titled("made_differently", made, same), titled("modal_answers", answers)
     )
@@ -128,22 +131,26 @@ def comparison(
 def _figures(
     runs: tuple[Run, Run], arms: tuple[Mapping[str, RunSummary], Mapping[str, RunSummary]], lang: Language
 ) -> str:
-    head = "".join(f'<th scope="col">{escape(title(run)[:80])}<br><small>{run.id}</small></th>' for run in runs)
+    head = joined(html('<th scope="col">{}<br><small>{}</small></th>', title(run)[:80], run.id) for run in runs)
     columns = [_column(run, found, lang) for run, found in zip(runs, arms, strict=True)]
-    rows = "".join(
-        f'<tr><th scope="row">{escape(t(f"history.row_{name}", lang))}</th>'
-        f"<td>{columns[0][name]}</td><td>{columns[1][name]}</td></tr>"
+    rows = joined(
+        html(
+            '<tr><th scope="row">{}</th><td>{}</td><td>{}</td></tr>',
+            t(f"history.row_{name}", lang),
+            columns[0][name],
+            columns[1][name],
+        )
         for name in columns[0]
     )
-    body = f"<table><thead><tr><th></th>{head}</tr></thead><tbody>{rows}</tbody></table>"
-    return f'<div class="vl-scroll" tabindex="0">{body}</div>'
+    body = html("<table><thead><tr><th></th>{}</tr></thead><tbody>{}</tbody></table>", head, rows)
+    return html('<div class="vl-scroll" tabindex="0">{}</div>', body)
 
 
 def _column(run: Run, arms: Mapping[str, RunSummary], lang: Language) -> dict[str, str]:
     whole = conclusions.main_arm(arms)
     first: Summary | None = whole.questions[0] if whole and whole.questions else None
     judged = whole if first is None or (whole is not None and len(whole.questions) > 1) else first
-    sentence = "–" if judged is None else escape(invalid_sentence(run.result, lang) or manager_sentence(judged, lang))
+    sentence = "–" if judged is None else invalid_sentence(run.result, lang) or manager_sentence(judged, lang)
     return {
         "when": run.created_at.strftime("%Y-%m-%d %H:%M UTC"),
         "verdict": sentence,
@@ -168,7 +175,7 @@ def _answers(text: str, one: Answer | None, other: Answer | None, lang: Language
     if one is None or other is None:
         return ""
     same = one.text == other.text
-    chip = f'<span class="vl-chip {"vl-good" if same else "vl-bad"}">'
-    chip += f"{escape(t('history.same_answer' if same else 'history.other_answer', lang))}</span>"
-    body = f'<p class="vl-note-box">{escape(one.text)}</p>' if same else fragments.diff(one, other, (0, 1), lang)
-    return f"<h4>{escape(text)} {chip}</h4>{body}"
+    words = t("history.same_answer" if same else "history.other_answer", lang)
+    chip = html('<span class="vl-chip {}">{}</span>', "vl-good" if same else "vl-bad", words)
+    body = html('<p class="vl-note-box">{}</p>', one.text) if same else fragments.diff(one, other, (0, 1), lang)
+    return html("<h4>{} {}</h4>{}", text, chip, body)

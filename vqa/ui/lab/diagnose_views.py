@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from html import escape
 
 from vqa.engine.profiles import PROFILES
 from vqa.lab.report import charts, conclusions, fragments
 from vqa.lab.run.live import RunStatus
 from vqa.lab.stats.summary import RunSummary
+from vqa.markup import html, joined
 from vqa.store import Run
 from vqa.text import Language, t, table
 from vqa.ui.lab.lab_views import duration
 
-NUMBER = ' class="vl-num"'
+NUMBER = html(' class="vl-num"')
 
 
 def plan(run: Run, lang: Language) -> str:
@@ -28,12 +28,12 @@ def plan(run: Run, lang: Language) -> str:
         requests=run.plan.get("requests", 0),
         time=duration(float(run.plan.get("seconds") or 0), lang),
     )
-    skipped = "".join(
-        f"<li>{escape(conclusions.arm_title(arm['name'], lang))}: {escape(_text(arm['reason'], lang))}</li>"
+    skipped = joined(
+        html("<li>{}: {}</li>", conclusions.arm_title(arm["name"], lang), _text(arm["reason"], lang))
         for arm in run.plan.get("skipped") or ()
     )
-    left_out = f"<details><summary>{escape(t('diagnose.skipped', lang))}</summary><ul>{skipped}</ul></details>"
-    return f'<p class="vl-soft">{escape(words)}</p>{left_out if skipped else ""}'
+    left_out = html("<details><summary>{}</summary><ul>{}</ul></details>", t("diagnose.skipped", lang), skipped)
+    return html('<p class="vl-soft">{}</p>{}', words, left_out if skipped else "")
 
 
 def arms(run: Run, summaries: Mapping[str, RunSummary], status: RunStatus, lang: Language) -> str:
@@ -45,24 +45,24 @@ def arms(run: Run, summaries: Mapping[str, RunSummary], status: RunStatus, lang:
     if not planned:
         return ""
     names = ("arm", "answers", "distinct", "holds", "cached", "seconds")
-    head = "".join(
-        f'<th scope="col"{"" if name in {"arm", "holds"} else NUMBER}>{escape(t(f"report.column_{name}", lang))}</th>'
+    head = joined(
+        html('<th scope="col"{}>{}</th>', "" if name in {"arm", "holds"} else NUMBER, t(f"report.column_{name}", lang))
         for name in names
     )
-    rows = "".join(_arm_row(name, n, summaries.get(name), status, lang) for name, n in planned.items())
-    body = f'<table class="vl-arms"><thead><tr>{head}<th></th></tr></thead><tbody>{rows}</tbody></table>'
-    return f'<div class="vl-scroll" tabindex="0">{body}</div>'
+    rows = joined(_arm_row(name, n, summaries.get(name), status, lang) for name, n in planned.items())
+    body = html('<table class="vl-arms"><thead><tr>{}<th></th></tr></thead><tbody>{}</tbody></table>', head, rows)
+    return html('<div class="vl-scroll" tabindex="0">{}</div>', body)
 
 
 def _arm_row(name: str, planned: int, run: RunSummary | None, status: RunStatus, lang: Language) -> str:
     about = conclusions.arm_about(name, lang)
-    title = f"<b>{escape(conclusions.arm_title(name, lang))}</b><br><small>{escape(about)}</small>"
+    title = html("<b>{}</b><br><small>{}</small>", conclusions.arm_title(name, lang), about)
     active = status.running and status.arm == name
-    mark = ' class="vl-active"' if active else ""
+    mark = html(' class="vl-active"') if active else ""
     if run is None or not run.n:
         waiting = t("diagnose.waiting" if status.running else "diagnose.not_run", lang)
-        return (
-            f'<tr{mark}><td>{title}</td><td class="vl-num">0/{planned}</td><td colspan="5">{escape(waiting)}</td></tr>'
+        return html(
+            '<tr{}><td>{}</td><td class="vl-num">0/{}</td><td colspan="5">{}</td></tr>', mark, title, planned, waiting
         )
     distinct = max(len(each.groups) for each in run.questions)
     compared = any(each.compared for each in run.questions)
@@ -70,21 +70,29 @@ def _arm_row(name: str, planned: int, run: RunSummary | None, status: RunStatus,
     cached = "–" if not hits else str(min(hits)) if min(hits) == max(hits) else f"{min(hits)}–{max(hits)}"
     medians = [each.latency.median for each in run.questions if each.latency.median is not None]
     seconds = conclusions.number(sum(medians) / len(medians) if medians else None)
-    return (
-        f'<tr{mark}><td>{title}</td><td class="vl-num">{run.ok}/{planned}</td><td class="vl-num">{distinct}</td>'
-        f"<td>{conclusions.level_chip(run.level, lang) if compared else '–'}</td>"
-        f'<td class="vl-num">{cached}</td><td class="vl-num">{seconds}</td><td>{_mini(run)}</td></tr>'
+    return html(
+        '<tr{}><td>{}</td><td class="vl-num">{}/{}</td><td class="vl-num">{}</td><td>{}</td>'
+        '<td class="vl-num">{}</td><td class="vl-num">{}</td><td>{}</td></tr>',
+        mark,
+        title,
+        run.ok,
+        planned,
+        distinct,
+        conclusions.level_chip(run.level, lang) if compared else "–",
+        cached,
+        seconds,
+        _mini(run),
     )
 
 
 def _mini(run: RunSummary) -> str:
     """Returns a row of small cells, one for each request of the arm's first question."""
     summary = run.questions[0]
-    cells = "".join(
-        f'<i style="background:{charts.colour(charts.ERROR if group is None else group)}"></i>'
+    cells = joined(
+        html('<i style="background:{}"></i>', charts.colour(charts.ERROR if group is None else group))
         for group in summary.cells()[:64]
     )
-    return f'<span class="vl-mini" aria-hidden="true">{cells}</span>'
+    return html('<span class="vl-mini" aria-hidden="true">{}</span>', cells)
 
 
 def profiles(reasons: Mapping[str, str | None], current: str | None, offered: tuple[str, ...], lang: Language) -> str:
@@ -94,18 +102,25 @@ def profiles(reasons: Mapping[str, str | None], current: str | None, offered: tu
         what = " ".join((*(f"{key}={value}" for key, value in profile.environment.items()), *profile.flags))
         chips = ""
         if name == current:
-            chips += f' <span class="vl-chip vl-soft">{escape(t("diagnose.current", lang))}</span>'
+            chips += html(' <span class="vl-chip vl-soft">{}</span>', t("diagnose.current", lang))
         if name in offered and not reasons.get(name):
-            chips += f' <span class="vl-chip vl-good">{escape(t("diagnose.offered", lang))}</span>'
+            chips += html(' <span class="vl-chip vl-good">{}</span>', t("diagnose.offered", lang))
         reason = reasons.get(name)
-        note = f"<span>{escape(_text(reason, lang))}</span>" if reason else ""
-        about = escape(t(f"diagnose.profile_{name.replace('-', '_')}", lang))
-        dim = ' class="vl-dim" aria-disabled="true"' if reason else ""
+        note = html("<span>{}</span>", _text(reason, lang)) if reason else ""
+        about = t(f"diagnose.profile_{name.replace('-', '_')}", lang)
+        dim = html(' class="vl-dim" aria-disabled="true"') if reason else ""
         items.append(
-            f"<li{dim}><b>{escape(name)}</b>{chips}<span>{about}</span>"
-            f"<span class='vl-mono'>{escape(what)}</span>{note}</li>"
+            html(
+                "<li{}><b>{}</b>{}<span>{}</span><span class='vl-mono'>{}</span>{}</li>",
+                dim,
+                name,
+                chips,
+                about,
+                what,
+                note,
+            )
         )
-    return fragments.wrap(f'<ul class="vl-profiles">{"".join(items)}</ul>')
+    return fragments.wrap(html('<ul class="vl-profiles">{}</ul>', joined(items)))
 
 
 def _text(key: str, lang: Language) -> str:

@@ -6,7 +6,6 @@ import base64
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
 import gradio as gr
@@ -20,6 +19,7 @@ from vqa.lab.run.live import RunStatus
 from vqa.lab.run.public_header import public_text
 from vqa.lab.stats.agreement import Level
 from vqa.lab.stats.summary import Group, RunSummary, Summary
+from vqa.markup import Markup, html, joined
 from vqa.media.notes import note_text
 from vqa.store import Run, Store
 from vqa.text import Language, t, table
@@ -60,7 +60,7 @@ def hint(title: str, words: str) -> str:
 
 def style() -> str:
     """Returns the stylesheet of the fragments as an element of the page."""
-    return f"<style>{fragments.stylesheet()}</style>"
+    return "<style>" + fragments.stylesheet() + "</style>"
 
 
 def duration(seconds: float, lang: Language) -> str:
@@ -99,8 +99,8 @@ def asked(run: Run, shown: Sequence[Picture], lang: Language) -> str:
     """Returns what was asked and how: pictures, the questions, and the settings that are not the usual."""
     spec = run.plan.get("spec") or {}
     sampling = spec.get("sampling") or {}
-    pictures = "".join(
-        f'<img alt="" src="data:image/png;base64,{base64.b64encode(each.png).decode()}">' for each in shown[:4]
+    pictures = joined(
+        html('<img alt="" src="data:image/png;base64,{}">', base64.b64encode(each.png).decode()) for each in shown[:4]
     )
     questions = spec.get("questions") or []
     words = questions[0] if len(questions) == 1 else "\n".join(f"{n}. {text}" for n, text in enumerate(questions, 1))
@@ -112,37 +112,37 @@ def asked(run: Run, shown: Sequence[Picture], lang: Language) -> str:
         if spec.get("seed_policy") == "varied":
             facts.append(f"{t('repeat.seeds', lang)}: {t('repeat.seeds_varied', lang)}")
     line = " · ".join(public_text(fact) for fact in facts if fact)
-    body = f'<p class="vl-question">{escape(words)}</p><p class="vl-soft">{escape(line)}</p>'
+    body = html('<p class="vl-question">{}</p><p class="vl-soft">{}</p>', words, line)
     done = [" ".join(filter(None, (note_text(note, lang), each.sizes))) for each in shown for note in each.notes]
-    chips = "".join(f'<span class="vl-chip vl-warn">{escape(note)}</span> ' for note in dict.fromkeys(done))
-    body += f"<p>{chips}</p>" if chips else ""
+    chips = joined(html('<span class="vl-chip vl-warn">{}</span> ', note) for note in dict.fromkeys(done))
+    body += html("<p>{}</p>", chips) if chips else ""
     if label := recorded.label(run, lang):
-        body += f'<p><span class="vl-chip vl-warn">{escape(label)}</span></p>'
-    return fragments.wrap(f'<div class="vl-asked">{pictures}<div>{body}</div></div>')
+        body += html('<p><span class="vl-chip vl-warn">{}</span></p>', label)
+    return fragments.wrap(html('<div class="vl-asked">{}<div>{}</div></div>', pictures, body))
 
 
 def progress(status: RunStatus, lang: Language) -> str:
     """Returns how far a run is, the time left while it runs, and how it ended."""
-    return f'<div class="vl" data-run="{escape(status.run_id)}">{_progress(status, lang)}</div>'
+    return html('<div class="vl" data-run="{}">{}</div>', status.run_id, _progress(status, lang))
 
 
 def _progress(status: RunStatus, lang: Language) -> str:
     if status.running:
         if not status.total:
-            return parts.progress(None, step(status, lang) or t("repeat.preparing", lang))
+            return Markup(parts.progress(None, step(status, lang) or t("repeat.preparing", lang)))
         words = t("repeat.progress", lang, done=status.done, total=status.total, time=duration(status.seconds, lang))
         if status.seconds_left is not None:
             words += " · " + t("repeat.left", lang, time=duration(status.seconds_left, lang))
         if status.failed:
             words += " · " + t("repeat.failed", lang, n=status.failed)
         doing = step(status, lang)
-        return parts.progress(status.done / status.total, f"{doing} · {words}" if doing else words)
+        return Markup(parts.progress(status.done / status.total, f"{doing} · {words}" if doing else words))
     words = t(f"repeat.ended_{status.status}", lang, done=status.done, total=max(status.total, status.done))
     tone: parts.Tone = {"finished": "good", "failed": "bad"}.get(status.status, "warn")  # type: ignore[assignment]
     error = error_text(status.error, status.result, lang)
-    detail = f" {escape(error)}" if error else ""
+    detail = f" {error}" if error else ""
     took = f" · {duration(status.seconds, lang)}" if status.seconds else ""
-    return f'<p class="vl-ended">{parts.badge(words, tone)}{escape(took)}{detail}</p>'
+    return html('<p class="vl-ended">{}{}{}</p>', Markup(parts.badge(words, tone)), took, detail)
 
 
 def step(status: RunStatus, lang: Language) -> str:
@@ -191,26 +191,31 @@ def first_note(summary: Summary, status: RunStatus, lang: Language) -> str:
         words = t("repeat.splits", lang)
     else:
         return ""
-    link = f'<a href="?tab=diagnose&amp;from={escape(status.run_id)}">{escape(t("repeat.to_diagnose", lang))}</a>'
-    return f'<p class="vl-note-box">{escape(words)} {link}</p>'
+    link = html('<a href="?tab=diagnose&amp;from={}">{}</a>', status.run_id, t("repeat.to_diagnose", lang))
+    return html('<p class="vl-note-box">{} {}</p>', words, link)
 
 
 def questions_table(run: RunSummary, lang: Language) -> str:
     """Returns one row for each question: answers, variants and the strongest level; and the agreement over all."""
-    head = "".join(
-        f'<th scope="col">{escape(t(f"report.column_{name}", lang))}</th>'
+    head = joined(
+        html('<th scope="col">{}</th>', t(f"report.column_{name}", lang))
         for name in ("question", "answers", "distinct", "holds")
     )
-    rows = "".join(
-        f'<tr><td>{place + 1}</td><td class="vl-num">{each.ok}/{each.n}</td>'
-        f'<td class="vl-num">{len(each.groups)}</td>'
-        f"<td>{conclusions.level_chip(each.level, lang) if each.compared else '–'}</td></tr>"
+    rows = joined(
+        html(
+            '<tr><td>{}</td><td class="vl-num">{}/{}</td><td class="vl-num">{}</td><td>{}</td></tr>',
+            place + 1,
+            each.ok,
+            each.n,
+            len(each.groups),
+            conclusions.level_chip(each.level, lang) if each.compared else "–",
+        )
         for place, each in enumerate(run.questions)
     )
     agreed = run.tar(Level.TEXT)
     note = "" if agreed is None else t("repeat.tar", lang, share=f"{100 * agreed:.3g}")
-    table_html = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
-    return f'<div class="vl-scroll" tabindex="0">{table_html}</div><p class="vl-soft">{escape(note)}</p>'
+    table_html = html("<table><thead><tr>{}</tr></thead><tbody>{}</tbody></table>", head, rows)
+    return html('<div class="vl-scroll" tabindex="0">{}</div><p class="vl-soft">{}</p>', table_html, note)
 
 
 def groups(summary: Summary | None, pressed: Sequence[int], lang: Language) -> str:
@@ -218,7 +223,7 @@ def groups(summary: Summary | None, pressed: Sequence[int], lang: Language) -> s
     if summary is None:
         return ""
     hint = t("repeat.pick_two", lang) if len(summary.groups) > 1 else ""
-    small = f'<p class="vl-soft">{escape(hint)}</p>' if hint else ""
+    small = html('<p class="vl-soft">{}</p>', hint) if hint else ""
     cards = fragments.groups(summary, lang, pressed=pressed, buttons=len(summary.groups) > 1)
     return fragments.wrap(conclusions.titled(lang)("groups", small, cards))
 

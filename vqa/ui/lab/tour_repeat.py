@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from html import escape
 from typing import Any
 
 import gradio as gr
@@ -13,6 +12,7 @@ from vqa.lab.report import conclusions
 from vqa.lab.run.recorded import label, recorded
 from vqa.lab.stats.agreement import Level
 from vqa.lab.stats.summary import RunSummary
+from vqa.markup import html
 from vqa.text import Language, t
 from vqa.ui.examples import example
 from vqa.ui.lab import lab_form
@@ -71,10 +71,7 @@ def verdict_html(run_id: str, summary: RunSummary | None, lang: Language) -> str
     kind = outcome(summary)
     said = manager_sentence(summary, lang) if summary is not None else tr("lab.open_nothing")
     meaning = tr(f"tour.verdict_{kind}")
-    return (
-        f'<div class="verdict {kind}" data-run="{escape(run_id)}"><strong>{escape(said)}</strong>'
-        f"<p>{escape(meaning)}</p></div>"
-    )
+    return html('<div class="verdict {}" data-run="{}"><strong>{}</strong><p>{}</p></div>', kind, run_id, said, meaning)
 
 
 def recorded_html(services: Services, lang: Language) -> str:
@@ -85,8 +82,10 @@ def recorded_html(services: Services, lang: Language) -> str:
     found = next((run for run in runs if run.kind == "repeat" and run.header["machine"].get("gpus")), None)
     if found is None:
         return ""
-    text, where = escape(t("tour.recorded", lang)), escape(label(found, lang))
-    return f'<a class="recorded" href="?tab=repeat&amp;run={found.id}" target="_blank" title="{where}">{text}</a>'
+    text, where = t("tour.recorded", lang), label(found, lang)
+    return html(
+        '<a class="recorded" href="?tab=repeat&amp;run={}" target="_blank" title="{}">{}</a>', found.id, where, text
+    )
 
 
 def outcome(summary: RunSummary | None) -> str:
