@@ -92,6 +92,8 @@ def test_what_the_page_needs_is_left_to_an_extra(installed: Path, tmp_path: Path
     assert "openai==" in listed
     for name in ("gradio", "torch", "vllm", "pytest"):
         assert f"\n{name}==" not in listed
+    told = run(installed / "bin" / "vqa", "page", cwd=tmp_path, data_dir=tmp_path / "data")
+    assert (told.returncode, "PACKAGE[page]" in told.stderr) == (2, True), told.stderr
 
 
 @pytest.mark.resolve

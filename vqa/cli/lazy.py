@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 MODULES = {
+    "page": ("page",),
     "ask": ("ask",),
     "lab": ("repeat", "diagnose", "certify", "runs", "report"),
     "evaluate": ("evaluate", "score", "compare", "gate", "power", "forecast"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import zipfile
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -20,24 +21,24 @@ MOST_FILES = 2_000_000
 SPILL = 16_000_000
 
 
-class Place:
+class Place(ABC):
     """Files by their path; `find` returns a picture by any name that a row may give it."""
 
+    @abstractmethod
     def names(self) -> Iterator[str]:
         """Yields the path of every file, `/` between folders, from the place's own root."""
-        raise NotImplementedError
 
+    @abstractmethod
     def has(self, name: str) -> bool:
         """Returns whether there is a file at this path."""
-        raise NotImplementedError
 
+    @abstractmethod
     def source(self, name: str, shown: str) -> PictureSource:
         """Returns the picture at a path that exists."""
-        raise NotImplementedError
 
+    @abstractmethod
     def open(self, name: str) -> IO[bytes]:
         """Opens a file that exists; it can be sought in."""
-        raise NotImplementedError
 
     def find(self, name: str) -> PictureSource | None:
         """Returns the picture that a row calls `name`, or None.
