@@ -154,7 +154,7 @@ async def test_what_had_arrived_can_be_asked_for_at_any_time() -> None:
         kept = Collector()
         events = client.stream(Question("What?"), into=kept)
         await anext(events)
-        await events.aclose()  # type: ignore[attr-defined]
+        await events.aclose()
     answer = kept.answer()
     assert answer.tokens is not None
     assert (answer.text[:3], answer.prompt_tokens, answer.completion_tokens) == ("Red", 3, 1)

@@ -11,7 +11,8 @@ FAKE_DELAY        seconds before it listens
 FAKE_IGNORE_TERM  the leader ignores SIGTERM
 FAKE_CHILDREN     comma-separated: stubborn (ignores SIGTERM), detached (a session of its own, and no
                   marker), late (spawned when the leader gets SIGTERM, which then exits)
-FAKE_SWITCH       a file read before every answer: ok, hang, error, text_only, sick, other_model, die, break
+FAKE_SWITCH       a file read before every answer: ok, hang, error, text_only, sick, other_model, die, break (the
+                  stream, by dying), stall (the stream, for ever)
 FAKE_DIE_AFTER    seconds after the first answer, then it exits by itself with status 1
 """
 
@@ -83,7 +84,7 @@ class Handler(BaseHTTPRequestHandler):
         ):
             self.answer({"error": {"message": "At most 0 image(s) may be provided", "code": 400}}, 400)
         elif request.get("stream"):
-            self.stream(breaks=kind == "break")
+            self.stream(breaks=kind == "break", stalls=kind == "stall")
         else:
             self.server.generated += 1
             choice = {"index": 0, "message": {"role": "assistant", "content": "a"}, "finish_reason": "length"}
@@ -91,7 +92,7 @@ class Handler(BaseHTTPRequestHandler):
             if after := os.environ.get("FAKE_DIE_AFTER"):
                 threading.Timer(float(after), lambda: os._exit(1)).start()
 
-    def stream(self, breaks):
+    def stream(self, breaks, stalls):
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Transfer-Encoding", "chunked")
@@ -101,6 +102,9 @@ class Handler(BaseHTTPRequestHandler):
             delta = {"index": 0, "delta": {"role": "assistant", "content": word}, "finish_reason": None}
             event = {"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [delta]}
             self.chunk(f"data: {json.dumps(event)}\n\n")
+            if stalls:
+                print("the answer stalls", flush=True)
+                time.sleep(600)
         if breaks:
             os._exit(1)
         self.chunk("data: [DONE]\n\n")

@@ -42,6 +42,8 @@ class Behaviour:
     vllm: bool = True
     gateway: str | None = None
     """A gateway before a vLLM, which calls itself the models' owner: `all` passes on every path, `chat` that alone."""
+    also_lists: tuple[str, ...] = ()
+    """Other models that are listed after its own; it answers for them too."""
     token_ids: bool = True
     logprobs: bool = True
     rejects_logprobs: bool = False
@@ -201,7 +203,8 @@ class FakeServer:
         model = {"id": self._model(), "object": "model", "created": 1, "owned_by": owner}
         if self.behaviour.vllm:
             model |= {"root": "models/demo", "max_model_len": self.behaviour.max_model_len}
-        return JSONResponse({"object": "list", "data": [model]})
+        others = [model | {"id": name} for name in self.behaviour.also_lists]
+        return JSONResponse({"object": "list", "data": [model, *others]})
 
     async def _version(self, _: Request) -> Response:
         if not self.behaviour.vllm or self.behaviour.gateway == "chat":

@@ -13,7 +13,7 @@ from vqa.ui.ask.comparing import both_pieces
 async def test_whoever_stops_listening_ends_both_answers_and_hears_of_no_error() -> None:
     with FakeServer(seconds_per_token=0.05, prefill_seconds=0.0) as server:
         clients = [Client(server.base_url), Client(server.base_url)]
-        sides = [(client, Question("What is this?")) for client in clients]
+        sides = [(client, Question("What is this?"), None) for client in clients]
         pieces = both_pieces(sides, asyncio.Event(), seconds=30)
         before = asyncio.all_tasks()
         await anext(pieces)
@@ -26,7 +26,7 @@ async def test_whoever_stops_listening_ends_both_answers_and_hears_of_no_error()
 async def test_both_answers_come_to_their_end() -> None:
     with FakeServer(answer="one two") as server:
         clients = [Client(server.base_url), Client(server.base_url)]
-        sides = [(client, Question("What?")) for client in clients]
+        sides = [(client, Question("What?"), None) for client in clients]
         grown = [pieces async for pieces in both_pieces(sides, asyncio.Event(), seconds=30)]
         assert [piece.text for piece in grown[-1]] == ["one two", "one two"]
         for client in clients:

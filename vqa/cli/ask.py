@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from contextlib import aclosing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -14,9 +15,10 @@ import typer
 from vqa.answers import Answer, Question, Sampling
 from vqa.cli import cli_language, show_error
 from vqa.cli.pictures import Background, Pages, Tiles, Tones, load_all, tell_cut, treatment
-from vqa.cli.target import target
+from vqa.cli.target import Target, target
 from vqa.client import Client, Delta, Waiting
-from vqa.errors import InputError, ServerError
+from vqa.engine.serving import Watch, while_serving
+from vqa.errors import EngineError, InputError, ServerError
 from vqa.media.fetch import is_web_address
 from vqa.models.ratios import check_shapes
 from vqa.settings import Settings, load_settings
@@ -62,7 +64,7 @@ def ask(
     question = Question(text=text, images=images, system=system, sampling=sampling)
     with target(settings, base_url, model=model) as server:
         client = Client(server.base_url, settings.api_key.get_secret_value(), timeout=settings.request_timeout)
-        answer = asyncio.run(_stream(client, question, server.model, quiet=as_json))
+        answer = asyncio.run(_stream(client, question, server, quiet=as_json))
     if answer is None:
         return 2
     tell_cut(answer)
@@ -93,17 +95,19 @@ def check_text(text: str, settings: Settings) -> None:
         raise InputError("question_too_long", length=len(text), limit=settings.max_question_chars)
 
 
-async def _stream(client: Client, question: Question, model: str | None, *, quiet: bool) -> Answer | None:
-    answer, printer = None, _Printer(quiet=quiet)
+async def _stream(client: Client, question: Question, server: Target, *, quiet: bool) -> Answer | None:
+    answer, printer, model = None, _Printer(quiet=quiet), server.model
     async with client:
         try:
             check_shapes(question.images, model or (await client.info()).model_ids[0])
-            async for event in client.stream(question, model=model):
-                if isinstance(event, Answer):
-                    answer = event
-                else:
-                    printer.show(event)
-        except ServerError as error:
+            asking = client.stream(question, model=model)
+            async with aclosing(while_serving(asking, Watch(server.engine))) as arriving:
+                async for event in arriving:
+                    if isinstance(event, Answer):
+                        answer = event
+                    else:
+                        printer.show(event)
+        except (ServerError, EngineError) as error:
             printer.end()
             show_error(error)
             return None

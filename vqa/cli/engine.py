@@ -16,6 +16,7 @@ import typer
 from vqa.cli import cli_language
 from vqa.engine import logfile
 from vqa.engine.access import peek
+from vqa.engine.control import RemoteEngine
 from vqa.engine.flags import parse_words
 from vqa.engine.machine import Machine
 from vqa.engine.opening import engine_folder, open_engine
@@ -23,6 +24,7 @@ from vqa.engine.presets import get_preset
 from vqa.engine.spec import EngineSpec
 from vqa.engine.spec import check as check_spec
 from vqa.engine.state import DownloadBytes, Engine, EngineState, Phase, Prepare, Snapshot
+from vqa.engine.takeover import Takeover
 from vqa.engine.vllm_args import check_with_vllm, learn, must_ask
 from vqa.errors import EngineError, InputError
 from vqa.settings import Settings, load_settings
@@ -97,8 +99,13 @@ def stop(force: Annotated[bool, typer.Option("--force", help="Kill it at once.")
     with _opened(settings) as engine:
         engine.stop(force)
         now = engine.wait()
+        if now.serving:  # who managed it was killed meanwhile, and this process has taken it over
+            engine.stop(force)
+            now = engine.wait()
         _report_failure(now)
-        _say("stopped" if now.state is EngineState.STOPPED else "not_stopped")
+        stopped = "stopped" if now.killed is None else "stopped_killed"
+        seconds = f"{now.killed or 0:.0f}"
+        _say(stopped if now.state is EngineState.STOPPED else "not_stopped", seconds=seconds)
         return 0 if now.state is EngineState.STOPPED else 1
 
 
@@ -169,8 +176,13 @@ def _no_attach(settings: Settings) -> None:
 
 @contextmanager
 def _opened(settings: Settings) -> Iterator[Engine]:
-    """Yields the engine, and leaves it running afterwards."""
+    """Yields the engine, and leaves it running afterwards.
+
+    A command that asks, such as `vqa evaluate`, may manage it, and lets go of it as soon as it is stopped.
+    """
     engine = open_engine(settings)
+    if isinstance(engine, RemoteEngine):
+        engine = Takeover(engine, lambda: open_engine(settings))
     try:
         yield engine
     finally:

@@ -7,7 +7,7 @@ it before it computed anything: a repeat is a real request.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
@@ -43,6 +43,7 @@ NO_CHAT_LIST = {
     "server_forbidden",
     "server_failed",
     "server_without_list",
+    "server_without_model",
 }
 """Faults of the model list that are no obstacle where a model is named."""
 
@@ -114,26 +115,27 @@ class Client:
     async def _named_info(self, model: str | None) -> ServerInfo:
         """Returns what is known of the server, `model` first; where one is named, a server without a list will do."""
         try:
-            info = await self._ask_info()
+            return await self._ask_info(model)
         except ServerError as problem:
             if model is None or problem.code not in NO_CHAT_LIST:
                 raise
-            self._known = MEMORY.of(self.base_url, (model,))
+            self._known = MEMORY.of(self.base_url, (model,), model)
             return await self._behind_a_gateway(ServerInfo(self.base_url, (model,)))
-        if model is None or model == info.model_ids[0]:
-            return info
-        others = (each for each in info.model_ids if each != model)
-        return replace(info, model_ids=(model, *others), root=None)
 
-    async def _ask_info(self) -> ServerInfo:
+    async def _ask_info(self, model: str | None) -> ServerInfo:
         status, body, value = await self._look("GET", f"{self.base_url}/models")
         listed = listed_models(value)
         if listed is None:
             raise ServerError("server_without_list", address=self.base_url, reason=text_of(body) or f"HTTP {status}")
         if not listed:
             raise ServerError("server_without_model", address=self.base_url)
-        ids = tuple(str(model["id"]) for model in listed)
-        known = self._known = MEMORY.of(self.base_url, ids)
+        ids = tuple(str(each["id"]) for each in listed)
+        known = self._known = MEMORY.of(self.base_url, ids, model)
+        if model is not None:
+            ids = (model, *(each for each in ids if each != model))
+            listed = sorted(listed, key=lambda row: row["id"] != model)
+            if listed[0]["id"] != model:  # it may be served all the same
+                listed = [{"id": model, "owned_by": listed[0].get("owned_by")}, *listed]
         length = listed[0].get("max_model_len")
         root = listed[0].get("root")
         info = ServerInfo(
@@ -143,7 +145,7 @@ class Client:
             known.vllm_version,
             root if isinstance(root, str) else None,
         )
-        if any(model.get("owned_by") == "vllm" for model in listed):
+        if any(each.get("owned_by") == "vllm" for each in listed):
             return replace(info, vllm_version=await self._vllm_version() or "unknown")
         return info if info.is_vllm else await self._behind_a_gateway(info)
 
@@ -245,7 +247,7 @@ class Client:
 
     async def stream(
         self, question: Question, *, model: str | None = None, into: Collector | None = None
-    ) -> AsyncIterator[Delta | Waiting | Answer]:
+    ) -> AsyncGenerator[Delta | Waiting | Answer]:
         """Yields the pieces of one answer and, last, the whole Answer.
 
         Closing the iterator early closes the connection, upon which the server aborts the request; what had arrived

@@ -67,15 +67,15 @@ class Known:
 
 @dataclass
 class Memory:
-    """What is known of servers, by address; lasts as long as this process."""
+    """What is known of servers, by address and the model that is asked there; lasts as long as this process."""
 
-    known: dict[str, Known] = field(default_factory=dict)
+    known: dict[tuple[str, str | None], Known] = field(default_factory=dict)
 
-    def of(self, base_url: str, models: tuple[str, ...]) -> Known:
-        """Returns what is known of an address; nothing of it stays when other models are listed there."""
-        known = self.known.get(base_url)
+    def of(self, base_url: str, models: tuple[str, ...], model: str | None = None) -> Known:
+        """Returns what is known of a model at an address; nothing of it stays when other models are listed there."""
+        known = self.known.get((base_url, model))
         if known is None or known.models != models or time.monotonic() - known.since > KNOWN_SECONDS:
-            known = self.known[base_url] = Known(models)
+            known = self.known[base_url, model] = Known(models)
         return known
 
 

@@ -9,7 +9,7 @@ from vqa.engine import health
 from vqa.engine.metrics import MetricsHistory, MetricsSnapshot, scrape_server
 from vqa.engine.spec import EngineSpec
 from vqa.engine.state import EngineState, Failure, Limits, Phase, Prepare, Snapshot
-from vqa.errors import EngineError
+from vqa.errors import EngineError, InputError
 
 
 class AttachedEngine:
@@ -37,6 +37,7 @@ class AttachedEngine:
         self._on_change = on_change
         self._changed = threading.Condition()
         self._end = threading.Event()
+        self._wake = threading.Event()
         self._history = MetricsHistory()
         now = time.time()
         self._snapshot = Snapshot(
@@ -48,12 +49,14 @@ class AttachedEngine:
     def _watch(self) -> None:
         failures = 0
         while not self._end.is_set():
-            now = self._snapshot
+            now, asked_for = self._snapshot, self._model
             target = health.Endpoint(
-                self._url, now.model_id, preferred=self._model, api_key=self._key, images=now.takes_images
+                self._url, now.model_id, preferred=asked_for, api_key=self._key, images=now.takes_images
             )
             found = health.probe(target, self._limits, ask=now.state != EngineState.READY)
             failures = 0 if found.fine else failures + 1
+            if asked_for != self._model:  # another one was chosen meanwhile
+                continue
             if found.code == "other_model":  # it was restarted with another model: get to know it anew
                 self._publish(model_id=None, takes_images=None)
             elif found.fine:
@@ -62,13 +65,14 @@ class AttachedEngine:
                 self._publish(state=EngineState.UNHEALTHY, failure=Failure(found.code or "", found.values))
             if figures := scrape_server(self._url, self._key, self._limits.connect):
                 self._history.add(figures, local=False)
-            self._end.wait(self._limits.metrics_every if found.fine else self._limits.probe_failing)
+            self._wake.wait(self._limits.metrics_every if found.fine else self._limits.probe_failing)
+            self._wake.clear()
 
     def _recognise(self, found: health.Probe) -> None:
         now = self._snapshot
         takes = found.takes_images if found.takes_images is not None else now.takes_images
-        if (now.state, now.model_id, now.max_model_len, now.takes_images) == (
-            EngineState.READY, found.model_id, found.max_model_len, takes,
+        if (now.state, now.model_id, now.model_ids, now.max_model_len, now.takes_images) == (
+            EngineState.READY, found.model_id, found.model_ids, found.max_model_len, takes,
         ):  # fmt: skip
             return
         self._publish(
@@ -77,6 +81,7 @@ class AttachedEngine:
             phase=Phase.READY,
             ready_at=now.ready_at or time.time(),
             model_id=found.model_id,
+            model_ids=found.model_ids,
             max_model_len=found.max_model_len,
             takes_images=takes,
             vllm_version=found.version or now.vllm_version,
@@ -94,6 +99,24 @@ class AttachedEngine:
     def snapshot(self) -> Snapshot:
         """Returns the server's state as it was last seen."""
         return self._snapshot.at()
+
+    def choose(self, model: str) -> None:
+        """Asks another of the models that the server lists from now on; returns before it has answered.
+
+        Raises:
+            InputError: the server lists no such model.
+        """
+        now = self._snapshot
+        if model not in now.model_ids:
+            raise InputError("choice_invalid", name="model", value=model, known=", ".join(now.model_ids))
+        if model == now.model_id:
+            return
+        self._model = model
+        self._publish(
+            state=EngineState.STARTING, phase=Phase.WARMING_UP, started=time.time(), failure=None, model_id=model,
+            takes_images=None,
+        )  # fmt: skip
+        self._wake.set()
 
     def _refuse(self) -> EngineError:
         return EngineError("engine_attached", base_url=self._url)
@@ -138,6 +161,7 @@ class AttachedEngine:
         """Ends the watching; the server stays as it is."""
         del leave_running
         self._end.set()
+        self._wake.set()
         with self._changed:
             self._changed.notify_all()
         self._thread.join(timeout=2 * self._limits.connect)

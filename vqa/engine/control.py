@@ -110,6 +110,10 @@ class RemoteEngine:
     def __init__(self, holder: "Holder") -> None:
         self.holder = holder
 
+    def left(self) -> bool:
+        """Returns whether the process that managed the engine has ended, or has put its socket away."""
+        return not self.holder.alive() or not Path(self.holder.socket or "").exists()
+
     def _call(self, do: str, **request: Any) -> Any:
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:

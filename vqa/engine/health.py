@@ -29,6 +29,8 @@ class Probe:
     code: str | None = None
     values: dict[str, Any] = field(default_factory=dict)
     model_id: str | None = None
+    model_ids: tuple[str, ...] = ()
+    """All that the server lists."""
     max_model_len: int | None = None
     version: str | None = None
     takes_images: bool | None = None
@@ -82,14 +84,15 @@ def probe(target: Endpoint, limits: Limits, *, ask: bool) -> Probe:
             managed = target.pids is not None
             _check_health(client, managed=managed)
             path = target.base_url.removeprefix(root)
-            model_id, max_len = _check_models(client, f"{path}/models", target, managed=managed)
+            model_id, listed = _check_models(client, f"{path}/models", target, managed=managed)
             running, working = _load(client)
             takes_images, asked = target.images, False
             if ask and not running:
                 takes_images, asked = _ask(client, f"{path}/chat/completions", model_id, target.images, limits), True
             return Probe(
                 model_id=model_id,
-                max_model_len=max_len,
+                model_ids=tuple(listed),
+                max_model_len=listed.get(model_id),
                 version=_version(client) if target.images is None else None,
                 takes_images=takes_images,
                 asked=asked,
@@ -124,7 +127,10 @@ def _check_health(client: httpx.Client, *, managed: bool) -> None:
         raise _Wrong("health_status", status=response.status_code)
 
 
-def _check_models(client: httpx.Client, path: str, target: Endpoint, *, managed: bool) -> tuple[str, int | None]:
+def _check_models(
+    client: httpx.Client, path: str, target: Endpoint, *, managed: bool
+) -> tuple[str, dict[str, int | None]]:
+    """Returns whom to ask, and the length of context of every model that is listed."""
     from vqa.client.server import listed_models
 
     wanted = target.model_id
@@ -137,7 +143,7 @@ def _check_models(client: httpx.Client, path: str, target: Endpoint, *, managed:
     else:
         listed = None
     if listed is None and not managed and (named := wanted or target.preferred):
-        return named, None  # a server without a list is asked for the model that was named
+        return named, {}  # a server without a list is asked for the model that was named
     if response.status_code in (401, 403):
         raise _Wrong("key_refused", status=response.status_code)
     if listed is None:
@@ -150,7 +156,7 @@ def _check_models(client: httpx.Client, path: str, target: Endpoint, *, managed:
         raise _Wrong("no_models", status=response.status_code)
     first = target.preferred if target.preferred in models else next(iter(models))
     chosen = wanted if wanted is not None else first
-    return chosen, models[chosen]
+    return chosen, models
 
 
 def _load(client: httpx.Client) -> tuple[int | None, float | None]:

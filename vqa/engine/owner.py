@@ -364,6 +364,7 @@ class Owner:
         ending, then = self._ending
         if ending.tick(now):
             self._gone()
+            self._now = replace(self._now, killed=ending.killed)
             then()
         elif survivors := ending.survivors(now):
             self._leftover = self._run.group

@@ -161,6 +161,8 @@ class Snapshot:
     spec: EngineSpec | None = None
     base_url: str | None = None
     model_id: str | None = None
+    model_ids: tuple[str, ...] = ()
+    """What somebody else's server lists, embedders and their like last; empty for an engine that is managed here."""
     max_model_len: int | None = None
     takes_images: bool | None = None
     """Whether the probe's image was accepted; None before the first probe."""
@@ -176,6 +178,8 @@ class Snapshot:
     """The cause of FAILED, UNHEALTHY or BACKOFF."""
     progress: DownloadBytes | None = None
     survivors: tuple[int, ...] = ()
+    killed: float | None = None
+    """Seconds after which the stop that ended the engine had to kill it; None when it ended when asked to."""
     log_path: str | None = None
     holder: str | None = None
     """Who manages the engine, when it is not this process."""
@@ -215,7 +219,8 @@ class Snapshot:
         values["phases"] = tuple(
             PhaseMark(Phase(mark["phase"]), mark["started"], mark["elapsed"]) for mark in values["phases"]
         )
-        values["pids"], values["survivors"] = tuple(values["pids"]), tuple(values["survivors"])
+        for name in ("pids", "survivors", "model_ids"):
+            values[name] = tuple(values.get(name, ()))
         values["spec"] = EngineSpec.from_dict(values["spec"]) if values["spec"] else None
         values["progress"] = DownloadBytes(**values["progress"]) if values["progress"] else None
         if failure := values["failure"]:

@@ -191,15 +191,17 @@ class Supervisor:
     def close(self, leave_running: bool = False, force: bool = False) -> None:
         """Ends the supervision and frees the folder; stops the engine first unless `leave_running`.
 
-        `force` kills the engine at once. An engine left running is adopted by the next supervisor of this folder.
+        `force` kills the engine at once. An engine left running is adopted by the next supervisor of this folder; a
+        stop under way is brought to its end first, since nobody else would kill what does not heed it.
         """
         if self._closed:
             return
+        limit = self._limits.term + 2 * self._limits.kill + self._limits.prepare_cancel
         if leave_running:
+            self.wait(lambda now: now.state is not EngineState.STOPPING, limit)
             self._ask(self._owner.let_go)
         else:
             self.stop(force)
-            limit = self._limits.term + 2 * self._limits.kill + self._limits.prepare_cancel
             self.wait(lambda now: now.state in (EngineState.STOPPED, EngineState.FAILED), limit)
         self._control.close()
         self._closed = True

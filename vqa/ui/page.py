@@ -13,7 +13,7 @@ from vqa.settings import ASSETS
 from vqa.text import LANGUAGES, Language
 from vqa.ui.services import Services
 from vqa.ui.text import words
-from vqa.ui.widgets import status
+from vqa.ui.widgets import served_model, status
 from vqa.ui.widgets.blocks import root
 
 PATHS: dict[Language, str] = {"en": "", "zh": "zh"}
@@ -57,6 +57,7 @@ def build_page(services: Services, lang: Language) -> None:
     tr = words(lang)
     gr.HTML(_header(tr("ui.title"), tr("ui.subtitle"), lang), elem_id="vqa-header", padding=False)
     status.build(services, lang)
+    served_model.build(services, lang)
     shown = [place for place in TABS if place.in_public or not services.settings.public]
     timers: dict[str, gr.Timer] = {}
     with gr.Tabs(elem_id="vqa-tabs") as tabs:

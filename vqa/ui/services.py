@@ -61,10 +61,14 @@ class Services:
             EngineError: none is ready.
         """
         settings = self.settings
-        snapshot = self.engine.snapshot()
         return Client(
             self.base_url(),
             settings.api_key.get_secret_value(),
             timeout=settings.request_timeout,
-            model=snapshot.model_id if snapshot.attached else None,
+            model=self.asked_model(),
         )
+
+    def asked_model(self) -> str | None:
+        """Returns whom to ask of somebody else's server, which may list several; None for an engine of our own."""
+        snapshot = self.engine.snapshot()
+        return snapshot.model_id if snapshot.attached else None

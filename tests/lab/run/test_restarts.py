@@ -240,7 +240,7 @@ def test_a_run_ends_at_once_when_its_engine_is_stopped_or_replaced(
     assert manager.wait(run, timeout=1).status == "running"
     # As vLLM may, the server keeps the connection and the request on it.
     if restarted:
-        engine.generation += 1
+        engine.generation, engine.pid = engine.generation + 1, engine.pid + 1
     else:
         engine.state = EngineState.STOPPING
     status = manager.wait(run, timeout=20)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
 from vqa.answers import Json
+from vqa.engine.serving import Watch
 from vqa.evaluate.reading import Dataset, Row
 from vqa.evaluate.running.results import conclude
 from vqa.evaluate.running.servers import Server
@@ -52,7 +53,8 @@ def evaluate_work(dataset: Dataset, asking: Asking, addresses: Sequence[str]) ->
                 await job.write_header(plan, view, record=kept)
             counting = asyncio.create_task(_count(job, dataset, asking, len(before)))
             try:
-                await Evaluating(dataset, asking, servers, Writer(job.store, job.live), job.live, before).run()
+                watch = Watch(job.engine, revived=True)
+                await Evaluating(dataset, asking, servers, Writer(job.store, job.live), job.live, before, watch).run()
             finally:
                 counting.cancel()
                 await asyncio.gather(counting, return_exceptions=True)

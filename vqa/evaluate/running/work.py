@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
+from vqa.engine.serving import Watch
 from vqa.errors import ServerError, VQAError
 from vqa.evaluate.reading import BadRow, Dataset, PictureSource, Row
 from vqa.evaluate.reading.pictures import load_local
@@ -85,13 +86,16 @@ class Evaluating:
         writer: Writer,
         live: LiveRun,
         answered: set[tuple[int, int]],
+        watch: Watch,
     ) -> None:
+        """`watch` looks at the managed engine behind the servers, if there is one."""
         self._dataset = dataset
         self._asking = asking
         self._servers = servers
         self._writer = writer
         self._live = live
         self._answered = answered
+        self._watch = watch
         self._pictures = Pictures(asking.limits, allow_local=asking.allow_local)
         self._queue: asyncio.Queue[Task | None] = asyncio.Queue(2 * asking.concurrency * len(servers) + BATCH)
         self._returned: list[Task] = []
@@ -105,6 +109,7 @@ class Evaluating:
 
         Raises:
             ServerError: no server was there for longer than it is waited for.
+            EngineError: the managed engine was stopped or replaced meanwhile.
             InputError: the data set can no longer be read.
             StoreError: an answer could not be stored.
         """
@@ -112,7 +117,9 @@ class Evaluating:
         workers = [
             asyncio.create_task(self._work(server)) for server in self._servers for _ in range(self._asking.concurrency)
         ]
-        tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._finished.wait()), writing, *workers]
+        await self._watch.begin()
+        also = (self._read(), self._finished.wait(), self._watch.ended())
+        tasks = [*map(asyncio.ensure_future, also), writing, *workers]
         try:
             await self._until_finished(set(tasks))
             self._writer.end()

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from vqa.answers import Json, Sample
 from vqa.client import Client
-from vqa.engine.state import EngineState, Failure
+from vqa.engine.serving import Watch, while_serving
+from vqa.engine.state import Failure
 from vqa.errors import EngineError, VQAError
 from vqa.lab.diagnosis.facts import Facts, finished
 from vqa.lab.plan.arms import Plan, RunSpec
@@ -34,9 +35,6 @@ if TYPE_CHECKING:
 QUIET_SECONDS = 20.0
 RESTART_SECONDS = 1800.0
 STOP_SECONDS = 60.0
-LOOK_SECONDS = 0.5
-"""Between two looks at the managed engine while no answer lands."""
-ENDING = frozenset({EngineState.STOPPING, EngineState.STOPPED})
 STEP_BACK = "step_back"
 """The step of a run that only waits for the engine to be again what it was."""
 
@@ -89,14 +87,18 @@ class RunJob:
 
         Raises:
             ServerError: the server does not answer at all when the run begins.
+            EngineError: the managed engine was stopped or replaced meanwhile.
             StoreError: a sample could not be stored; those before it are.
         """
         before = await view.identity()
         runner = LabRunner(plan, client, nonce=f"{self.live.run_id}/{rename or prefix}", view=view)
-        async with aclosing(runner.run()) as running, aclosing(self._while_serving(running)) as landing:
+        watch = Watch(self.engine)
+        async with aclosing(runner.run()) as running, aclosing(while_serving(running, watch)) as landing:
             async for sample in landing:
                 named = replace(sample, arm=rename or prefix + sample.arm)
                 await self.record(named)
+                if sample.error is not None:
+                    await watch.check()
         return Facts(
             capabilities=replace(await view.capabilities(managed=self.engine is not None), serial=plan.serial),
             temperature=plan.spec.sampling.temperature,
@@ -106,41 +108,6 @@ class RunJob:
             restarted=runner.restarted,
             refused=runner.refused,
         )
-
-    async def _while_serving(self, landing: AsyncGenerator[Sample]) -> AsyncGenerator[Sample]:
-        """Yields what lands for as long as the managed engine is the one that it was and is not told to stop.
-
-        A vLLM that is told to stop may keep its connections, and a request on them, for minutes.
-
-        Raises:
-            EngineError: it was told to stop, or another one was started in its place.
-        """
-        first = await asyncio.to_thread(self._snapshot)
-        while True:
-            coming = asyncio.ensure_future(anext(landing, None))
-            try:
-                while not (await asyncio.wait({coming}, timeout=LOOK_SECONDS))[0]:
-                    await self._check_same(first)
-            finally:
-                if not coming.done():
-                    coming.cancel()
-                    await asyncio.gather(coming, return_exceptions=True)
-            sample = coming.result()
-            if sample is None:
-                return
-            yield sample
-            if sample.error is not None:
-                await self._check_same(first)
-
-    async def _check_same(self, first: Snapshot | None) -> None:
-        if first is None:
-            return
-        try:
-            now = await asyncio.to_thread(self._snapshot)
-        except VQAError:  # who manages it is busy, or gone: the server itself says whether it still answers
-            return
-        if now is not None and (now.state in ENDING or now.generation != first.generation):
-            raise EngineError("engine_stopped_meanwhile")
 
     async def record(self, sample: Sample) -> None:
         """Stores a sample and counts it; a cancellation in between loses neither.

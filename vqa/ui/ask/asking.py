@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import asdict, dataclass, fields
 
 from vqa.answers import Answer, Json, Question, Sampling
 from vqa.client import BrokenStreamError, Client, Collector, Waiting
+from vqa.engine.serving import Watch, while_serving
+from vqa.engine.state import Engine
 from vqa.errors import InputError, VQAError
 from vqa.media.images import ImagePayload
 from vqa.media.several import MAX_PICTURES
@@ -186,10 +188,21 @@ def question_of(conversation: Conversation) -> Question | None:
 class Pieces:
     """The pieces of an answer that is asked for at once, before anybody waits for the first of them."""
 
-    def __init__(self, client: Client, question: Question, stop: asyncio.Event, *, seconds: float) -> None:
+    def __init__(
+        self,
+        client: Client,
+        question: Question,
+        stop: asyncio.Event,
+        *,
+        seconds: float,
+        engine: Engine | None = None,
+        model: str | None = None,
+    ) -> None:
         """Sends the question; as `answer_pieces`. To be closed, whether or not all pieces were taken."""
         self._collected = Collector()
-        self._source = answer_pieces(client, question, stop, seconds=seconds, into=self._collected)
+        self._source = answer_pieces(
+            client, question, stop, seconds=seconds, into=self._collected, engine=engine, model=model
+        )
         self._next = asyncio.ensure_future(anext(self._source))
 
     def __aiter__(self) -> Pieces:
@@ -209,20 +222,28 @@ class Pieces:
         self._next.cancel()
         with contextlib.suppress(asyncio.CancelledError, StopAsyncIteration):
             await self._next
-        await self._source.aclose()  # type: ignore[attr-defined]
+        await self._source.aclose()
 
 
 async def answer_pieces(
-    client: Client, question: Question, stop: asyncio.Event, *, seconds: float, into: Collector | None = None
-) -> AsyncIterator[Piece]:
+    client: Client,
+    question: Question,
+    stop: asyncio.Event,
+    *,
+    seconds: float,
+    into: Collector | None = None,
+    engine: Engine | None = None,
+    model: str | None = None,
+) -> AsyncGenerator[Piece]:
     """Yields an answer as it grows, at most every 60 ms; the last piece is `done` and says how.
 
     Setting `stop`, the end of `seconds`, or closing the iterator closes the connection, upon which the server aborts
-    the request.
+    the request. So does the end of `engine`, the managed one behind the client, if there is one; that is the problem
+    then. `model` is whom to ask where it is not the client's own.
     """
     collected, drawn, text, reasoning = into or Collector(), 0.0, "", ""
     began = time.monotonic()
-    events = client.stream(question, into=collected)
+    events = while_serving(client.stream(question, model=model, into=collected), Watch(engine))
     halt = asyncio.ensure_future(stop.wait())
     try:
         while True:
@@ -259,7 +280,8 @@ async def answer_pieces(
     except BrokenStreamError as problem:
         yield Piece(problem.partial.text, done=True, answer=problem.partial, problem=problem)
     except VQAError as problem:
-        yield Piece(text, done=True, problem=problem)
+        partial = collected.answer() if collected.started else None
+        yield Piece(partial.text if partial else text, done=True, answer=partial, problem=problem)
     finally:
         halt.cancel()
-        await events.aclose()  # type: ignore[attr-defined]
+        await events.aclose()

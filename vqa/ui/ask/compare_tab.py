@@ -90,9 +90,10 @@ async def _compared(
     try:
         with services.visitors.asking():
             sides = []
-            for client, chosen in zip(clients, options, strict=True):
+            for client, chosen, address in zip(clients, options, addresses, strict=True):
                 question = asking.make_question(before, asked[-1].text, asked[-1].images, chosen)
-                sides.append((client, fitting.demanded(await fitting.fit(client, question, settings.max_tokens))))
+                fitted = fitting.demanded(await fitting.fit(client, question, settings.max_tokens))
+                sides.append((client, fitted, services.engine if address == addresses[0] else None))
             async for pieces in both_pieces(sides, stop, seconds=settings.max_seconds):
                 # The differences of two long answers take a while to find.
                 yield await asyncio.to_thread(compared_html, pieces, options, lang)

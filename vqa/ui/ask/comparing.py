@@ -10,21 +10,25 @@ from html import escape
 
 from vqa.answers import Question
 from vqa.client import Client
+from vqa.engine.state import Engine
 from vqa.ui.ask.asking import Piece, answer_pieces
 
 WORD = re.compile(r"\s+|\w+|[^\w\s]")
 
 
 async def both_pieces(
-    sides: Sequence[tuple[Client, Question]], stop: asyncio.Event, *, seconds: float
+    sides: Sequence[tuple[Client, Question, Engine | None]], stop: asyncio.Event, *, seconds: float
 ) -> AsyncIterator[tuple[Piece, ...]]:
-    """Yields how far the answers are, whenever one of them grew; ends when all are done."""
+    """Yields how far the answers are, whenever one of them grew; ends when all are done.
+
+    A side's engine is the managed one behind its client, if there is one.
+    """
     latest = [Piece("") for _ in sides]
     changed: asyncio.Queue[tuple[int, Piece | Exception]] = asyncio.Queue()
 
-    async def follow(place: int, client: Client, question: Question) -> None:
+    async def follow(place: int, client: Client, question: Question, engine: Engine | None) -> None:
         try:
-            async for piece in answer_pieces(client, question, stop, seconds=seconds):
+            async for piece in answer_pieces(client, question, stop, seconds=seconds, engine=engine):
                 await changed.put((place, piece))
         except Exception as problem:
             await changed.put((place, problem))

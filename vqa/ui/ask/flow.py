@@ -125,7 +125,10 @@ class AskFlow:
         running = self._begin(asked.session)
         last, conversation = asking.Piece("", done=True, stopped=True), None
         # The server is at work while the question is stored and drawn.
-        pieces = asking.Pieces(client, question, running.stop, seconds=self._services.settings.max_seconds)
+        services = self._services
+        pieces = asking.Pieces(
+            client, question, running.stop, seconds=services.settings.max_seconds, engine=services.engine
+        )
         try:
             try:
                 conversation = await self._asked(asked)

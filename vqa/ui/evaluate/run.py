@@ -67,6 +67,7 @@ class EvaluateView:
             int(repeats or 1),
             int(concurrency or 8),
             Sampling(max_tokens=int(longest) or None if longest else None),
+            self._services.asked_model(),
             limit=int(limit) or None if limit else None,
             scorer=scorer or "",
             limits=self._services.limits,

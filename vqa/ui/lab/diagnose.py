@@ -55,14 +55,14 @@ def build(services: Services, lang: Language) -> None:
     def begin(with_restarts: bool, *values: Any) -> Any:
         from vqa.lab.run.diagnose_job import diagnose_work
 
-        spec = lab_form.as_diagnosis(lab_form.read(values, services.settings))
+        spec = lab_form.as_diagnosis(lab_form.read(values, services.settings, services.asked_model()))
         work = diagnose_work(spec, restarts=own and with_restarts)
         engine = managed(services)
         return show(services.runs.start_work(work, spec, services.base_url(), kind="diagnose", engine=engine))
 
     @safely(lang)
     def show_plan(*values: Any) -> Any:
-        spec = lab_form.as_diagnosis(lab_form.read(values, services.settings))
+        spec = lab_form.as_diagnosis(lab_form.read(values, services.settings, services.asked_model()))
         return view.plan(services.runs.plan(spec, services.base_url(), engine=managed(services)))
 
     @safely(lang)

@@ -120,8 +120,10 @@ def build(
     )  # fmt: skip
 
 
-def read(values: Sequence[Any], settings: Settings) -> RunSpec:
+def read(values: Sequence[Any], settings: Settings, model: str | None = None) -> RunSpec:
     """Returns the spec that the form's values give; every limit is checked here again, whoever called.
+
+    `model` is whom to ask, as the server calls it; the first that it lists when None.
 
     Raises:
         InputError: a picture, a question or a number cannot be used.
@@ -165,6 +167,7 @@ def read(values: Sequence[Any], settings: Settings) -> RunSpec:
         seed_policy=seed_policy,
         cache=caches.get(form["cache"], "as_is"),
         name=(form["name"] or "").strip()[:200],
+        model=model,
         max_repeats=settings.max_repeats,
     ).check()
 

@@ -63,7 +63,7 @@ def build(services: Services, lang: Language) -> None:
     @safely(lang)
     def begin(*values: Any) -> Any:
         with services.visitors.reading(services.settings.public_max_pictures):
-            spec = lab_form.read(values, services.settings)
+            spec = lab_form.read(values, services.settings, services.asked_model())
         run = services.runs.start(spec, services.base_url(), engine=managed(services))
         return view.open(run)
 

@@ -62,6 +62,8 @@ def _facts(snapshot: Snapshot, lang: Language) -> str:
     notes = [tr("server.adopted")] if snapshot.adopted else []
     if snapshot.takes_images is False:
         notes.append(tr("server.no_images"))
+    if snapshot.killed is not None and snapshot.state is EngineState.STOPPED:
+        notes.append(tr("server.killed", seconds=f"{snapshot.killed:.0f}"))
     if snapshot.holder:
         notes.append(tr("server.holder", holder=snapshot.holder))
     body += "".join(f"<p>{badge(note, 'warn')}</p>" for note in notes)
