@@ -177,3 +177,17 @@ def test_every_row_is_stored_as_it_was_asked(tmp_path: Path) -> None:
     rows = [(row.number, row.record["question"], len(samples)) for row, samples in store.evaluated(found["run"])]
     store.close()
     assert rows == [(1, "What 0?", 1), (2, "What 1?", 1), (3, "What 2?", 1)]
+
+
+@pytest.mark.parametrize("ending", ["abort", "content_filter", "error", "reasoning", "empty"])
+def test_what_is_no_answer_is_never_scored(ending: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    # Half of the answer, or nothing, would be right for each of them if it counted.
+    path = questions(tmp_path, ["The picture shows a", ""] if ending != "empty" else ["", "x"])
+    with FakeServer(ends_as=ending) as server:
+        status, found = evaluate(path, server, "-c", "1", "--csv", "out.csv", "--junit", "out.xml")
+    assert (status, found["failed"], found["scored"], found["accuracy"]) == (2, 2, 0, None)
+    assert "accuracy" not in capsys.readouterr().out.splitlines()[0].lower()
+    rows = list(csv.DictReader((tmp_path / "out.csv").open(encoding="utf-8")))
+    assert [(row["state"], row["score"], row["answer"]) for row in rows] == [("failed", "", "")] * 2
+    suite = ElementTree.parse(tmp_path / "out.xml").getroot()
+    assert sum(1 for _ in suite.iter("error")) >= 1

@@ -92,6 +92,10 @@ class Behaviour:
     version_changes_after: int | None = None
     fails_every: int | None = None
     """Every such request gets a 500."""
+    busy_every: int | None = None
+    """Every such request gets a 429."""
+    retry_after: str | None = "1"
+    """What a 429 says in Retry-After."""
     breaks_every: int | None = None
     """Every such stream is cut in the middle."""
     error_in_stream_every: int | None = None
@@ -274,6 +278,11 @@ class FakeServer:
         if every and number % every == 0:
             error = {"message": "CUDA error: an illegal memory access", "type": "InternalServerError", "code": 500}
             return JSONResponse({"error": error}, status_code=500)
+        every = self.behaviour.busy_every
+        if every and number % every == 0:
+            error = {"message": "slow down", "type": "rate_limit_exceeded", "code": 429}
+            after = self.behaviour.retry_after
+            return JSONResponse({"error": error}, 429, headers={} if after is None else {"Retry-After": after})
         return StreamingResponse(self._stream(body, number), media_type="text/event-stream")
 
     # Answering ------------------------------------------------------------------------------------------------------

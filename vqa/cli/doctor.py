@@ -16,11 +16,13 @@ import typer
 
 from vqa import __version__
 from vqa.cli import cli_language
+from vqa.engine import shell
 from vqa.engine.access import peek
 from vqa.engine.environments import Environment, engine_environment, environments, installing
 from vqa.engine.machine import Machine
 from vqa.engine.ports import port_free, port_owner
 from vqa.engine.python_facts import facts_of, torchvision_kind
+from vqa.engine.spec import EngineSpec
 from vqa.engine.state import EngineState
 from vqa.engine.supervisor import engine_folder
 from vqa.engine.torchvision import Kind
@@ -130,7 +132,20 @@ def _vllm(machine: Machine, settings: Settings) -> list[Check]:
     if machine.vllm_version is None:
         return [Check(BAD, "vLLM", _say("no_vllm", path=machine.python), _say("no_vllm_remedy"))]
     findings = [Check(GOOD, "vLLM", f"{machine.vllm_distribution} {machine.vllm_version}")]
-    findings += [_torchvision(machine, settings), *_environments(machine, used, settings)]
+    findings += [_torchvision(machine, settings), *_variables(machine), *_environments(machine, used, settings)]
+    return findings
+
+
+def _variables(machine: Machine) -> list[Check]:
+    """What an engine that is started from this shell has of it, and what it does not get."""
+    if problem := shell.refused(os.environ, machine):
+        return [Check(BAD, _say("variables"), problem.message(cli_language()), problem.hint(cli_language()))]
+    findings = []
+    if found := shell.inherited(os.environ, EngineSpec("").env(os.environ)):
+        findings.append(Check(WARNING, _say("variables"), shell.spelled(found), _say("variables_remedy")))
+    if (value := shell.set_aside(os.environ)) is not None:
+        said = _say("variables_set_aside", name=shell.BATCH_INVARIANT, value=value)
+        findings.append(Check(WARNING, _say("variables"), said, _say("variables_set_aside_remedy")))
     return findings
 
 

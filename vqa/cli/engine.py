@@ -21,6 +21,7 @@ from vqa.engine.flags import parse_words
 from vqa.engine.machine import Machine
 from vqa.engine.opening import engine_folder, open_engine
 from vqa.engine.presets import get_preset
+from vqa.engine.shell import spelled
 from vqa.engine.spec import EngineSpec
 from vqa.engine.spec import check as check_spec
 from vqa.engine.state import DownloadBytes, Engine, EngineState, Phase, Prepare, Snapshot
@@ -236,9 +237,12 @@ def _overlay(spec: EngineSpec, words: list[str], profile: str | None) -> EngineS
 def _follow(engine: Engine) -> Snapshot:
     """Prints the phases of a start until it has settled; returns the last snapshot."""
     shown: Phase | None = None
-    percent = -1
+    percent, variables = -1, ""
     while True:
         now = engine.wait(timeout=_POLL)
+        if now.variables and (told := spelled(now.variables)) != variables:
+            variables = told
+            print(t("engine.cli_variables", cli_language(), variables=told), file=sys.stderr, flush=True)
         if now.phase is not shown and now.phase is not None and now.state is not EngineState.FAILED:
             shown = now.phase
             print(f"{now.elapsed:6.1f} s  {t(f'engine.phase_{shown}', cli_language())}", file=sys.stderr, flush=True)
@@ -298,6 +302,7 @@ def _status_lines(now: Snapshot) -> Iterator[str]:
         ("address", now.base_url),
         ("processes", ", ".join(map(str, now.pids))),
         ("vllm", now.vllm_version),
+        ("variables", spelled(now.variables)),
         ("manager", now.holder),
         ("command", now.spec.command() if now.spec and now.pids else None),
         ("log", now.log_path if now.spec else None),

@@ -1,8 +1,9 @@
-"""Follows a run in a terminal to its end: a progress bar for who looks on, nothing in a pipe; Ctrl-C stops it."""
+"""Follows a run in a terminal to its end: a progress bar for who looks on, waits alone in a pipe; Ctrl-C stops it."""
 
 from __future__ import annotations
 
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -72,11 +73,14 @@ def _watch(
     """Returns how the run stands once it has ended or Ctrl-C was pressed."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[count]}"), TimeElapsedColumn())
+    waits = WaitsTold(language)
     left = TextColumn("{task.fields[left]}")
     with Progress(*columns, left, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=None, count="", left="")
         status = manager.status(run_id)
         while status.running and not pressed():
+            if not console.is_terminal:
+                waits.tell(status)
             seconds = "" if status.seconds_left is None else f"{status.seconds_left:.0f}"
             bar.update(
                 task,
@@ -88,6 +92,22 @@ def _watch(
             )
             status = manager.wait(run_id, timeout=POLL_SECONDS)
     return status
+
+
+class WaitsTold:
+    """Says in a pipe, where nothing else shows it, that the server asks to wait; the same words once."""
+
+    def __init__(self, language: Language) -> None:
+        self._language = language
+        self._last = ""
+
+    def tell(self, status: RunStatus) -> None:
+        """Prints a line to standard error where a run waits for its server since this was last called."""
+        waits = status.notes.get("step") in {"asked_to_wait", "waiting_for_server"}
+        told = t(f"lab.{status.notes['step']}", self._language, **status.notes) if waits else ""
+        if told and told != self._last:
+            print(told, file=sys.stderr, flush=True)
+        self._last = told
 
 
 def _done_of_total(status: RunStatus) -> str:

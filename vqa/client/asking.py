@@ -7,7 +7,7 @@ it before it computed anything: a repeat is a real request.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
@@ -350,11 +350,15 @@ class Client:
         except ValueError as problem:
             raise ServerError("server_not_openai", address=self.base_url, reason=str(problem)) from problem
 
-    async def ask(self, question: Question, *, model: str | None = None) -> Answer:
-        """Returns the whole answer; raises as `stream` does."""
+    async def ask(
+        self, question: Question, *, model: str | None = None, on_wait: Callable[[Waiting], object] | None = None
+    ) -> Answer:
+        """Returns the whole answer; raises as `stream` does. `on_wait` hears of each wait that the server asks for."""
         async for event in self.stream(question, model=model, into=Collector(whole=True)):
             if isinstance(event, Answer):
                 return event
+            if isinstance(event, Waiting) and on_wait is not None:
+                on_wait(event)
         raise AssertionError("stream ends with an answer or an error")
 
 

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from vqa.engine import logfile, ports, process, record
+from vqa.engine import logfile, ports, process, record, shell
 from vqa.engine.folder import check_folder
 from vqa.engine.python_facts import facts_of
 from vqa.engine.run import EngineRun
@@ -96,11 +96,14 @@ def spawn(
         environment.setdefault("TORCHDYNAMO_DISABLE", "1")
     if around.api_key:
         environment["VLLM_API_KEY"] = around.api_key
+    variables = shell.inherited(around.environment, environment)
     try:
-        logfile.begin(around.log)
+        logfile.begin(around.log, f"VQA Lab: from the shell: {shell.spelled(variables)}\n" if variables else "")
         record.save(around.record, written)
         group, child = process.spawn(spec.argv(python), environment, around.log, around.folder, marker)
     except OSError as problem:
         record.clear(around.record)
         return Failure("disk_full" if problem.errno in _FULL else "spawn", {"reason": str(problem), "detail": ""})
-    return EngineRun(group, child, around.log, now, around.limits), written.with_group(group)
+    run = EngineRun(group, child, around.log, now, around.limits)
+    run.variables = variables
+    return run, written.with_group(group)

@@ -70,8 +70,8 @@ def older(path: Path) -> Path:
     return path.with_name(path.name + ".1")
 
 
-def begin(path: Path) -> None:
-    """Sets the log of the last start aside as `<stem>.previous.log` and begins an empty one.
+def begin(path: Path, head: str = "") -> None:
+    """Sets the log of the last start aside as `<stem>.previous.log` and begins one with nothing but `head`.
 
     Raises:
         OSError: the folder cannot be written.
@@ -81,6 +81,8 @@ def begin(path: Path) -> None:
     if path.exists():
         path.replace(path.with_name(path.stem + ".previous" + path.suffix))
     path.touch(mode=0o600)
+    if head:
+        path.write_text(head, encoding="utf-8")
 
 
 def split(text: str) -> list[str]:

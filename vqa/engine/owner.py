@@ -276,6 +276,7 @@ class Owner:
             phase=Phase.IMPORTING,
             phases=tuple(run.phases),
             restarts=self._crashes,
+            variables=run.variables,
         )
 
     def _sweep_leftover(self) -> Failure | None:

@@ -22,6 +22,8 @@ class EngineRun:
     ) -> None:
         self.group = group
         self.started = started
+        self.variables: tuple[tuple[str, str], ...] = ()
+        """What it has from the shell; see `shell.inherited`."""
         self.phases: list[PhaseMark] = []
         self.exit_code: int | None = None
         self.moved = time.time()

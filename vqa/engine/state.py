@@ -181,6 +181,8 @@ class Snapshot:
     killed: float | None = None
     """Seconds after which the stop that ended the engine had to kill it; None when it ended when asked to."""
     log_path: str | None = None
+    variables: tuple[tuple[str, str], ...] = ()
+    """What the engine has from the shell of whoever started it, as `shell.inherited`; empty for an adopted one."""
     holder: str | None = None
     """Who manages the engine, when it is not this process."""
 
@@ -221,6 +223,7 @@ class Snapshot:
         )
         for name in ("pids", "survivors", "model_ids"):
             values[name] = tuple(values.get(name, ()))
+        values["variables"] = tuple((str(name), str(value)) for name, value in values.get("variables", ()))
         values["spec"] = EngineSpec.from_dict(values["spec"]) if values["spec"] else None
         values["progress"] = DownloadBytes(**values["progress"]) if values["progress"] else None
         if failure := values["failure"]:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from vqa.engine import logfile
+from vqa.engine import logfile, shell
 from vqa.engine.control import ControlServer
 from vqa.engine.environments import engine_python, installing
 from vqa.engine.folder import check_folder
@@ -97,11 +97,12 @@ class Supervisor:
         self._on_change = on_change
         self._requests: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._closed = False
+        self._environment = dict(os.environ)
         self._owner = Owner(
             Surroundings(
                 folder=self._folder,
                 python=lambda: engine_python(settings),
-                environment=dict(os.environ),
+                environment=self._environment,
                 api_key=_secret(settings),
                 restarts=settings.engine_restarts,
                 limits=self._limits,
@@ -220,6 +221,8 @@ class Supervisor:
 
     def _checked(self, spec: EngineSpec, prepare: Prepare | None) -> tuple[EngineSpec, Prepare | None]:
         machine = Machine.load(self._settings)
+        if problem := shell.refused(self._environment, machine):
+            raise problem
         for problem in (*check(spec, machine), *check_flags(spec, known_facts(self._settings))):
             raise problem
         if installing(self._settings):

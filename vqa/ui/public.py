@@ -119,7 +119,7 @@ class WatchedEngine:
 
 def _redacted(snapshot: Snapshot) -> Snapshot:
     failure = snapshot.failure and replace(snapshot.failure, log_line="", log_tail=())
-    return replace(snapshot, pid=None, pids=(), survivors=(), log_path=None, holder=None, failure=failure)
+    return replace(snapshot, pid=None, pids=(), survivors=(), log_path=None, variables=(), holder=None, failure=failure)
 
 
 def may_see(visitors: Visitors, run_id: str) -> None:

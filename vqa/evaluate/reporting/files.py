@@ -27,7 +27,7 @@ CUT = {"question": 130, "wanted": 60, "given": 120}
 CASES = 1000
 FIELDS = (
     *("row", "line", "id", "type", "question", "expected", "repeat", "answer"),
-    *("score", "parsed", "unparsed", "seconds", "tokens", "state", "reason"),
+    *("score", "parsed", "unparsed", "seconds", "tokens", "state", "reason", "retried"),
 )
 
 
@@ -64,12 +64,12 @@ class RunFiles:
                 assert answer is not None
                 told = (score.value, score.parsed or "", int(score.unparsed)) if score else ("", "", "")
                 measured = (round(answer.seconds, 4), answer.completion_tokens or "")
-                write(*first, index + 1, answer.text, *told, *measured, state_of(row), "")
+                write(*first, index + 1, answer.text, *told, *measured, state_of(row), "", answer.retried)
             if not row.indexes:
-                write(*first, "", "", "", "", "", "", "", "failed", "")
+                write(*first, "", "", "", "", "", "", "", "failed", "", "")
         for bad in self.result["bad_rows"]:
             reason = reason_of(bad, self.language)
-            write(bad["row"], bad["line"], bad["id"], *[""] * 10, "skipped", reason)
+            write(bad["row"], bad["line"], bad["id"], *[""] * 10, "skipped", reason, "")
         return out.getvalue()
 
     def junit(self) -> str:

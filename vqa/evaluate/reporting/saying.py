@@ -52,6 +52,8 @@ def sentences(result: Mapping[str, Json], run_id: str, language: Language) -> li
     if result["failed"]:
         counts = {"failed": result["failed"], "requests": result["requests"]}
         lines.append(t("evaluate.failed", language, run=run_id, **counts))
+    if result.get("retried"):
+        lines.append(t("lab.retried", language, n=result["retried"]))
     lines += bad_rows(result, language)
     if not result.get("complete"):
         lines.append(t("evaluate.incomplete", language, done=result["asked"], run=run_id))

@@ -69,8 +69,9 @@ def evaluate_work(dataset: Dataset, asking: Asking, addresses: Sequence[str]) ->
 async def _server(job: RunJob, address: str, asking: Asking):  # type: ignore[no-untyped-def]
     key = job.settings.api_key.get_secret_value()
     server = Server(
-        address, key, timeout=job.settings.request_timeout, model=asking.model, wait_seconds=asking.wait_seconds
-    )
+        address, key, timeout=job.settings.request_timeout, model=asking.model, wait_seconds=asking.wait_seconds,
+        on_wait=job.live.asked_to_wait,
+    )  # fmt: skip
     try:
         yield server
     finally:

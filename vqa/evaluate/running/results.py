@@ -78,7 +78,7 @@ def scored_rows(
             figures.add(scored)
             for sample in found.values():
                 if sample.answer is not None:
-                    figures.measure(sample.answer.seconds, sample.answer.completion_tokens)
+                    figures.measure(sample.answer)
         yield scored, found
 
 

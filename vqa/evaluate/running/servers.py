@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
+from dataclasses import replace
 
 from vqa.answers import Answer, Question, Sample, SampleError
-from vqa.client import BrokenStreamError, Client
+from vqa.client import BrokenStreamError, Client, Waiting
 from vqa.errors import ServerError, VQAError
 from vqa.evaluate.running.values import ARM
 
@@ -18,7 +20,8 @@ OURS = frozenset(
     }
 )
 """Refusals of this very request, and replies without an answer: asking again would bring the same."""
-BUSY = "server_busy"
+BUSY = frozenset({"server_busy", "server_busy_until"})
+"""Refusals that pass: without a time to wait, or with a longer one than a single question is kept waiting."""
 POLL_SECONDS = 1.0
 BUSY_SECONDS = (1.0, 30.0)
 
@@ -30,7 +33,18 @@ class GoneError(Exception):
 class Server:
     """One address. Use it within one event loop, and close it."""
 
-    def __init__(self, base_url: str, api_key: str, *, timeout: float, model: str | None, wait_seconds: float) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        api_key: str,
+        *,
+        timeout: float,
+        model: str | None,
+        wait_seconds: float,
+        on_wait: Callable[[Waiting], object] = lambda _: None,
+    ) -> None:
+        """`on_wait` hears of each wait that the server asks for, or that is made because it is busy."""
+        self._on_wait = on_wait
         self.client = Client(base_url, api_key, timeout=timeout, model=model)
         self._wait_seconds = wait_seconds
         self._waiting: asyncio.Task[bool] | None = None
@@ -52,24 +66,27 @@ class Server:
         Raises:
             GoneError: the server is not there; wait with `back`, then ask again.
         """
-        pause = BUSY_SECONDS[0]
+        pause, retried = BUSY_SECONDS[0], 0
         until = time.monotonic() + self._wait_seconds
         while True:
             started = time.time()
             answer: Answer | None = None
             error: SampleError | None = None
             try:
-                answer = await self.client.ask(question)
+                answer = await self.client.ask(question, on_wait=self._on_wait)
+                answer = replace(answer, retried=answer.retried + retried) if retried else answer
                 self.answered += 1
             except VQAError as problem:
-                if problem.code == BUSY and time.monotonic() + pause < until:
-                    await asyncio.sleep(pause)
-                    pause = min(2 * pause, BUSY_SECONDS[1])
+                wait = max(pause, _asked_for(problem))
+                if problem.code in BUSY and time.monotonic() + wait < until:
+                    self._on_wait(Waiting(wait, str(problem.values.get("reason", ""))))
+                    await asyncio.sleep(wait)
+                    pause, retried = min(2 * pause, BUSY_SECONDS[1]), retried + 1
                     continue
                 partial = problem.partial if isinstance(problem, BrokenStreamError) else Answer("", None)
                 error = SampleError(problem.code, problem.message(), partial.text, partial.reasoning)
                 self.problem = problem
-            if error is not None and error.code not in OURS and error.code != BUSY and not await self.there():
+            if error is not None and error.code not in OURS | BUSY and not await self.there():
                 raise GoneError
             return Sample(ARM, index, answer, error, place, started, question.sampling.seed, concurrency)
 
@@ -97,3 +114,11 @@ class Server:
                 return False
             await asyncio.sleep(POLL_SECONDS)
         return True
+
+
+def _asked_for(problem: VQAError) -> float:
+    """Returns the seconds that a busy server asks to wait; 0 where it does not say."""
+    try:
+        return float(str(problem.values.get("seconds") or 0))
+    except ValueError:
+        return 0.0

@@ -13,7 +13,7 @@ from statistics import median
 
 import numpy as np
 
-from vqa.answers import Json
+from vqa.answers import Answer, Json
 from vqa.evaluate.scoring.choice import NO, YES, yes_or_no
 from vqa.evaluate.scoring.intervals import accuracy_interval
 from vqa.evaluate.scoring.values import Score, Scorer, Target
@@ -98,6 +98,8 @@ class Figures:
     """For yes-or-no questions: true and false positives and negatives."""
     seconds: array[float] = field(default_factory=lambda: array("d"))
     tokens: int = 0
+    retried: int = 0
+    """Answers that came only after the server had asked to wait, or was busy."""
     wrong: list[dict[str, Json]] = field(default_factory=list)
     bad: list[dict[str, Json]] = field(default_factory=list)
 
@@ -145,10 +147,11 @@ class Figures:
         if len(self.bad) < BAD_SHOWN:
             self.bad.append({"row": place + 1, "line": number, "id": record.get("id", ""), **record["bad"]})
 
-    def measure(self, seconds: float, tokens: int | None) -> None:
-        """Takes in how long one answer took and how many tokens it has."""
-        self.seconds.append(seconds)
-        self.tokens += tokens or 0
+    def measure(self, answer: Answer) -> None:
+        """Takes in how long one answer took, how many tokens it has, and whether it had to be asked for again."""
+        self.seconds.append(answer.seconds)
+        self.tokens += answer.completion_tokens or 0
+        self.retried += answer.retried > 0
 
     def record(self) -> dict[str, Json]:
         """Returns the figures as plain values."""
@@ -166,6 +169,7 @@ class Figures:
             "unparsed": self.unparsed,
             "failed": self.failed,
             "skipped": self.skipped,
+            "retried": self.retried,
             "by_kind": {kind: self._kind(kind) for kind in sorted(self.kinds) if kind},
             "tar_raw": 1 - self.flips / self.repeated if self.repeated else None,
             "tar_answer": 1 - self.answer_flips / self.repeated if self.repeated else None,

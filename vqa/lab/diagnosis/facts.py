@@ -123,6 +123,8 @@ class Facts:
     """The restarts that were asked for, in order; none in runs stored before these were noted."""
     refused: tuple[str, ...] = ()
     """What the server refused to be asked for, so that it cannot be seen: `logprobs`, `token_ids`."""
+    retried: int = 0
+    """Answers that came only after the server had asked to wait (Retry-After)."""
 
     def start_of(self, arm: str) -> Start | None:
         """Returns the restart just before an arm, or None when none was noted."""

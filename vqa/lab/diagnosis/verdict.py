@@ -54,9 +54,10 @@ def engineer_sentence(summary: Summary | RunSummary, language: Language = "en") 
 
 
 def refused_sentences(result: Mapping[str, Json] | None, language: Language = "en") -> list[str]:
-    """Returns for each thing that a stored result's server refused to be asked for what cannot be seen without it."""
-    names = ((result or {}).get("facts") or {}).get("refused") or ()
-    return [t(f"lab.refused_{name}", language) for name in names]
+    """Returns what a stored result's server did not do as asked: what it refused to be asked for, and asked to wait."""
+    facts = (result or {}).get("facts") or {}
+    lines = [t(f"lab.refused_{name}", language) for name in facts.get("refused") or ()]
+    return [*lines, t("lab.retried", language, n=retried)] if (retried := facts.get("retried")) else lines
 
 
 def hidden_sentence(summary: Summary | RunSummary, require: Level, language: Language = "en") -> str | None:

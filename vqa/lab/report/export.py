@@ -33,7 +33,7 @@ __all__ = [
 COLUMNS = (
     "arm", "question", "index", "group", "started_at", "seconds", "seconds_to_first_token", "prompt_tokens",
     "completion_tokens", "cached_tokens", "finish_reason", "seed", "concurrency", "request_id", "text", "error",
-    "error_message", "reasoning", "refusal", "tool_calls", "run_status",
+    "error_message", "reasoning", "refusal", "tool_calls", "retried", "run_status",
 )  # fmt: skip
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -123,6 +123,7 @@ def _csv_row(sample: Sample, group: int | None) -> list[Json]:
         answer.reasoning,
         answer.refusal,
         ", ".join(f"{call.name}({call.arguments})" for call in answer.tool_calls),
+        answer.retried if counted else "",
     ]
 
 

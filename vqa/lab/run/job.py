@@ -91,7 +91,8 @@ class RunJob:
             StoreError: a sample could not be stored; those before it are.
         """
         before = await view.identity()
-        runner = LabRunner(plan, client, nonce=f"{self.live.run_id}/{rename or prefix}", view=view)
+        nonce = f"{self.live.run_id}/{rename or prefix}"
+        runner = LabRunner(plan, client, nonce=nonce, view=view, on_wait=self.live.asked_to_wait)
         watch = Watch(self.engine)
         async with aclosing(runner.run()) as running, aclosing(while_serving(running, watch)) as landing:
             async for sample in landing:
@@ -107,6 +108,7 @@ class RunJob:
             after=await view.identity(),
             restarted=runner.restarted,
             refused=runner.refused,
+            retried=runner.retried,
         )
 
     async def record(self, sample: Sample) -> None:

@@ -9,9 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from vqa.answers import Json, Sample
+from vqa.client import Waiting
 from vqa.lab.plan.arms import Plan
 from vqa.lab.stats.summarize import RunSummarizer, counts
 from vqa.lab.stats.summary import RunSummary
+
+SHOWN_SECONDS = 2.0
+"""For which a wait is told at least: who watches looks twice a second."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,7 @@ class LiveRun:
         self._costs: dict[str, float] = {}
         self._arms: dict[str, RunSummarizer] = {}
         self._failed = 0
+        self._wait: tuple[Waiting, float] | None = None
         self.forgotten = False
         """Whether the summaries are no longer here, but in the store."""
 
@@ -115,6 +120,20 @@ class LiveRun:
         with self._news:
             self.notes = notes
             self._news.notify_all()
+
+    def asked_to_wait(self, wait: Waiting) -> None:
+        """Says that the server asked to be asked again later; told as long as that takes, and long enough to see."""
+        with self._news:
+            self._wait = wait, time.monotonic() + max(wait.seconds, SHOWN_SECONDS)
+            self._news.notify_all()
+
+    def _told(self) -> dict[str, Json]:
+        if self._wait is None or self.notes or self.status != "running":
+            return dict(self.notes)
+        wait, until = self._wait
+        left = until - time.monotonic()
+        told = {"step": "asked_to_wait", "seconds": f"{wait.seconds:.0f}", "reason": wait.reason or "–"}
+        return told if left > 0 else {}
 
     def end(self, status: str, *, result: Json | None = None, error: str | None = None) -> None:
         """Marks the end and wakes everybody who waits."""
@@ -163,5 +182,5 @@ class LiveRun:
             self._failed,
             self.error,
             self.result,
-            dict(self.notes),
+            self._told(),
         )

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
 from vqa.answers import Answer, Sample, SampleError
-from vqa.client import BrokenStreamError, Client
+from vqa.client import BrokenStreamError, Client, Waiting
 from vqa.engine.metrics import MetricsSnapshot
 from vqa.errors import VQAError
 from vqa.lab.diagnosis.facts import BlockFacts, Counters, finished
@@ -24,8 +24,20 @@ from vqa.lab.run.witness import Witness
 class LabRunner:
     """One run of a plan against one server. Use it once, within one event loop."""
 
-    def __init__(self, plan: Plan, client: Client, *, nonce: str, view: ServerView | None = None) -> None:
-        """`nonce` keeps this run's cache salts apart from every other run's; without `view` no counters are read."""
+    def __init__(
+        self,
+        plan: Plan,
+        client: Client,
+        *,
+        nonce: str,
+        view: ServerView | None = None,
+        on_wait: Callable[[Waiting], object] | None = None,
+    ) -> None:
+        """`nonce` keeps this run's cache salts apart from every other run's; without `view` no counters are read.
+
+        `on_wait` hears of each wait that the server asks for.
+        """
+        self._on_wait = on_wait
         self._plan = plan
         self._client = client
         self._nonce = nonce
@@ -36,6 +48,8 @@ class LabRunner:
         """The arm that is being asked."""
         self.blocks: list[BlockFacts] = []
         """What the server counted during each block that has ended."""
+        self.retried = 0
+        """Answers that came only after the server had asked to wait (Retry-After)."""
         self.restarted = False
         """Whether the server's counters ran backwards."""
 
@@ -131,8 +145,9 @@ class LabRunner:
         answer: Answer | None = None
         error: SampleError | None = None
         try:
-            answer = await self._client.ask(question)
+            answer = await self._client.ask(question, on_wait=self._on_wait)
             self._ours += 1
+            self.retried += answer.retried > 0
             self._quickest = min(self._quickest, answer.seconds)
         except BrokenStreamError as problem:
             partial = problem.partial

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from html import escape
 
 from vqa.engine.metrics import MetricsSnapshot
+from vqa.engine.shell import spelled
 from vqa.engine.spec import EngineSpec
 from vqa.engine.state import DownloadBytes, EngineState, Phase, PhaseMark, Snapshot
 from vqa.text import Language, t
@@ -58,6 +59,8 @@ def _facts(snapshot: Snapshot, lang: Language) -> str:
         rows.append((tr("server.process"), str(snapshot.pid)))
     if snapshot.restarts:
         rows.append((tr("server.restarts"), str(snapshot.restarts)))
+    if snapshot.variables:
+        rows.append((tr("server.variables"), spelled(snapshot.variables)))
     body = stats(rows) if rows else f"<p>{escape(tr('server.none_hint'))}</p>"
     notes = [tr("server.adopted")] if snapshot.adopted else []
     if snapshot.takes_images is False:
