@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import signal
@@ -11,6 +12,7 @@ import threading
 import time
 from collections import Counter
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -89,6 +91,17 @@ def test_a_server_that_dies_in_the_middle_is_waited_for_and_costs_no_row(dataset
     assert stored(found["run"]) == [1] * ROWS
 
 
+def told_as_unfinished(table: str, tests: str) -> None:
+    """A run that did not ask all its rows passes nothing, says after how many it ended, and how long it took."""
+    with Path(table).open(encoding="utf-8", newline="") as file:
+        assert {row["run_status"].partition(" rows")[0][:13] for row in csv.DictReader(file)} == {"Stopped after"}
+    suite = ElementTree.parse(tests).getroot()[0]
+    assert float(suite.attrib["time"]) > 0
+    cases = list(suite.iter("testcase"))
+    assert all(case.find("skipped") is not None or case.find("error") is not None for case in cases)
+    assert "Stopped after" in str(ElementTree.tostring(cases[0]))
+
+
 def test_a_server_that_stays_away_ends_the_run_which_then_goes_on(
     dataset: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -96,8 +109,9 @@ def test_a_server_that_stays_away_ends_the_run_which_then_goes_on(
         thread = threading.Thread(target=lambda: (wait_for(60, server), server.stop()))
         thread.start()
         words = ["evaluate", str(dataset), "--base-url", server.base_url, "-c", "4", "--wait", "0.2"]
-        assert main([*words, "--json", "out.json"]) == 2
+        assert main([*words, "--json", "out.json", "--csv", "out.csv", "--junit", "out.xml"]) == 2
         thread.join()
+        told_as_unfinished("out.csv", "out.xml")
         found = json.loads(Path("out.json").read_text())
         assert "stayed away" in capsys.readouterr().err
         assert found["failed"] == 0

@@ -21,6 +21,7 @@ from vqa.engine.access import peek
 from vqa.engine.environments import Environment, engine_environment, environments, installing
 from vqa.engine.machine import Machine
 from vqa.engine.ports import port_free, port_owner
+from vqa.engine.profiles import BATCH_INVARIANT
 from vqa.engine.python_facts import facts_of, torchvision_kind
 from vqa.engine.spec import EngineSpec
 from vqa.engine.state import EngineState
@@ -144,7 +145,7 @@ def _variables(machine: Machine) -> list[Check]:
     if found := shell.inherited(os.environ, EngineSpec("").env(os.environ)):
         findings.append(Check(WARNING, _say("variables"), shell.spelled(found), _say("variables_remedy")))
     if (value := shell.set_aside(os.environ)) is not None:
-        said = _say("variables_set_aside", name=shell.BATCH_INVARIANT, value=value)
+        said = _say("variables_set_aside", name=BATCH_INVARIANT, value=value)
         findings.append(Check(WARNING, _say("variables"), said, _say("variables_set_aside_remedy")))
     return findings
 

@@ -16,7 +16,7 @@ from vqa.evaluate.reporting.saying import percent, reason_of, sentences
 from vqa.evaluate.running.results import scored_rows, scorer_of
 from vqa.evaluate.scoring import find_scorer
 from vqa.evaluate.scoring.figures import Figures, ScoredRow
-from vqa.lab.report.export import no_formula
+from vqa.lab.report.export import no_formula, wall_seconds
 from vqa.lab.report.junit import Outcome, TestOutcome, junit_xml
 from vqa.store import Run, Store
 from vqa.text import Language, t
@@ -27,7 +27,7 @@ CUT = {"question": 130, "wanted": 60, "given": 120}
 CASES = 1000
 FIELDS = (
     *("row", "line", "id", "type", "question", "expected", "repeat", "answer"),
-    *("score", "parsed", "unparsed", "seconds", "tokens", "state", "reason", "retried"),
+    *("score", "parsed", "unparsed", "seconds", "tokens", "state", "reason", "retried", "run_status"),
 )
 
 
@@ -47,15 +47,23 @@ class RunFiles:
         scorer = find_scorer(name) if name else scorer_of(self.store, self.run)
         return scored_rows(self.store, self.run.id, scorer, figures)
 
+    def _early(self, language: Language) -> str | None:
+        """Returns after how many rows a run ended that did not ask them all; None for a whole one."""
+        if self.result.get("complete"):
+            return None
+        return t("evaluate.incomplete", language, done=self.result["asked"], run=self.run.id)
+
     def csv(self) -> str:
         """Returns one line for each answer, and one for each row that has none."""
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
 
-        def write(*cells: Json) -> None:
-            writer.writerow([no_formula(cell) for cell in cells])
+        writer.writerow(FIELDS)
+        how = self._early("en") or self.run.status
 
-        write(*FIELDS)
+        def write(*cells: Json) -> None:
+            writer.writerow([no_formula(cell) for cell in (*cells, how)])
+
         for row, samples in self._rows():
             first = (row.place + 1, row.number, row.id, row.kind, row.question, " | ".join(row.wanted))
             for place, index in enumerate(row.indexes):
@@ -75,21 +83,21 @@ class RunFiles:
     def junit(self) -> str:
         """Returns a suite of what was promised, and a case for each row that could not be asked."""
         result, language = self.result, self.language
-        seconds = float(result.get("seconds") or 0.0)
-        name = Path(str(result["dataset"])).name
+        seconds = float(result.get("seconds") or wall_seconds(self.run) or 0.0)
+        name, early = Path(str(result["dataset"])).name, self._early(language)
+        passed = Outcome.PASSED if early is None else Outcome.SKIPPED  # of rows that were not asked nothing is known
 
         def case(key: str, ok: bool, outcome: Outcome, message: str = "", **values: Json) -> TestOutcome:
             title = t(f"evaluate.case_{key}", language, **values)
-            return TestOutcome(title, name, 0.0, Outcome.PASSED if ok else outcome, "" if ok else message)
+            return TestOutcome(title, name, 0.0, passed if ok else outcome, early or "" if ok else message)
 
         lines = sentences(result, self.run.id, language)
+        title = t("evaluate.title", language, name=name)
         cases = [
-            TestOutcome(
-                t("evaluate.title", language, name=name), name, seconds, Outcome.PASSED, detail="\n".join(lines)
-            ),
+            TestOutcome(title, name, seconds, passed, early or "", detail="\n".join(lines)),
             case("readable", not result["skipped"], Outcome.ERROR, str(result["skipped"])),
             case("answered", not result["failed"], Outcome.ERROR, f"{result['failed']} / {result['requests']}"),
-            case("complete", bool(result.get("complete")), Outcome.SKIPPED, f"{result['asked']}"),
+            case("complete", early is None, Outcome.SKIPPED, early or ""),
         ]
         if self.least is not None:
             told = {"accuracy": percent(result["accuracy"]), "least": percent(self.least)}

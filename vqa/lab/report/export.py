@@ -166,10 +166,11 @@ def to_junit(report: Report, require: Level | None = None, language: Language = 
     name = f"vqa-lab {report.run.kind} {report.run.name or report.run.id}"
     properties = [("run", report.run.id), ("require", str(require)), ("app_version", report.app_version)]
     properties.append(("status", report.run.status))
-    return junit_xml(name, report.run.created_at, cases, properties, seconds=_wall_seconds(report.run))
+    return junit_xml(name, report.run.created_at, cases, properties, seconds=wall_seconds(report.run))
 
 
-def _wall_seconds(run: Run) -> float | None:
+def wall_seconds(run: Run) -> float | None:
+    """Returns the seconds from a run's begin to its end; None for one that has not ended."""
     return None if run.finished_at is None else max(0.0, (run.finished_at - run.created_at).total_seconds())
 
 
