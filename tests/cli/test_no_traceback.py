@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from tests.fakes.openai_server import FakeServer
+from vqa.answers import Sampling
 from vqa.cli import doctor, main
+from vqa.errors import InputError
+from vqa.lab.plan.arms import RunSpec
 from vqa.settings import Settings
 from vqa.text import t
 
@@ -109,3 +113,21 @@ def test_a_temperature_that_vllm_raises_is_told(red_circle: Path, capsys: pytest
         for temperature, told in (("0.005", True), ("0", False), ("0.01", False)):
             main(["ask", str(red_circle), "What?", "--temperature", temperature, "--base-url", server.base_url])
             assert ("0.01" in capsys.readouterr().err) is told
+
+
+@pytest.mark.parametrize("command", ["evaluate", "repeat"])
+def test_it_is_told_before_a_run_as_well(
+    command: str, red_circle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text(json.dumps({"image": str(red_circle), "question": "What?", "answer": "x"}), encoding="utf-8")
+    asked = [str(rows)] if command == "evaluate" else [str(red_circle), "What?", "-n", "2"]
+    with FakeServer() as server:
+        main([command, *asked, "--temperature", "0.005", "--base-url", server.base_url])
+    assert "raises a temperature between 0 and 0.01" in capsys.readouterr().err
+
+
+def test_a_negative_seed_is_refused_by_the_library_too() -> None:
+    with pytest.raises(InputError) as refused:
+        RunSpec(("What?",), sampling=Sampling(seed=-1)).check()
+    assert refused.value.values["name"] == "seed"

@@ -15,7 +15,9 @@ import pytest
 from tests.client.raw import MODELS, PAUSE, delta, http, raw_server, sse
 from vqa.answers import Answer, Question
 from vqa.client import BrokenStreamError, Client, Waiting, normalize_base_url, server_root
-from vqa.client.server import MEMORY
+from vqa.client.attempts import Attempts
+from vqa.client.problems import RefusedError
+from vqa.client.server import MEMORY, Known
 from vqa.errors import InputError, ServerError, VQAError
 
 GOOD = sse(delta(content="Red"), delta("stop"))
@@ -239,6 +241,17 @@ async def test_logprobs_that_are_refused_are_left_out_from_then_on(status: int) 
                 assert (await client.ask(Question("What?"))).text == "Red"
                 assert client.refused == ("logprobs",)
     assert ["logprobs" in body for body in server.bodies] == [True, False, False]
+
+
+def test_what_two_questions_find_out_at_once_is_left_out_once() -> None:
+    known = Known()
+    first, second = (Attempts(Question("What?", logprobs=2), known, vllm=True) for _ in range(2))
+    said = RefusedError(400, "logprobs are not supported")
+    assert first.goes_on_after(said)
+    first.settle()
+    assert second.goes_on_after(said)
+    second.settle()
+    assert known.refused == ("logprobs",)
 
 
 async def test_stream_options_that_are_refused_are_left_out() -> None:

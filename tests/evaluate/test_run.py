@@ -13,6 +13,7 @@ import pytest
 
 from tests.evaluate import made
 from tests.fakes.openai_server import FakeServer
+from tests.ports import free_port
 from vqa.cli import main
 from vqa.settings import load_settings
 from vqa.store import Store
@@ -191,3 +192,9 @@ def test_what_is_no_answer_is_never_scored(ending: str, tmp_path: Path, capsys: 
     assert [(row["state"], row["score"], row["answer"]) for row in rows] == [("failed", "", "")] * 2
     suite = ElementTree.parse(tmp_path / "out.xml").getroot()
     assert sum(1 for _ in suite.iter("error")) >= 1
+
+
+def test_nobody_there_ends_the_run_with_the_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = questions(tmp_path, ["x"])
+    assert main(["evaluate", str(path), "--wait", "0", "--base-url", f"http://127.0.0.1:{free_port()}/v1"]) == 2
+    assert "No server answers" in capsys.readouterr().err

@@ -12,6 +12,7 @@ import typer
 
 from vqa.answers import Sampling
 from vqa.cli import cli_language
+from vqa.cli.ask import tell_temperature
 from vqa.cli.evaluate_follow import follow_rows
 from vqa.cli.lab_output import Outputs, write_text
 from vqa.cli.target import target
@@ -87,6 +88,7 @@ def evaluate(
 ) -> int:
     """Measure a data set: exit status 0 done, 1 below --min-accuracy, 2 some row could not be asked or answered."""
     settings, outputs = load_settings(), Outputs(json_file, html_file, csv_file, junit_file)
+    tell_temperature(temperature)
     outputs.check(cli_language())
     limits = ImageLimits.of(settings)
     store = Store(settings.database)

@@ -46,7 +46,8 @@ class Attempts:
         if not self._choices:
             self.exhausted = True
             return False
-        self.leaving = (*self._known.refused, *self._choices.pop(0))
+        # What another question of the same moment has found out counts once.
+        self.leaving = tuple(dict.fromkeys((*self._known.refused, *self._choices.pop(0))))
         return True
 
     def may_wait(self, seconds: float) -> bool:

@@ -91,6 +91,8 @@ class RunSpec:
             )
         if self.concurrency > self.n:
             raise InputError("concurrency_over_repeats", concurrency=self.concurrency, n=self.n)
+        if self.sampling.seed is not None and self.sampling.seed < 0:  # vLLM takes -1 for no seed at all
+            raise InputError("number_invalid", name="seed", value=self.sampling.seed, least=0, most=2**63 - 1)
         if self.require is Level.NONE:
             raise InputError("level_unknown", level=self.require, known="bitwise, tokens, text, answer")
         return self

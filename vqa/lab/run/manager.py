@@ -151,7 +151,10 @@ class RunManager:
             log.exception("run %s broke", live.run_id)
             error = f"{type(problem).__name__}: {problem}"
         if result is None:
-            result = await asyncio.to_thread(partial_result, job)
+            try:
+                result = await asyncio.to_thread(partial_result, job)
+            except Exception:  # whoever waits for the run's end must hear of it all the same
+                log.exception("what run %s still shows could not be told", live.run_id)
         if failure is not None:
             result = (result or {}) | {"failure": failure}
         # As the store will give it back: lists for tuples.
@@ -270,7 +273,7 @@ def partial_result(job: RunJob) -> Json:
     if job.partial is not None:
         try:
             return job.partial()
-        except StoreError:
+        except VQAError:  # it ended before anything was stored of which something could be said
             return None
     summaries = job.live.summaries()
     if job.live.kind != "repeat" or not summaries:

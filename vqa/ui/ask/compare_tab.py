@@ -34,7 +34,7 @@ def build(services: Services, lang: Language, parts: AskParts) -> None:
             placeholder="http://127.0.0.1:8001/v1",
         )  # fmt: skip
         with gr.Row():
-            temperature = gr.Slider(0, 2, value=1, step=0.05, label="temperature")
+            temperature = gr.Slider(0, 2, value=1, step=0.05, label="temperature", info=tr("ask.temperature_info"))
             top_p = gr.Slider(0.05, 1, value=0.9, step=0.05, label="top_p")
         seed = gr.Textbox(label="seed", max_lines=1)
         system = gr.Textbox(label=tr("ask.system"), lines=1, max_lines=6)
