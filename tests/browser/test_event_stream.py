@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.browser.lab_app import SECONDS, FaultyApp
 from tests.browser.test_ask import answers, ask, upload
@@ -53,10 +53,11 @@ def test_a_question_sent_while_the_stream_of_events_closes_is_answered(slow: Pag
 def test_enter_pressed_twice_asks_once_and_what_is_sent_too_early_goes_on_standing_there(
     page: Page, faulty: FaultyApp, red_circle: Path
 ) -> None:
-    faulty.behave(answer="one two three four five six", seconds_per_token=0.5)
+    faulty.behave(answer="one two three four five six", held_after=2)
     page.goto(faulty.url)
     expect(page.locator(".vqa-strip.good")).to_be_visible(timeout=SECONDS)
     upload(page, red_circle)
+    faulty.server.bodies.clear()
     composer = page.locator("#vqa-composer textarea")
     composer.fill("Count.")
     composer.evaluate("""(area) => {
@@ -68,12 +69,82 @@ def test_enter_pressed_twice_asks_once_and_what_is_sent_too_early_goes_on_standi
     expect(page.locator("#vqa-chat .message.bot")).to_contain_text("two", timeout=SECONDS)
     composer.fill("And on?")
     composer.press("Enter")
+    expect(page.locator("#vqa-too-early")).to_contain_text("An answer is still coming", timeout=SECONDS)
+    expect(composer).to_have_value("And on?")
+    faulty.behave(answer="one two three four five six")
     expect(answers(page)).to_have_count(1, timeout=SECONDS)
     expect(page.locator("#vqa-chat .message.bot").first).to_contain_text("five six")
     expect(page.locator("#vqa-chat .message.user", has_text="Count.")).to_have_count(1)
+    expect(page.locator("#vqa-too-early")).to_be_hidden()
     expect(composer).to_have_value("And on?")
     composer.press("Enter")
     expect(answers(page)).to_have_count(2, timeout=SECONDS)
+    expect(page.locator("#vqa-chat .message.user", has_text="And on?")).to_have_count(1)
+    assert asked(faulty) == ["Count.", "And on?"]
+
+
+def asked(app: FaultyApp) -> list[str]:
+    """The questions that the model was asked since it forgot the earlier ones."""
+    parts = [body["messages"][-1]["content"] for body in app.server.bodies]
+    return [next(part["text"] for part in content if part["type"] == "text") for content in parts]
+
+
+def sent_over_a_slow_network(page: Page, text: str) -> list[Route]:
+    """Sends a question whose event is on its way until the returned request is let go or cut."""
+    held: list[Route] = []
+    page.route("**/queue/join*", lambda route: route.continue_() if held else held.append(route))
+    box = page.locator("#vqa-composer textarea")
+    box.fill(text)
+    with page.expect_request("**/queue/join*"):
+        box.press("Enter")
+    return held
+
+
+def test_what_is_sent_is_drawn_before_the_server_knows_and_what_is_written_next_stays(slow: Page) -> None:
+    (held,) = sent_over_a_slow_network(slow, "What colour is it?")
+    expect(slow.locator("#vqa-chat .vqa-pending")).to_contain_text("What colour is it?")
+    expect(slow.locator("#vqa-chat .vqa-pending img")).to_be_visible()
+    composer = slow.locator("#vqa-composer textarea")
+    expect(composer).to_have_value("")
+    composer.fill("And then?")
+    composer.press("Enter")
+    expect(slow.locator("#vqa-too-early")).to_be_visible()
+    held.continue_()
+    expect(answers(slow)).to_have_count(1, timeout=SECONDS)
+    expect(slow.locator("#vqa-chat .vqa-pending")).to_have_count(0)
+    expect(slow.locator("#vqa-chat .message.user", has_text="What colour is it?")).to_have_count(1)
+    expect(composer).to_have_value("And then?")
+
+
+def test_a_question_sent_into_a_broken_connection_is_asked_once_it_is_back(
+    browser: Browser, faulty: FaultyApp, red_circle: Path
+) -> None:
+    faulty.behave(answer="Red.")
+    context = browser.new_context(locale="en-US")  # not the shared page: a broken connection is told on its console
+    page = context.new_page()
+    page.goto(faulty.url)
+    expect(page.locator(".vqa-strip.good")).to_be_visible(timeout=SECONDS)
+    upload(page, red_circle)
+    faulty.server.bodies.clear()
+    (held,) = sent_over_a_slow_network(page, "What colour is it?")
+    held.abort("connectionreset")
+    expect(answers(page)).to_have_count(1, timeout=SECONDS)
+    expect(page.locator("#vqa-chat .message.user", has_text="What colour is it?")).to_have_count(1)
+    expect(page.locator("#vqa-chat .message.user img")).to_have_count(1)
+    expect(page.locator("#vqa-composer textarea")).to_have_value("")
+    assert asked(faulty) == ["What colour is it?"]
+    context.close()
+
+
+def test_what_the_server_does_not_take_stands_in_the_box_again(page: Page, faulty: FaultyApp) -> None:
+    faulty.behave()
+    page.goto(faulty.url)
+    expect(page.locator(".vqa-strip.good")).to_be_visible(timeout=SECONDS)
+    page.locator("#vqa-composer textarea").fill("No picture at all?")
+    page.locator("#vqa-composer textarea").press("Enter")
+    expect(page.locator(".toast-body").get_by_text("no picture to ask about").first).to_be_visible(timeout=SECONDS)
+    expect(page.locator("#vqa-composer textarea")).to_have_value("No picture at all?", timeout=SECONDS)
+    expect(page.locator("#vqa-chat .vqa-pending")).to_have_count(0)
 
 
 def test_the_stream_of_events_is_closed_when_nothing_is_under_way(slow: Page) -> None:

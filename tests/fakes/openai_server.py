@@ -103,6 +103,8 @@ class Behaviour:
     length: int | None = None
     """Ends every answer after so many tokens with finish_reason `length`."""
     seconds_per_token: float = 0.0
+    held_after: int | None = None
+    """Holds every answer back after so many tokens, until the behaviour is another one."""
     prefill_seconds: float = 0.002
     max_model_len: int = 2048
     pixels_per_token: int | None = None
@@ -311,6 +313,8 @@ class FakeServer:
             for place, word in enumerate(words):
                 meets = place == 1 and crowd > 1 and not faults.never_overlaps
                 await asyncio.sleep(max(faults.seconds_per_token, MEETING_SECONDS if meets else 0.0))
+                while place == self.behaviour.held_after:  # noqa: ASYNC110 - a test in another thread lets it go
+                    await asyncio.sleep(0.01)
                 if faults.breaks_every and number % faults.breaks_every == 0 and place == cut_at:
                     return
                 if faults.error_in_stream_every and number % faults.error_in_stream_every == 0 and place == cut_at:

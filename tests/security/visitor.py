@@ -93,7 +93,7 @@ class Visitor:
     def endpoint(self, element: str, event: str) -> int:
         """The number of the function that an event of an element on this visitor's page calls."""
         for function in self.config["dependencies"]:
-            if function["id"] not in self.config["page"][self.page]["dependencies"]:
+            if function["id"] not in self.config["page"][self.page]["dependencies"] or not function["backend_fn"]:
                 continue
             if [element, event] in [[self._elements.get(target), name] for target, name in function["targets"]]:
                 return int(function["id"])

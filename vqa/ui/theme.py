@@ -129,7 +129,7 @@ def head() -> str:
     """Returns what goes first into <head>: the page's small scripts, Gradio's own words in Chinese, and how to wait."""
     prefix = "page.gradio_"
     pairs = {text: table("zh")[key] for key, text in table("en").items() if key.startswith(prefix)}
-    script = "".join((ASSETS / name).read_text(encoding="utf-8") for name in ("events.js", "page.js"))
+    script = "".join((ASSETS / name).read_text(encoding="utf-8") for name in ("events.js", "page.js", "sending.js"))
     chinese = json.dumps(pairs, ensure_ascii=False).replace("</", "<\\/")
     waiting = {lang: [table(lang)[f"page.queue_{name}"] for name in ("next", "ahead", "turn")] for lang in LANGUAGES}
     words = f"window.vqaChinese={chinese};window.vqaQueue={json.dumps(waiting, ensure_ascii=False)};"

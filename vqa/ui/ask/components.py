@@ -9,7 +9,7 @@ import gradio as gr
 
 from vqa.media.video import SUFFIXES
 from vqa.text import Language
-from vqa.ui.ask import ask_views, fit_note
+from vqa.ui.ask import ask_views, fit_note, sending
 from vqa.ui.ask.asking import most_pictures
 from vqa.ui.ask.conversation import Conversation
 from vqa.ui.ask.harmless import LATEX
@@ -31,6 +31,7 @@ class AskParts:
     chatbot: gr.Chatbot
     composer: gr.MultimodalTextbox
     carrier: gr.MultimodalTextbox
+    sending: sending.SendingParts
     fit: fit_note.FitParts
     tray: tray.TrayParts
     treatment: treatment_box.TreatmentParts
@@ -58,7 +59,8 @@ class AskParts:
     def outputs(self) -> list[Any]:
         """Returns what a question, or showing another conversation, may change."""
         shown = [self.composer, self.chatbot, self.conversation, self.title, self.received, self.sure, self.marks]
-        return [*shown, self.table, self.versions, self.versions_row, *self.fit.outputs(), *self.codes]
+        panels = [self.table, self.versions, self.versions_row, *self.fit.outputs(), *self.codes]
+        return [*shown, *panels, self.sending.taken]
 
 
 def render(services: Services, lang: Language, examples: tuple[Example, ...]) -> tuple[AskParts, Any]:
@@ -76,7 +78,7 @@ def render(services: Services, lang: Language, examples: tuple[Example, ...]) ->
                 earlier = gr.Button(tr("ask.earlier"), size="sm", scale=0, min_width=90)
                 later = gr.Button(tr("ask.later"), size="sm", scale=0, min_width=90)
             fit = fit_note.render(lang, SESSION_SECONDS)
-            composer, carried = _composer(lang), carrier.render()
+            composer, carried, on_its_way = _composer(lang), carrier.render(), sending.render(lang)
             pictures = tray.render(lang, most_pictures(services.settings), SESSION_SECONDS)
             treatment, box = treatment_box.render(lang), region_box.render(lang, SESSION_SECONDS)
             gallery = _gallery(examples, lang)
@@ -91,9 +93,9 @@ def render(services: Services, lang: Language, examples: tuple[Example, ...]) ->
                 sure = gr.HTML(ask_views.sure_html(None, lang), elem_id="vqa-sure", padding=False)
             codes = _codes(lang)
     parts = AskParts(
-        conversation, chatbot, composer, carried, fit, pictures, treatment, box, options, title, new, versions,
-        versions_row, earlier, later, gallery, address, fetch, camera, shoot, region, marks, table, received, sure,
-        codes,
+        conversation, chatbot, composer, carried, on_its_way, fit, pictures, treatment, box, options, title, new,
+        versions, versions_row, earlier, later, gallery, address, fetch, camera, shoot, region, marks, table, received,
+        sure, codes,
     )  # fmt: skip
     return parts, side
 

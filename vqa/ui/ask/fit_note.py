@@ -28,6 +28,8 @@ class Asked:
     options: AskOptions
     session: str
     from_composer: bool = False
+    ticket: str = ""
+    """What the browser, which has taken it out of the composer, knows it by until it is taken."""
     again: int | None = None
     """The message of the conversation that this is, when it only gets another answer."""
 

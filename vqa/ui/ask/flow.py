@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
@@ -24,6 +24,8 @@ from vqa.ui.ask.fit_note import Asked
 from vqa.ui.ask.harmless import restored
 from vqa.ui.ask.keeping import ConversationKeeper
 from vqa.ui.ask.picture_files import BLANK, thumbnails
+from vqa.ui.ask.running import Running, place_of, reply_of
+from vqa.ui.ask.sending import Tickets, mark
 from vqa.ui.ask.snippets import snippets
 from vqa.ui.examples import Example
 from vqa.ui.pictures import grounding, treatment_box
@@ -50,28 +52,36 @@ class AskFlow:
     ) -> None:
         self._services, self._lang, self._parts, self._keeper, self._examples = services, lang, parts, keeper, examples
         self._clients = Clients(services)
-        self._running: dict[str, _Running] = {}
+        self._running: dict[str, Running] = {}
         self._sending: set[str] = set()
+        self._tickets = Tickets()
 
     async def send(
         self, written: dict[str, Any] | None, conversation: Conversation, *options: Any
     ) -> AsyncIterator[Update]:
-        """Asks what stands in the composer, below what is shown; while another answer comes, it goes on standing there.
+        """Asks what is sent, below what is shown; a question that comes again, with its ticket, is not asked again.
 
         An answer counts as come with its last piece: whoever sees it may ask on at once, whatever Gradio still does.
+
+        Raises:
+            InputError: another answer comes, or it is nothing to be asked.
         """
-        values, chosen, session = options[:OPTIONS], options[OPTIONS:-1], options[-1]
-        if session in self._sending or (session in self._running and not self._running[session].left):
-            yield {}
+        values, chosen, (ticket, session) = options[:OPTIONS], options[OPTIONS:-2], options[-2:]
+        if (taken := self._tickets.known(ticket := str(ticket or ""))) is not None:
+            yield {self._parts.sending.taken: mark(ticket)} if taken else {}
             return
+        if session in self._sending or (session in self._running and not self._running[session].left):
+            self._tickets.refuse(ticket)
+            raise InputError("answer_running")
         self._sending.add(session)
         try:
             asked = asking.read_options(self._services.settings, *values)
             text, pictures = await self._written(written, chosen)
-            async for update in self._ask(Asked(conversation, text, pictures, asked, session, from_composer=True)):
+            async for update in self._ask(Asked(conversation, text, pictures, asked, session, True, ticket)):
                 yield update
         finally:
             self._sending.discard(session)
+            self._tickets.refuse(ticket)
 
     async def _written(
         self, written: dict[str, Any] | None, chosen: Sequence[Any]
@@ -113,9 +123,10 @@ class AskFlow:
         if held is None:
             return
         asked = held.asked
-        if asked.from_composer:
+        if asked.from_composer and any((written or {}).values()):
             text, pictures = await self._written(written, chosen)
             asked = replace(asked, conversation=conversation, text=text, pictures=pictures)
+        asked = replace(asked, ticket="")
         async for update in self._ask(await asyncio.to_thread(fit_note.made_to_fit, asked, held.shortage)):
             yield update
 
@@ -134,10 +145,12 @@ class AskFlow:
                 conversation = await self._asked(asked)
                 files = await asyncio.to_thread(thumbnails, conversation)
                 answering: dict[str, Any] = {"submit_btn": False, "stop_btn": tr("ask.stop")}
-                composer = gr.MultimodalTextbox(**(answering | {"value": BLANK} if asked.from_composer else answering))
+                blank = {"value": BLANK} if asked.from_composer and not asked.ticket else {}
+                composer = gr.MultimodalTextbox(**answering, **blank)
                 rows = ask_views.chat_messages(conversation, files, lang, growing=asking.Piece(""))
-                hidden = fit_note.hidden(parts.fit)
-                yield {parts.composer: composer, parts.chatbot: rows, parts.conversation: conversation, **hidden}
+                self._tickets.take(asked.ticket)
+                also = fit_note.hidden(parts.fit) | {parts.sending.taken: mark(asked.ticket)}
+                yield {parts.composer: composer, parts.chatbot: rows, parts.conversation: conversation, **also}
                 async for last in pieces:
                     if not last.done and not running.left:
                         yield {parts.chatbot: ask_views.chat_messages(conversation, files, lang, growing=last)}
@@ -147,7 +160,7 @@ class AskFlow:
                     so_far = pieces.so_far()
                     last = replace(last, text=so_far.text, answer=so_far)
                 if conversation is not None:
-                    conversation = await self._add(conversation, _reply(conversation, last, asked))
+                    conversation = await self._add(conversation, reply_of(conversation, last, asked))
             shown = {} if running.left else await self._shown(conversation, question)
         except Exception:
             yield {parts.composer: ready}
@@ -158,11 +171,11 @@ class AskFlow:
         if self._running.get(asked.session) is None:  # else the next answer has the composer already
             yield {parts.composer: ready, **shown}
 
-    def _begin(self, session: str) -> _Running:
+    def _begin(self, session: str) -> Running:
         """Returns what can end the answer that begins; the visitor's one before it ends where it is."""
         self.leave(session)
         self._sending.discard(session)
-        running = self._running[session] = _Running()
+        running = self._running[session] = Running()
         return running
 
     def leave(self, session: str | None) -> None:
@@ -189,7 +202,7 @@ class AskFlow:
         *values, session = options
         path = conversation.path()
         asked = asking.read_options(self._services.settings, *values)
-        user = next(each for each in reversed(path[: _place(index) + 1]) if each.role == "user")
+        user = next(each for each in reversed(path[: place_of(index) + 1]) if each.role == "user")
         before = conversation.until(user.parent)
         async for update in self._ask(Asked(before, user.text, user.images, asked, session, again=user.id)):
             yield update
@@ -197,7 +210,7 @@ class AskFlow:
     async def edited(self, index: Any, text: str, conversation: Conversation, *options: Any) -> AsyncIterator[Update]:
         """Asks an edited question with the same pictures, as another version from there on."""
         *values, session = options
-        message = conversation.path()[_place(index)]
+        message = conversation.path()[place_of(index)]
         asked = asking.read_options(self._services.settings, *values)
         text = asking.check_text(restored(text), self._services.settings)
         async for update in self._ask(Asked(conversation.until(message.parent), text, message.images, asked, session)):
@@ -285,24 +298,3 @@ class AskFlow:
         address = "http://127.0.0.1:8000/v1" if self._services.settings.public else client.base_url
         texts = snippets(question, address, info.model_ids[0], vllm=info.is_vllm)
         return dict(zip(self._parts.codes, texts, strict=True))
-
-
-@dataclass
-class _Running:
-    """An answer on its way."""
-
-    stop: asyncio.Event = field(default_factory=asyncio.Event)
-    left: bool = False
-    """Whether the page shows something else by now."""
-
-
-def _reply(conversation: Conversation, last: asking.Piece, asked: Asked) -> Message:
-    problem = ask_views.problem_of(last.problem) if last.problem is not None else None
-    return Message(
-        conversation.next_id(), conversation.leaf, "assistant", last.text, (), last.answer, asked.options.asked(),
-        problem, last.stopped or not last.done,
-    )  # fmt: skip
-
-
-def _place(index: Any) -> int:
-    return int(index[0] if isinstance(index, list | tuple) else index)

@@ -65,7 +65,7 @@ class PictureFlow:
         """
         parts, files = self._parts.tray, files_of(written)
         if len(files) > (most := asking.most_pictures(self._services.settings)):
-            yield self._composed(written, files[:most]) | await self._tray(files[:most], chosen)
+            yield await self._laid_out(written, files[:most], chosen)
             raise InputError("too_many_pictures", limit=most)
         place = next((n for n, path in enumerate(files) if has_several(Path(path))), None)
         if place is None:
@@ -76,12 +76,12 @@ class PictureFlow:
         try:
             images = await self._unfolded(given, round(frames), chosen)
         except InputError:
-            yield self._composed(written, before + after) | await self._tray(before + after, chosen)
+            yield await self._laid_out(written, before + after, chosen)
             raise
         found = [await asyncio.to_thread(write, image) for image in images]
         files = before + found + after
         told = {parts.clip: (given, tuple(found))} | self._choices_of(given, images)
-        yield self._composed(written, files) | await self._tray(files, chosen) | told
+        yield await self._laid_out(written, files, chosen) | told
 
     def _choices_of(self, given: str, images: tuple[ImagePayload, ...]) -> Update:
         """Returns what is to be seen of a video's frames or a document's pages, to choose others."""
@@ -116,7 +116,7 @@ class PictureFlow:
         rest = [each for each in files if each not in old]
         files = rest[:place] + found + rest[place:]
         told = {self._parts.tray.clip: (path, tuple(found))}
-        return self._composed(written, files) | told | await self._tray(files, chosen)
+        return await self._laid_out(written, files, chosen) | told
 
     async def _unfolded(
         self, path: str, frames: int, chosen: Sequence[Any], pages: str = ""
@@ -135,7 +135,7 @@ class PictureFlow:
         if act == "region" and 0 <= place < len(files):
             return await self._opened(files[place], place)
         files = tray.moved(files, act, place)
-        return self._composed(written, files) | await self._tray(files, chosen)
+        return await self._laid_out(written, files, chosen)
 
     async def latest(self, written: Written, conversation: Conversation) -> Update:
         """Opens the newest picture to draw a box on it."""
@@ -170,7 +170,7 @@ class PictureFlow:
         at = place if here and place is not None else len(files)
         keep = at + 1 if here and act == "add" else at
         files = [*files[:keep], made, *files[at + 1 :]]
-        return self._composed(written, files) | await self._tray(files, treatment)
+        return await self._laid_out(written, files, treatment)
 
     async def last_picture(self, written: Written, conversation: Conversation) -> str:
         """Returns a file of the newest picture: of the composer, else of the conversation; checked.
@@ -194,6 +194,12 @@ class PictureFlow:
 
     def _composed(self, written: Written, files: list[str]) -> Update:
         return {self._parts.carrier: carried(written, files)}
+
+    async def _laid_out(self, written: Written, files: list[str], chosen: Sequence[Any]) -> Update:
+        """Returns composer and tray with these files: both at once, for what is shown is what is sent."""
+        drawn = await self._tray(files, chosen)
+        html = drawn.pop(self._parts.tray.tray)
+        return {self._parts.carrier: carried(written, files, html)} | drawn
 
     async def _tray(self, files: list[str], chosen: Sequence[Any]) -> Update:
         """Returns the tray; where something was done that may be wanted otherwise, the choices are opened."""

@@ -57,5 +57,5 @@ def bind(services: Services, parts: AskParts, flow: PictureFlow, lang: Language)
         gr.on(choices, told(flow.treated), otherwise, [*shown, *clip], trigger_mode="always_last", **quick),
         box.area.submit(boxed, [box.chosen, parts.composer, *chosen], shown, **quick),
     ):
-        take_over(filling, parts.carrier, parts.composer)
+        take_over(filling, parts.carrier, parts.composer, parts.tray.tray)
     box.load.click(told(flow.latest), [parts.composer, parts.conversation], opened, **quick)

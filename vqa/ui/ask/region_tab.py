@@ -29,4 +29,4 @@ def bind(parts: AskParts, flow: PictureFlow, lang: Language) -> None:
 
     load.click(told(take), [parts.composer, parts.conversation], [editor], show_progress="minimal")
     used = use.click(told(give), [editor, parts.composer], [parts.carrier], show_progress="minimal")
-    take_over(used, parts.carrier, parts.composer)
+    take_over(used, parts.carrier, parts.composer, parts.tray.tray)

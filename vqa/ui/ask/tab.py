@@ -7,7 +7,7 @@ from typing import Any, Literal
 import gradio as gr
 
 from vqa.text import Language
-from vqa.ui.ask import compare_tab, conversations, picture_tab, region_tab
+from vqa.ui.ask import compare_tab, conversations, picture_tab, region_tab, sending
 from vqa.ui.ask.components import AskParts, render
 from vqa.ui.ask.fit_note import hidden
 from vqa.ui.ask.flow import AskFlow
@@ -80,7 +80,16 @@ def _bind_asking(services: Services, parts: AskParts, flow: AskFlow, lang: Langu
     # In a public demo it also keeps a second Enter out of the queue.
     mode: Literal["once", "multiple"] = "once" if services.settings.public else "multiple"
     chosen = parts.treatment.inputs
-    parts.composer.submit(send, [parts.composer, *with_options, *chosen], outputs, trigger_mode=mode, **shared)
+    way, box = parts.sending, parts.composer
+    asked = [way.held, *with_options, *chosen, way.ticket]
+    here: dict[str, Any] = {"show_progress": "hidden", "queue": False}
+    # Gradio handles the listeners of one event one after the other: what is sent has left the composer by then.
+    box.submit(None, box, [box, way.held], js=sending.TAKE, **here)
+    way.resume.click(None, None, way.held, js=sending.RESUME, **here)
+    for event in (box.submit, way.resume.click):
+        going = event(send, asked, outputs, js=sending.NAMED, trigger_mode=mode, **shared)
+        for ended in (going.then, going.failure):
+            ended(None, box, box, js=sending.ENDED, **here)
     parts.chatbot.retry(again, with_options, outputs, **shared)
     parts.chatbot.edit(edited, with_options, outputs, **shared)
     fitting = [parts.fit.held, parts.composer, parts.conversation, *chosen]
@@ -117,6 +126,6 @@ def _bind_pictures(parts: AskParts, flow: AskFlow, pictures: PictureFlow, lang: 
         gr.on(asked, told(pictures.fetch), [parts.address, parts.composer, *parts.treatment.inputs], fetching, **quick),
         parts.shoot.click(told(pictures.take), [parts.camera, parts.composer], [parts.carrier, parts.camera], **quick),
     ):
-        take_over(filling, parts.carrier, parts.composer)
+        take_over(filling, parts.carrier, parts.composer, parts.tray.tray)
     there: dict[str, Any] = {"show_progress": "hidden", "queue": False}
     parts.camera.change(lambda taken: gr.Button(interactive=bool(taken)), parts.camera, parts.shoot, **there)

@@ -1,0 +1,114 @@
+// A question is drawn and held here until the server has it: sent again after a break, and put back into the composer
+// when the server would not take it. What is sent while an answer comes goes on standing there, with the reason.
+(() => {
+  "use strict";
+  const KEY = "vqa-held";
+  const $ = (selector) => document.querySelector(selector);
+  const keep = (value) => {
+    try { if (value) sessionStorage.setItem(KEY, JSON.stringify(value)); else sessionStorage.removeItem(KEY); } catch (_) { /* kept in memory alone */ }
+  };
+  const kept = () => { try { return JSON.parse(sessionStorage.getItem(KEY)); } catch (_) { return null; } };
+  let held = null; // the question that the server has not taken yet: {id, text, files}
+  let flying = 0; // events with it under way
+  let drawn = null;
+
+  const answering = () => Boolean($("#vqa-composer .stop-button")?.offsetParent);
+  const waiting = () => held !== null || answering();
+  const note = (on) => {
+    const line = $("#vqa-too-early [data-note]");
+    if (line) line.textContent = on ? line.dataset.note : "";
+  };
+  const unused = () => ({ __type__: "update" });
+
+  const draw = ({ text, files }) => {
+    erase();
+    const chat = $("#vqa-chat .bubble-wrap") || $("#vqa-chat");
+    if (!chat) return;
+    drawn = document.createElement("div");
+    drawn.className = "vqa-pending";
+    for (const file of files) {
+      if (!file.url || !/^image\//.test(file.mime_type || "image/")) continue;
+      drawn.append(Object.assign(document.createElement("img"), { src: file.url, alt: file.orig_name || "" }));
+    }
+    if (text) drawn.append(Object.assign(document.createElement("p"), { textContent: text }));
+    chat.append(drawn);
+    chat.scrollTop = chat.scrollHeight;
+  };
+  const erase = () => { drawn?.remove(); drawn = null; };
+
+  const settled = () => {
+    held = null;
+    keep(null);
+    const old = drawn; // the server's own one is drawn with this very update
+    requestAnimationFrame(() => requestAnimationFrame(() => { old?.remove(); if (drawn === old) drawn = null; }));
+  };
+
+  window.vqaSending = {
+    take(written) {
+      const { text = "", files = [] } = written || {};
+      if (!text.trim() && !files.length) return [unused(), written];
+      if (waiting()) { note(true); return [unused(), unused()]; }
+      note(false);
+      const id = [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+      held = { id, text, files };
+      keep(held);
+      draw(held);
+      return [{ text: "", files: [] }, written];
+    },
+    named(given) {
+      flying += 1;
+      return [...given.slice(0, -1), held?.id || ""];
+    },
+    ended(written) {
+      flying = Math.max(0, flying - 1);
+      if (!held || flying) return unused();
+      const { text = "", files = [] } = written || {}, mine = held;
+      held = null;
+      keep(null);
+      erase();
+      const again = new Set(mine.files.map((file) => file.path));
+      return {
+        text: [mine.text, text].filter(Boolean).join("\n"), files: [...mine.files, ...files.filter((file) => !again.has(file.path))],
+      };
+    },
+    resume() {
+      held = kept();
+      if (held) draw(held);
+      return held ? { text: held.text, files: held.files } : null;
+    },
+  };
+
+  // Pressed while an answer comes, Enter and Send do nothing but say so; what is written stays where it is.
+  const early = (event) => {
+    if (!waiting()) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    note(true);
+  };
+  const pressed = (event) => {
+    if (event.key === "Enter" && !event.shiftKey && !event.isComposing && event.target.matches?.("#vqa-composer textarea")) early(event);
+  };
+  for (const kind of ["keydown", "keypress"]) addEventListener(kind, pressed, true);
+  addEventListener("click", (event) => { if (held && event.target.closest?.("#vqa-composer .submit-button")) early(event); }, true);
+
+  const start = () => {
+    new MutationObserver(() => {
+      const taken = $("#vqa-taken [data-ticket]");
+      if (held && taken?.dataset.ticket === held.id) settled();
+      const line = $("#vqa-too-early [data-note]");
+      if (line?.textContent && !waiting()) note(false);
+    }).observe(document.body, { childList: true, subtree: true, attributes: true, attributeFilter: ["data-ticket", "class", "style"] });
+    // After a break Gradio loads the page anew: what was held goes once more, into the conversation that it was for.
+    if (!kept()) return;
+    const chat = new URLSearchParams(location.search).get("chat");
+    const since = Date.now();
+    const timer = setInterval(() => {
+      const button = $("#vqa-resume");
+      const opened = !chat || $(`[data-chat="${CSS.escape(chat)}"]`) || Date.now() - since > 10000;
+      if (!button || !opened || !$(".vqa-strip")) return;
+      clearInterval(timer);
+      if (kept()) button.click();
+    }, 100);
+  };
+  if (document.readyState === "loading") addEventListener("DOMContentLoaded", start); else start();
+})();
