@@ -46,6 +46,8 @@
   // And its camera button is named by the key of a text that Gradio lacks.
   const mend = () => {
     document.querySelectorAll(".vqa-gallery button button:not(:disabled)").forEach((inner) => { inner.disabled = true; });
+    document.querySelectorAll('#vqa-chat .examples[role="list"]').forEach((each) => { each.role = "group"; }); // of buttons
+    document.querySelectorAll("#vqa-chat .image-container > button:not([aria-label])").forEach((each) => { each.ariaLabel = chinese["Open the picture"] || "Open the picture"; });
     document.querySelectorAll('[aria-label="common.webcam"]').forEach((each) => { each.ariaLabel = each.title = "Capture from camera"; });
   };
   once(() => { mend(); new MutationObserver(mend).observe(document.body, { childList: true, subtree: true }); });
@@ -167,6 +169,29 @@
     address.searchParams.set("tab", id);
     const shown = document.querySelector(`#${id}-progress [data-run]`)?.dataset.run;
     if (shown) address.searchParams.set("run", shown); else address.searchParams.delete("run");
-    history.replaceState(history.state, "", address);
+    const other = id !== (new URLSearchParams(location.search).get("tab") || "ask");
+    if (other && !going) history.pushState(history.state, "", address); else history.replaceState(history.state, "", address);
+  });
+  // So Back leads to the tab before, and leaves the page only from the first.
+  let going = false;
+  addEventListener("popstate", () => {
+    const id = new URLSearchParams(location.search).get("tab") || "ask";
+    const tab = document.querySelector(`#tab-${CSS.escape(id)}-button`);
+    if (!tab || tab.getAttribute("aria-selected") === "true") return;
+    going = true;
+    tab.click();
+    going = false;
+  });
+  // The arrows walk through the tabs, as wherever there are any.
+  addEventListener("keydown", (event) => {
+    const tab = event.target.closest?.('#vqa-tabs > .tab-wrapper [role="tab"]');
+    if (!tab || event.altKey || event.ctrlKey || event.metaKey) return;
+    const all = [...tab.closest('[role="tablist"]').querySelectorAll('[role="tab"]:not(:disabled)')], here = all.indexOf(tab);
+    const to = { ArrowRight: here + 1, ArrowLeft: here - 1, Home: 0, End: all.length - 1 }[event.key];
+    if (to === undefined) return;
+    event.preventDefault();
+    const next = all.at(to % all.length);
+    next.focus();
+    next.click();
   });
 })();

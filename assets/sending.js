@@ -14,6 +14,12 @@
 
   const answering = () => Boolean($("#vqa-composer .stop-button")?.offsetParent);
   const waiting = () => held !== null || answering();
+  // Gradio puts the focus there whenever the composer changes, and a browser scrolls to it: the page would jump away from
+  // the answer.
+  const focus = HTMLElement.prototype.focus;
+  HTMLElement.prototype.focus = function (options) {
+    return focus.call(this, this.closest("#vqa-composer") ? { preventScroll: true, ...options } : options);
+  };
   const note = (on) => {
     const line = $("#vqa-too-early [data-note]");
     if (line) line.textContent = on ? line.dataset.note : "";
@@ -36,6 +42,12 @@
   };
   const erase = () => { drawn?.remove(); drawn = null; };
 
+  // Wherever on the page somebody sent it from: chat and composer are what they want to see now.
+  const inSight = () => {
+    const box = $("#vqa-composer")?.getBoundingClientRect(), chat = $("#vqa-chat")?.getBoundingClientRect();
+    if (box && chat && (chat.bottom < 80 || box.top < 0 || box.bottom > innerHeight)) $("#vqa-composer").scrollIntoView({ block: "end" });
+  };
+
   const settled = () => {
     held = null;
     keep(null);
@@ -53,6 +65,7 @@
       held = { id, text, files };
       keep(held);
       draw(held);
+      inSight();
       return [{ text: "", files: [] }, written];
     },
     named(given) {
@@ -70,6 +83,9 @@
       return {
         text: [mine.text, text].filter(Boolean).join("\n"), files: [...mine.files, ...files.filter((file) => !again.has(file.path))],
       };
+    },
+    press() {
+      if ($("#vqa-composer textarea")?.value) $("#vqa-composer .submit-button")?.click();
     },
     resume() {
       held = kept();
@@ -90,6 +106,41 @@
   };
   for (const kind of ["keydown", "keypress"]) addEventListener(kind, pressed, true);
   addEventListener("click", (event) => { if (held && event.target.closest?.("#vqa-composer .submit-button")) early(event); }, true);
+
+  // An answer's links, which take its question to another tab and start it there; a picture, seen large.
+  const until = async (find) => {
+    for (let tries = 200; tries; tries -= 1) {
+      const found = find();
+      if (found) return found;
+      await new Promise((go) => setTimeout(go, 50));
+    }
+    return null;
+  };
+  addEventListener("click", async (event) => {
+    const found = event.target.closest?.("#vqa-chat a.vqa-act")?.getAttribute("href").match(/#vqa-(repeat|diagnose)-(\d+)$/);
+    if (found) {
+      event.preventDefault();
+      event.stopPropagation();
+      window.vqaAsked = found[2];
+      $(`#tab-${found[1]}-button`)?.click();
+      (await until(() => $(`#${found[1]}-from-answer`)))?.click();
+      scrollTo({ top: 0 });
+      return;
+    }
+    if (event.target.closest?.("#vqa-gallery button.thumbnail-item")) $("#vqa-composer").scrollIntoView({ block: "end" });
+    const picture = event.target.matches?.("#vqa-chat .message img") ? event.target : null;
+    if (picture) {
+      event.preventDefault();
+      event.stopPropagation();
+      const large = document.createElement("dialog");
+      large.className = "vqa-large";
+      large.append(Object.assign(document.createElement("img"), { src: picture.src, alt: picture.alt }));
+      large.addEventListener("click", () => large.close());
+      large.addEventListener("close", () => large.remove());
+      document.querySelector(".gradio-container").append(large);
+      large.showModal();
+    }
+  }, true);
 
   const start = () => {
     new MutationObserver(() => {

@@ -97,6 +97,20 @@ def test_on_a_phone_nothing_sticks_out_to_the_side(browser: Browser, app_url: st
     context.close()
 
 
+def test_back_and_the_arrow_keys_walk_through_the_tabs(page: Page, faulty: FaultyApp) -> None:
+    page.goto(f"{faulty.url}/?tab=ask")
+    ready(page)
+    page.locator("#tab-ask-button").focus()
+    for key, place in (("ArrowRight", "repeat"), ("End", "server"), ("ArrowRight", "ask"), ("ArrowLeft", "server")):
+        page.keyboard.press(key)
+        expect(page.locator(f"#tab-{place}-button")).to_be_focused()
+        expect(page.locator(f"#tab-{place}")).to_be_visible()
+    for place in ("ask", "server", "repeat", "ask"):
+        page.go_back()
+        expect(page).to_have_url(re.compile(f"tab={place}"))
+        expect(page.locator(f"#tab-{place}")).to_be_visible()
+
+
 def test_an_address_with_a_tab_opens_it_and_a_click_puts_it_into_the_address(page: Page, app_url: str) -> None:
     page.goto(f"{app_url}/?tab=server")
     expect(page.locator("#vqa-state .vqa-card").first).to_be_visible(timeout=30_000)

@@ -81,7 +81,7 @@ def test_a_preset_is_saved_used_and_deleted(page: Page, app_url: str) -> None:
     port = page.locator("#flag-port textarea, #flag-port input")
     port.fill("8456")
     page.get_by_label("Name", exact=True).fill("other port")
-    page.get_by_role("button", name="Save what stands above").click()
+    page.get_by_role("button", name="Save as preset").click()
     expect(page.get_by_label("Saved preset")).to_have_value("other port")
     port.fill("8000")
     page.get_by_role("button", name="Use", exact=True).click()

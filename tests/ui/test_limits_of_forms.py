@@ -65,7 +65,10 @@ def options(*, choices: str = "", schema: str = "") -> asking.AskOptions:
 
 def test_choices_and_schemas_have_a_length_and_a_depth() -> None:
     most = PUBLIC.max_question_chars
-    assert options(choices="a\nb", schema='{"type": "object"}').choices == ("a", "b")
+    assert options(choices="a\nb").choices == ("a", "b")
+    assert options(schema='{"type": "object"}').json_schema == {"type": "object"}
+    with pytest.raises(InputError, match="both given"):
+        options(choices="a\nb", schema='{"type": "object"}')
     for given, code in (
         ({"choices": "a\n" * most}, "choices_too_long"),
         ({"schema": '{"description": "' + "x" * most + '"}'}, "schema_too_long"),

@@ -23,18 +23,20 @@ PATHS: dict[Language, str] = {"en": "", "zh": "zh"}
 class TabPlace:
     """One tab: its id in the address (`?tab=…`), the module whose `build(services, lang)` fills it, who sees it.
 
-    `build` may return a gr.Timer; it ticks only while its tab is open.
+    `build` may return a gr.Timer, which ticks only while its tab is open, or the gr.State of what was asked: the tabs
+    with `from_answer`, which come after it, are handed that as a third value.
     """
 
     id: str
     module: str
     in_public: bool = True
+    from_answer: bool = False
 
 
 TABS = (
     TabPlace("ask", "vqa.ui.ask.tab"),
-    TabPlace("repeat", "vqa.ui.lab.repeat"),
-    TabPlace("diagnose", "vqa.ui.lab.diagnose", in_public=False),  # it takes the engine for minutes
+    TabPlace("repeat", "vqa.ui.lab.repeat", from_answer=True),
+    TabPlace("diagnose", "vqa.ui.lab.diagnose", in_public=False, from_answer=True),  # it takes the engine for minutes
     TabPlace("evaluate", "vqa.ui.evaluate.tab", in_public=False),
     TabPlace("history", "vqa.ui.history.tab", in_public=False),
     TabPlace("server", "vqa.ui.server.tab", in_public=False),
@@ -60,12 +62,15 @@ def build_page(services: Services, lang: Language) -> None:
     served_model.build(services, lang)
     shown = [place for place in TABS if place.in_public or not services.settings.public]
     timers: dict[str, gr.Timer] = {}
+    asked: list[gr.State] = []
     with gr.Tabs(elem_id="vqa-tabs") as tabs:
         for place in shown:
             with gr.Tab(tr(f"ui.tab_{place.id}"), id=place.id, elem_id=f"tab-{place.id}"):
-                timer = import_module(place.module).build(services, lang)
-            if timer is not None:
-                timers[place.id] = timer
+                built = import_module(place.module).build(services, lang, *asked if place.from_answer else ())
+            if isinstance(built, gr.Timer):
+                timers[place.id] = built
+            elif built is not None:
+                asked.append(built)
     known = {place.id for place in shown}
 
     def ticking(wanted: str | None) -> list[gr.Timer]:

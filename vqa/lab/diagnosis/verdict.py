@@ -147,7 +147,8 @@ def _split(summary: Summary, language: Language) -> str:
     }
     said = [t("lab.split", language, **values)]
     if summary.leading:
-        said.append(t("lab.split_first", language, k=summary.leading))
+        key = "lab.split_first_one" if summary.leading == 1 else "lab.split_first"
+        said.append(t(key, language, k=summary.leading))
     if summary.divergences:
         first = min(summary.divergences, key=lambda each: each.index)
         margin = "" if first.margin is None else t("lab.split_margin", language, margin=nats(first.margin))

@@ -19,6 +19,8 @@ from vqa.ui.text import words
 from vqa.ui.widgets.parts import badge, empty, stats
 
 TOKENS_SHOWN = 2000
+TOKENS_FOR_SPEED = 8
+"""Of fewer a speed says nothing: two tokens may come in one piece of the stream."""
 SPECIAL = re.compile(r"<(?:[|｜].+[|｜]|/?s|eos|end_of_\w+)>")
 """Tokens that end an answer, as the common tokenizers write them."""
 
@@ -31,7 +33,7 @@ def answer_line(message: Message, lang: Language) -> str:
             parts.append(tr("ask.first_token", seconds=f"{answer.seconds_to_first_token:.2f}"))
         if answer.completion_tokens is not None:
             parts.append(tr("ask.tokens", n=answer.completion_tokens))
-        if answer.tokens_per_second is not None:
+        if answer.tokens_per_second is not None and (answer.completion_tokens or 0) >= TOKENS_FOR_SPEED:
             parts.append(tr("ask.tokens_per_second", n=f"{answer.tokens_per_second:.1f}"))
         parts.append(tr("ask.seconds_in_all", seconds=f"{answer.seconds:.2f}"))
         if answer.finish_reason == "length":
@@ -83,8 +85,16 @@ def _chat_message(message: Message, files: dict[str, str], lang: Language) -> di
     if message.problem is not None:
         content.append(_text(problem_text(message.problem, lang)))
     if line := answer_line(message, lang):
-        content.append(_text(f"<small class='vqa-line'>{escape(line)}</small>"))
+        acts = _acts(message, lang) if answer is not None and message.problem is None else ""
+        content.append(_text(f"<small class='vqa-line'>{escape(line)}</small>{acts}"))
     return {"role": "assistant", "content": content or [_text("—")]}
+
+
+def _acts(message: Message, lang: Language) -> str:
+    """Returns the links that take an answer's question to the tabs that prove it; assets/sending.js follows them."""
+    acts = (("repeat", "ask.act_repeat"), ("diagnose", "ask.act_diagnose"))
+    links = (f"<a class='vqa-act' href='#vqa-{tab}-{message.id}'>{escape(t(key, lang))}</a>" for tab, key in acts)
+    return f" <span class='vqa-acts'>{' '.join(links)}</span>"
 
 
 def _reasoning(text: str, lang: Language, *, shown: bool) -> list[Json]:
@@ -189,8 +199,10 @@ def _token_html(token: Token) -> str:
     rows = "".join(
         f"<i><b>{escape(visible(text))}</b><span>{escape(percent(value))}%</span></i>" for text, value in token.top
     )
+    told = f' title="{escape(token.text)}"' if SPECIAL.fullmatch(token.text) else ""
     shown = "■" if SPECIAL.fullmatch(token.text) else escape(token.text).replace("\n", "⏎<br>")
-    return f'<span class="tok p{level}" tabindex="-1">{shown}<span class="tip" aria-hidden="true">{rows}</span></span>'
+    tip = f'<span class="tip" aria-hidden="true">{rows}</span>'
+    return f'<span class="tok p{level}" tabindex="-1"{told}>{shown}{tip}</span>'
 
 
 def _least_html(tokens: tuple[Token, ...], lang: Language) -> str:

@@ -79,8 +79,11 @@ def read_options(
     """Returns the options, checked.
 
     Raises:
-        InputError: a number lies outside its range, a text is too long, or the schema is not JSON.
+        InputError: a number lies outside its range, a text is too long, the schema is not JSON, or there are both a
+            schema and allowed answers.
     """
+    if (choices or "").strip() and (schema or "").strip():
+        raise InputError("choices_and_schema")
     return AskOptions(
         temperature=_number("temperature", temperature, 0.0, 2.0, 0.0),
         top_p=_number("top_p", top_p, 0.01, 1.0, 0.9),

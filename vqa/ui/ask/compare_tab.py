@@ -48,6 +48,7 @@ def build(services: Services, lang: Language, parts: AskParts) -> None:
         request: gr.Request, conversation: Conversation, other_address: str | None, warm: float, share: float,
         number: str | None, prompt: str | None, *values: Any,
     ) -> AsyncIterator[str]:  # fmt: skip
+        yield ""  # what was compared before is no result of this
         here = asking.read_options(services.settings, *values)
         there = asking.read_options(services.settings, warm, share, values[2], number, prompt, *values[5:])
         stop = stops[request.session_hash or ""] = asyncio.Event()

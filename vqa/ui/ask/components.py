@@ -21,6 +21,8 @@ from vqa.ui.text import words
 PICTURES = ["image", ".pdf", *SUFFIXES]
 COLOURS: list[str | tuple[str, float]] = ["#e11d48", "#2563eb", "#059669", "#111111", "#ffffff"]
 SESSION_SECONDS = 6 * 3600
+CARDS = 4
+"""Examples in an empty conversation, each asked in one press; the others stand below."""
 
 
 @dataclass(frozen=True)
@@ -72,14 +74,15 @@ def render(services: Services, lang: Language, examples: tuple[Example, ...]) ->
             with gr.Row(elem_classes="vqa-bar-row"):
                 title = gr.HTML("", elem_id="vqa-chat-title", padding=False)
                 new = gr.Button(tr("ask.new"), size="sm", scale=0, min_width=150)
-            chatbot = _chatbot(lang)
+            chatbot = _chatbot(examples, lang)
             with gr.Row(visible=False, elem_classes="vqa-bar-row") as versions_row:
                 versions = gr.HTML("", padding=False)
                 earlier = gr.Button(tr("ask.earlier"), size="sm", scale=0, min_width=90)
                 later = gr.Button(tr("ask.later"), size="sm", scale=0, min_width=90)
             fit = fit_note.render(lang, SESSION_SECONDS)
-            composer, carried, on_its_way = _composer(lang), carrier.render(), sending.render(lang)
-            pictures = tray.render(lang, most_pictures(services.settings), SESSION_SECONDS)
+            on_its_way, shown_tray = sending.render(lang), tray.render_tray()
+            composer, carried = _composer(lang), carrier.render()
+            pictures = tray.render(lang, most_pictures(services.settings), SESSION_SECONDS, shown_tray)
             treatment, box = treatment_box.render(lang), region_box.render(lang, SESSION_SECONDS)
             gallery = _gallery(examples, lang)
             address, fetch, camera, shoot = _more_ways(lang)
@@ -100,12 +103,13 @@ def render(services: Services, lang: Language, examples: tuple[Example, ...]) ->
     return parts, side
 
 
-def _chatbot(lang: Language) -> gr.Chatbot:
+def _chatbot(examples: tuple[Example, ...], lang: Language) -> gr.Chatbot:
     tr = words(lang)
+    cards = [{"text": each.question[lang], "files": [str(each.thumbnail)]} for each in examples[:CARDS]]
     return gr.Chatbot(
         label=tr("ask.conversation"),
         show_label=False,
-        height="clamp(240px, 47vh, 600px)",
+        height="var(--chat-height)",  # assets/page.css: as high as the window leaves it
         layout="bubble",
         editable="user",
         buttons=["copy", "copy_all"],
@@ -116,6 +120,7 @@ def _chatbot(lang: Language) -> gr.Chatbot:
         feedback_options=None,
         group_consecutive_messages=False,
         placeholder=f"**{tr('ask.empty')}**\n\n{tr('ask.empty_hint')}\n\n[{tr('tour.empty_link')}](#tour)",
+        examples=cards,  # type: ignore[arg-type]
         elem_id="vqa-chat",
     )
 

@@ -145,7 +145,7 @@ class AskFlow:
                 conversation = await self._asked(asked)
                 files = await asyncio.to_thread(thumbnails, conversation)
                 answering: dict[str, Any] = {"submit_btn": False, "stop_btn": tr("ask.stop")}
-                blank = {"value": BLANK} if asked.from_composer and not asked.ticket else {}
+                blank: dict[str, Any] = {"value": BLANK} if asked.from_composer and not asked.ticket else {}
                 composer = gr.MultimodalTextbox(**answering, **blank)
                 rows = ask_views.chat_messages(conversation, files, lang, growing=asking.Piece(""))
                 self._tickets.take(asked.ticket)

@@ -23,8 +23,8 @@ from vqa.ui.widgets.notices import safely
 from vqa.ui.widgets.page_event import sent
 
 
-def build(services: Services, lang: Language) -> None:
-    """Fills the tab."""
+def build(services: Services, lang: Language) -> gr.State:
+    """Fills the tab; returns what holds the conversation, for the tabs that go on from an answer."""
     examples = load_examples()
     keeper = ConversationKeeper(None if services.settings.public else services.store)
     parts, side = render(services, lang, examples)
@@ -46,6 +46,7 @@ def build(services: Services, lang: Language) -> None:
         root().load(safely(lang)(reopen), None, parts.outputs(), show_progress="hidden")
         with side:
             conversations.build(services, lang, parts, flow)
+    return parts.conversation
 
 
 def _bind_asking(services: Services, parts: AskParts, flow: AskFlow, lang: Language) -> None:
@@ -121,6 +122,9 @@ def _bind_pictures(parts: AskParts, flow: AskFlow, pictures: PictureFlow, lang: 
 
         last: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last"}
         parts.gallery.select(told(chosen), parts.composer, [parts.composer], **last)
+        # A card is asked at once, by the same button that a person would press.
+        card = parts.chatbot.example_select(told(chosen), parts.composer, [parts.composer], **last)
+        card.then(None, None, None, js="() => window.vqaSending.press()", show_progress="hidden", queue=False)
     asked, fetching = [parts.fetch.click, parts.address.submit], [parts.carrier, parts.address]
     for filling in (
         gr.on(asked, told(pictures.fetch), [parts.address, parts.composer, *parts.treatment.inputs], fetching, **quick),

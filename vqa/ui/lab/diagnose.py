@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
 
 from vqa.text import Language
-from vqa.ui.lab import certify_tab, lab_form, lab_views, remedy
+from vqa.ui.ask.conversation import Conversation
+from vqa.ui.lab import certify_tab, from_answer, lab_form, lab_views, remedy
 from vqa.ui.lab.diagnose_run import PARTS, DiagnoseView
 from vqa.ui.lab.repeat import managed
 from vqa.ui.services import Services
 from vqa.ui.text import words
 from vqa.ui.widgets import exports
 from vqa.ui.widgets.blocks import root
+from vqa.ui.widgets.chooser import chooser
 from vqa.ui.widgets.notices import safely
 
 TICK_SECONDS = 1.0
 
 
-def build(services: Services, lang: Language) -> None:
-    """Renders the tab and binds it."""
+def build(services: Services, lang: Language, conversation: gr.State) -> None:
+    """Renders the tab and binds it; `conversation` holds what is shown on the Ask tab."""
     view = DiagnoseView(services, lang)
     own = services.settings.base_url is None and not services.settings.public
     run_id, seen = gr.State(None), gr.State({})
@@ -32,14 +35,14 @@ def build(services: Services, lang: Language) -> None:
             progress = lab_views.panel("diagnose-progress", view.empty())
             panels = [progress, *(lab_views.panel(f"diagnose-{name}") for name in PARTS[1:-1])]
             aids = remedy.build(services, lang, run_id) if own else None
-            chooser = gr.Radio(visible=False, label=words(lang)("diagnose.look_into"), elem_id="diagnose-arm")
+            choice = chooser(label=words(lang)("diagnose.look_into"), elem_id="diagnose-arm")
             panels.append(lab_views.panel("diagnose-detail"))
             downloads = exports.build(services, lang, run_id, "diagnose")
     timer = gr.Timer(TICK_SECONDS, active=False)
     aid_outputs = aids.outputs if aids else []
-    watched = [seen, *panels, chooser, stop, timer, downloads, *aid_outputs]
+    watched = [seen, *panels, choice, stop, timer, downloads, *aid_outputs]
     opened = [run_id, *watched]
-    looked = [run_id, seen, chooser]
+    looked = [run_id, seen, choice]
     quiet: dict[str, Any] = {"show_progress": "hidden", "queue": False}
 
     def draw(run: str | None, before: dict[str, str], arm: str | None) -> Any:
@@ -53,12 +56,12 @@ def build(services: Services, lang: Language) -> None:
 
     @safely(lang)
     def begin(with_restarts: bool, *values: Any) -> Any:
-        from vqa.lab.run.diagnose_job import diagnose_work
+        return show(_start(services, values, restarts=own and with_restarts))
 
-        spec = lab_form.as_diagnosis(lab_form.read(values, services.settings, services.asked_model()))
-        work = diagnose_work(spec, restarts=own and with_restarts)
-        engine = managed(services)
-        return show(services.runs.start_work(work, spec, services.base_url(), kind="diagnose", engine=engine))
+    @safely(lang)
+    def begin_asked(which: str, shown: Conversation) -> Any:
+        values = from_answer.values(form, which, shown, services.settings)
+        return *values, *show(_start(services, values, restarts=False))
 
     @safely(lang)
     def show_plan(*values: Any) -> Any:
@@ -79,13 +82,17 @@ def build(services: Services, lang: Language) -> None:
         form_values = lab_form.filled(services.store, services.store.run(source))
         return *form_values, *(show(run) if run else (gr.skip(),) * len(opened))
 
-    start.click(begin, [restarts, *form.inputs], opened, show_progress="minimal").success(
-        None, None, None, js=lab_views.address("diagnose")
-    )
+    press_asked, which = from_answer.render("diagnose")
+    asked, filled = [which, conversation], [*form.inputs, *opened]
+    for started in (
+        start.click(begin, [restarts, *form.inputs], opened, show_progress="minimal"),
+        press_asked.click(begin_asked, asked, filled, js=from_answer.WHICH, show_progress="minimal"),
+    ):
+        started.success(None, None, None, js=lab_views.address("diagnose"))
     planned.click(show_plan, form.inputs, panels[2], show_progress="minimal")
     stop.click(lambda run: services.runs.stop(run) if run else None, run_id, None, **quiet)
     timer.tick(tick, looked, watched, **quiet)
-    chooser.input(tick, looked, watched, trigger_mode="always_last", **quiet)
+    choice.input(tick, looked, watched, trigger_mode="always_last", **quiet)
     if aids is not None:
         checked = aids.check.click(safely(lang)(lambda *values: show(aids.again(*values))), aids.inputs, opened)
         checked.success(None, None, None, js=lab_views.address("diagnose"))
@@ -109,3 +116,12 @@ def _left(
         restarts = gr.Checkbox(label=tr("diagnose.restarts"), info=tr("diagnose.restarts_info"), visible=own)
     form = lab_form.build(services, lang, prefix="diagnose", buttons=buttons.render, repeats=False)
     return form, start, stop, planned, restarts
+
+
+def _start(services: Services, values: Sequence[Any], *, restarts: bool) -> str:
+    """Starts the diagnosis that the form's values give; returns its id."""
+    from vqa.lab.run.diagnose_job import diagnose_work
+
+    spec = lab_form.as_diagnosis(lab_form.read(values, services.settings, services.asked_model()))
+    work = diagnose_work(spec, restarts=restarts)
+    return services.runs.start_work(work, spec, services.base_url(), kind="diagnose", engine=managed(services))

@@ -74,7 +74,7 @@ class DiagnoseView(RunView):
         return (
             made,
             *fresh,
-            gr.skip() if made["arms"] == before.get("arms") else self._chooser(summaries),
+            gr.skip() if made["arms"] == before.get("arms") else self._chooser(summaries, arm),
             gr.Button(interactive=status.running),
             gr.Timer(active=status.running),
             gr.Row(visible=status.done > 0 and not status.running),
@@ -83,9 +83,9 @@ class DiagnoseView(RunView):
     def _verdict(self, run: Run) -> str:
         return fragments.wrap(outcomes.of_run(run, self._lang))
 
-    def _chooser(self, summaries: Mapping[str, RunSummary]) -> Any:
+    def _chooser(self, summaries: Mapping[str, RunSummary], arm: str | None) -> Any:
         choices = [(conclusions.arm_title(name, self._lang), name) for name in summaries]
-        return gr.Radio(choices=choices, visible=bool(choices))
+        return gr.Radio(choices=choices, value=arm if arm in summaries else None, visible=bool(choices))
 
     def _detail(self, summaries: Mapping[str, RunSummary], arm: str | None, status: RunStatus) -> str:
         run = summaries.get(arm or "")

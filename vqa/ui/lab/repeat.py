@@ -14,7 +14,8 @@ from vqa.lab.run.live import RunStatus
 from vqa.lab.stats.summary import RunSummary, Summary
 from vqa.store import Run
 from vqa.text import Language
-from vqa.ui.lab import lab_form, lab_views
+from vqa.ui.ask.conversation import Conversation
+from vqa.ui.lab import from_answer, lab_form, lab_views
 from vqa.ui.lab.run_view import RunView
 from vqa.ui.lab.tour_repeat import bind_repeat
 from vqa.ui.services import Services
@@ -22,6 +23,7 @@ from vqa.ui.text import words
 from vqa.ui.web.visitors import waiting
 from vqa.ui.widgets import exports
 from vqa.ui.widgets.blocks import root
+from vqa.ui.widgets.chooser import chooser
 from vqa.ui.widgets.notices import safely
 from vqa.ui.widgets.page_event import sent
 
@@ -29,8 +31,8 @@ TICK_SECONDS = 0.6
 PARTS = ("progress", "asked", "verdict", "groups", "diff", "plots")
 
 
-def build(services: Services, lang: Language) -> None:
-    """Renders the tab and binds it."""
+def build(services: Services, lang: Language, conversation: gr.State) -> None:
+    """Renders the tab and binds it; `conversation` holds what is shown on the Ask tab."""
     tr = words(lang)
     view = View(services, lang)
     run_id = gr.State(None)
@@ -48,7 +50,7 @@ def build(services: Services, lang: Language) -> None:
         with gr.Column(scale=7, min_width=320):
             progress = lab_views.panel("repeat-progress", view.empty())
             asked = lab_views.panel("repeat-asked")
-            chooser = gr.Radio(visible=False, label=tr("repeat.question"), elem_id="repeat-question")
+            choice = chooser(label=tr("repeat.question"), elem_id="repeat-question")
             verdict = lab_views.panel("repeat-verdict")
             groups = lab_views.panel("repeat-groups", js_on_load=lab_views.GROUP_SCRIPT)
             diff = lab_views.panel("repeat-diff")
@@ -57,11 +59,19 @@ def build(services: Services, lang: Language) -> None:
     timer = gr.Timer(TICK_SECONDS, active=False)
     shown = [progress, asked, verdict, groups, diff, plots]
     watched = [seen, *shown, stop, timer, downloads]
-    opened = [run_id, pressed, chooser, *watched]
+    opened = [run_id, pressed, choice, *watched]
     quiet: dict[str, Any] = {"show_progress": "hidden", "queue": False}
 
     @safely(lang)
     def begin(*values: Any) -> Any:
+        return started_run(values)
+
+    @safely(lang)
+    def begin_asked(which: str, shown: Conversation) -> Any:
+        values = from_answer.values(form, which, shown, services.settings)
+        return *values, *started_run(values)
+
+    def started_run(values: Any) -> Any:
         with services.visitors.reading(services.settings.public_max_pictures):
             spec = lab_form.read(values, services.settings, services.asked_model())
         run = services.runs.start(spec, services.base_url(), engine=managed(services))
@@ -69,14 +79,14 @@ def build(services: Services, lang: Language) -> None:
 
     @safely(lang)
     def tick(run: str | None, before: dict[str, str], question: int | None, chosen: list[int]) -> Any:
-        return view.draw(run, before, question or 0, chosen)
+        return view.draw(run, before, _place(question), chosen)
 
     @safely(lang)
     def press(
         run: str | None, before: dict[str, str], question: int | None, chosen: list[int], event: gr.EventData
     ) -> Any:
         picked = toggled(chosen, sent(event, "group", int))
-        return picked, *view.draw(run, before, question or 0, picked)
+        return picked, *view.draw(run, before, _place(question), picked)
 
     @safely(lang)
     def load(request: gr.Request) -> Any:
@@ -87,14 +97,18 @@ def build(services: Services, lang: Language) -> None:
         return *lab_form.filled(services.store, services.store.run(run)), *view.open(run)
 
     queued: dict[str, Any] = {"show_progress": "minimal"} | waiting(services.settings, "run", form.questions)
-    for begun in (start.click, bind_repeat(services, lang, form, run_id).then):
-        started = begun(begin, form.inputs, opened, **queued)
+    press_asked, which = from_answer.render("repeat")
+    for started in (
+        start.click(begin, form.inputs, opened, **queued),
+        bind_repeat(services, lang, form, run_id).then(begin, form.inputs, opened, **queued),
+        press_asked.click(begin_asked, [which, conversation], [*form.inputs, *opened], js=from_answer.WHICH, **queued),
+    ):
         started.success(None, None, None, js=lab_views.address("repeat"))
     stop.click(lambda run: services.runs.stop(run) if run else None, run_id, None, **quiet)
-    timer.tick(tick, [run_id, seen, chooser, pressed], watched, **quiet)
+    timer.tick(tick, [run_id, seen, choice, pressed], watched, **quiet)
     last: dict[str, Any] = quiet | {"trigger_mode": "always_last"}  # what is pressed meanwhile is not dropped
-    chooser.input(lambda: [], None, pressed, **last).then(tick, [run_id, seen, chooser, pressed], watched, **last)
-    groups.click(press, [run_id, seen, chooser, pressed], [pressed, *watched], **last)
+    choice.input(lambda: [], None, pressed, **last).then(tick, [run_id, seen, choice, pressed], watched, **last)
+    groups.click(press, [run_id, seen, choice, pressed], [pressed, *watched], **last)
     root().load(load, None, [*form.inputs, *opened], **quiet)
 
 
@@ -123,8 +137,8 @@ class View(RunView):
         run = self._services.store.run(run_id)
         texts = case_texts(run.plan)
         choices = [(f"{place + 1}. {text[:80]}", place) for place, text in enumerate(texts)]
-        chooser = gr.Radio(choices=choices, value=0, visible=len(choices) > 1)
-        return run_id, [], chooser, *self.draw(run_id, {}, 0, [])
+        choice = gr.Radio(choices=choices, value=0, visible=len(choices) > 1)
+        return run_id, [], choice, *self.draw(run_id, {}, 0, [])
 
     def draw(self, run_id: str | None, before: dict[str, str], question: int, pressed: list[int]) -> Any:
         """Returns the new `seen`, the parts that changed, and the states of Stop, the timer and the downloads."""
@@ -179,6 +193,11 @@ class View(RunView):
 
     def _answer(self, sample_ids: tuple[int, ...]) -> Answer | None:
         return self._services.store.sample(sample_ids[0]).answer if sample_ids else None
+
+
+def _place(question: object) -> int:
+    """Returns which question was chosen; the first where none was."""
+    return question if isinstance(question, int) else 0
 
 
 def planned_each(run: Run) -> int:

@@ -77,10 +77,14 @@ class TrayParts:
     pages: gr.Textbox
 
 
-def render(lang: Language, most: int, seconds: int) -> TrayParts:
-    """Returns the tray, drawn and empty; `most` pictures go with one question."""
+def render_tray() -> gr.HTML:
+    """Returns the tray, drawn and empty."""
+    return gr.HTML("", elem_id="vqa-tray", padding=False, js_on_load=SCRIPT)
+
+
+def render(lang: Language, most: int, seconds: int, tray: gr.HTML) -> TrayParts:
+    """Returns what belongs to the tray, drawn; `most` pictures go with one question."""
     tr = words(lang)
-    tray = gr.HTML("", elem_id="vqa-tray", padding=False, js_on_load=SCRIPT)
     clip = gr.State(None, time_to_live=seconds)
     with gr.Row(visible=False) as row:
         frames = gr.Slider(

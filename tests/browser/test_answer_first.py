@@ -1,0 +1,94 @@
+"""Picture, answer and composer in one view, and the way from an answer to its proof and its report, in few presses."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser.lab_app import SECONDS, FaultyApp, faulty
+from tests.browser.test_ask import answers, ask, upload
+
+__all__ = ["faulty"]  # a store of its own: one run at a time
+pytestmark = pytest.mark.browser
+
+
+def opened(page: Page, faulty: FaultyApp) -> None:
+    page.goto(faulty.url)
+    expect(page.locator(".vqa-strip.good")).to_be_visible(timeout=SECONDS)
+
+
+def card(page: Page) -> Locator:
+    return page.locator("#vqa-chat .examples button")
+
+
+def seen(page: Page, place: Locator) -> bool:
+    """Whether the whole of an element is in the window."""
+    box, window = place.bounding_box(), page.viewport_size
+    assert box is not None and window is not None
+    return box["y"] >= 0 and box["y"] + box["height"] <= window["height"]
+
+
+@pytest.mark.parametrize("size", [(1280, 800), (390, 844)])
+def test_an_example_is_asked_in_one_press_and_picture_answer_and_composer_are_in_one_view(
+    page: Page, faulty: FaultyApp, size: tuple[int, int]
+) -> None:
+    faulty.behave(answer="Three green shapes.")
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+    opened(page, faulty)
+    expect(card(page)).to_have_count(4)
+    for panel in ("#vqa-received-part", "#vqa-sure-part", "#vqa-code", "#vqa-compare"):
+        expect(page.locator(panel)).to_be_hidden()
+    assert seen(page, page.locator("#vqa-composer"))
+    card(page).nth(1).click()
+    expect(answers(page)).to_have_count(1, timeout=SECONDS)
+    picture, answer = page.locator("#vqa-chat .message.user img"), page.locator("#vqa-chat .message.bot").first
+    expect(answer).to_contain_text("Three green shapes.")
+    box = picture.bounding_box()
+    assert box is not None and 0 < box["height"] <= 160
+    for place in (answer, answers(page), page.get_by_role("link", name="Repeat 20×"), page.locator("#vqa-composer")):
+        assert seen(page, place), place
+    if size[0] > 640:
+        assert seen(page, picture)
+    expect(page.locator("#vqa-received-part")).to_be_visible()
+    picture.click()
+    large = page.locator("dialog.vqa-large img")
+    expect(large).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(large).to_have_count(0)
+
+
+def test_from_opening_the_page_to_a_report_takes_no_more_than_four_presses(
+    page: Page, faulty: FaultyApp, tmp_path: Path
+) -> None:
+    faulty.behave(answer="Three green shapes.")
+    opened(page, faulty)
+    presses = [card(page).nth(1), page.get_by_role("link", name="Repeat 20×"), page.locator("#repeat-export-html")]
+    assert len(presses) <= 4
+    presses[0].click()
+    expect(answers(page)).to_have_count(1, timeout=SECONDS)
+    presses[1].click()
+    expect(page.locator("#repeat-progress .vl-ended")).to_contain_text("20 of 20", timeout=3 * SECONDS)
+    expect(page.locator("#repeat-asked")).to_contain_text("How many green shapes are there?")
+    expect(page.locator("#tab-repeat textarea").first).to_have_value("How many green shapes are there?")
+    expect(page).to_have_url(re.compile("tab=repeat&run=[0-9a-f]{12}"))
+    with page.expect_download(timeout=SECONDS) as download:
+        presses[2].click()
+    download.value.save_as(tmp_path / "report.html")
+    assert "How many green shapes are there?" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_why_could_it_change_starts_a_diagnosis_of_that_question(
+    page: Page, faulty: FaultyApp, red_circle: Path
+) -> None:
+    faulty.behave(answer="Red.")
+    opened(page, faulty)
+    upload(page, red_circle)
+    ask(page, "What colour is it?")
+    page.get_by_role("link", name="Why could it change?").click()
+    expect(page).to_have_url(re.compile("tab=diagnose&run=[0-9a-f]{12}"), timeout=SECONDS)
+    expect(page.locator("#tab-diagnose textarea").first).to_have_value("What colour is it?")
+    expect(page.locator("#diagnose-asked")).to_contain_text("What colour is it?", timeout=SECONDS)
+    expect(page.locator("#diagnose-progress .vl-ended")).to_be_visible(timeout=3 * SECONDS)
