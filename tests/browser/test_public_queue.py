@@ -54,7 +54,7 @@ def guests(browser: Browser, url: str) -> list[Page]:
 def test_visitors_who_wait_are_told_their_place_in_both_languages(
     browser: Browser, narrow: RunningApp, server: FakeServer
 ) -> None:
-    server.behaviour = Behaviour(seconds_per_token=1.5)
+    server.behaviour = Behaviour(held_after=1)  # until all four have looked where they are in the queue
     pages = guests(browser, narrow.url)
     for page in pages:
         page.locator("#vqa-gallery button.thumbnail-item").first.click()

@@ -84,13 +84,17 @@ def _bind_asking(services: Services, parts: AskParts, flow: AskFlow, lang: Langu
     way, box = parts.sending, parts.composer
     asked = [way.held, *with_options, *chosen, way.ticket]
     here: dict[str, Any] = {"show_progress": "hidden", "queue": False}
-    # Gradio handles the listeners of one event one after the other: what is sent has left the composer by then.
-    box.submit(None, box, [box, way.held], js=sending.TAKE, **here)
-    way.resume.click(None, None, way.held, js=sending.RESUME, **here)
-    for event in (box.submit, way.resume.click):
-        going = event(send, asked, outputs, js=sending.NAMED, trigger_mode=mode, **shared)
-        for ended in (going.then, going.failure):
-            ended(None, box, box, js=sending.ENDED, **here)
+    if services.settings.public:
+        # What waits for its turn says so on the composer, which Gradio does only while it holds what is asked.
+        box.submit(send, [box, *asked[1:]], outputs, trigger_mode=mode, **shared)
+    else:
+        # Gradio handles the listeners of one event one after the other: what is sent has left the composer by then.
+        box.submit(None, box, [box, way.held], js=sending.TAKE, **here)
+        way.resume.click(None, None, way.held, js=sending.RESUME, **here)
+        for event in (box.submit, way.resume.click):
+            going = event(send, asked, outputs, js=sending.NAMED, trigger_mode=mode, **shared)
+            for ended in (going.then, going.failure):
+                ended(None, box, box, js=sending.ENDED, **here)
     parts.chatbot.retry(again, with_options, outputs, **shared)
     parts.chatbot.edit(edited, with_options, outputs, **shared)
     fitting = [parts.fit.held, parts.composer, parts.conversation, *chosen]
