@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import ROOT, RunningApp
 from tests.security.conftest import Trap, inside, log_end, no_traceback, visitor
-from tests.security.visitor import Visitor, drawn
+from tests.security.visitor import Visitor, as_file, drawn
 
 MARK = "canary-of-the-data-folder"
 
@@ -58,11 +58,19 @@ def test_no_spelling_of_a_path_opens_a_file(app: RunningApp, public: RunningApp)
 
 def test_a_path_in_an_event_opens_no_file(public: RunningApp) -> None:
     guest = visitor(public, "10.0.1.2")
+    camera = next(
+        each["id"]
+        for each in guest.config["dependencies"]
+        if guest.names(each["inputs"]) == ["vqa-camera", "vqa-composer"]
+    )
+    mine = guest.call(camera, [as_file(guest.upload(("a.png", drawn()))[0]), None])
+    assert mine.success and ".png" in mine.text, "a picture of one's own is taken"
     for path in ("/etc/passwd", "/etc/hostname", str(ROOT / "assets/icon.png"), str(public.log), "../../etc/passwd"):
         reply = guest.ask("What is this?", [path])
         assert not reply.success or reply.notices
         assert "root:" not in reply.text
-        taken = guest.call(guest.endpoint("button", "click"), [None, None])
+        taken = guest.call(camera, [as_file(path), None])
+        assert not taken.success or taken.notices
         assert "root:" not in taken.text
 
 

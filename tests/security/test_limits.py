@@ -19,7 +19,7 @@ from PIL import Image
 from tests.conftest import RunningApp
 from tests.media.test_video import make_video
 from tests.security.conftest import inside, log_end, memory, no_traceback, visitor
-from tests.security.visitor import API, Visitor, as_file, drawn, post
+from tests.security.visitor import API, Reply, Visitor, as_file, drawn, post
 from vqa.settings import Settings
 from vqa.ui.web.visitors import WINDOW_SECONDS, Window, network_of
 
@@ -188,26 +188,47 @@ def _run_in(raw: str) -> str:
 async def test_a_thousand_quick_requests_leave_the_page_standing(public: RunningApp) -> None:
     since, before = log_end(public), memory(public)
     guest = visitor(public, "10.0.3.8")
-    codes = await hammer(guest, guest.endpoint("vqa-composer", "submit"), 1000)
+    codes, joined = await hammer(guest, guest.endpoint("vqa-composer", "submit"), 1000)
     assert sum(codes.values()) == 1000
     assert set(codes) <= {200, 400, 404, 429, 503}, codes
+    assert joined, "some got as far as the queue"
+    replies = [await asyncio.to_thread(heard, guest, session, events) for session, events in joined.items()]
+    told = [reply for each in replies for reply in each.values()]
+    handled = [reply for reply in told if reply.success and reply.notices]
+    assert handled, "some got as far as the handler, which told that there is no picture"
     reply = await asyncio.to_thread(guest.ask, "What is this?", [])
     assert reply.notices, "there is no picture, and the page still says so"
     no_traceback(public, since)
     assert memory(public) - before < GROWTH
 
 
-async def hammer(guest: Visitor, function: int, count: int) -> Counter[int]:
-    """Sends requests of four kinds, fifty at a time; how often which status came back."""
+def heard(guest: Visitor, session: str, events: set[str]) -> dict[str, Reply]:
+    """What became of events of one of a visitor's tabs."""
+    guest.session = session
+    return guest.listen(events)
+
+
+async def hammer(guest: Visitor, function: int, count: int) -> tuple[Counter[int], dict[str, set[str]]]:
+    """Sends requests of four kinds, fifty at a time, as a visitor.
+
+    Returns how often which status came back, and the events that were taken into the queue, by tab.
+    """
     codes: Counter[int] = Counter()
-    headers = {"X-Forwarded-For": "10.0.3.9"}
+    joined: dict[str, set[str]] = {}
+    headers, cookies = {"X-Forwarded-For": "10.0.3.8"}, dict(guest.http.cookies)
     url, limits = guest.http.base_url, httpx.Limits(max_connections=50, max_keepalive_connections=0)
-    async with httpx.AsyncClient(base_url=url, limits=limits, timeout=200, headers=headers, trust_env=False) as client:
+    data = [{"text": "x", "files": []}, None, *guest.defaults(function)[2:]]
+    async with httpx.AsyncClient(
+        base_url=url, limits=limits, timeout=200, headers=headers, cookies=cookies, trust_env=False
+    ) as client:
 
         async def one(number: int) -> None:
-            body = {"data": [{"text": "x", "files": []}] * 9, "fn_index": function, "session_hash": f"s{number % 20}"}
+            session = f"s{number % 20}"
+            body = {"data": data, "fn_index": function, "session_hash": session}
             if number % 4 == 0:
                 reply = await client.post(f"{API}/queue/join", json=body)
+                if reply.status_code == 200:
+                    joined.setdefault(session, set()).add(reply.json()["event_id"])
             elif number % 4 == 1:
                 reply = await client.get("/robots.txt")
             elif number % 4 == 2:
@@ -218,7 +239,7 @@ async def hammer(guest: Visitor, function: int, count: int) -> Counter[int]:
             codes[reply.status_code] += 1
 
         await asyncio.gather(*map(one, range(count)))
-    return codes
+    return codes, joined
 
 
 def test_the_window_counts_a_minute_and_forgets() -> None:

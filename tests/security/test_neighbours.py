@@ -9,6 +9,7 @@ import httpx2 as httpx
 from tests.conftest import RunningApp
 from tests.security.conftest import inside, log_end, no_traceback, visitor
 from tests.security.visitor import API, SECONDS, Visitor, drawn
+from vqa.ui.web.fair import SESSIONS
 
 
 def answered(guest: Visitor, text: str, *paths: str) -> bool:
@@ -37,9 +38,10 @@ def test_many_tabs_of_one_visitor_cost_another_no_conversation(public: RunningAp
     crowd, other = visitor(public, "10.0.6.3"), visitor(public, "10.0.6.4")
     assert answered(other, "What is this?", other.upload(("a.png", drawn()))[0])
     function = crowd.endpoint("vqa-tray", "select")
-    for _ in range(130):
-        event = {"data": [], "fn_index": function, "session_hash": uuid.uuid4().hex}
-        crowd.http.post(f"{API}/run/predict", json=event)
+    data, pressed = crowd.defaults(function), {"act": "first", "place": 0}
+    for _ in range(SESSIONS + 20):
+        crowd.session = uuid.uuid4().hex
+        assert crowd.call(function, data, event_data=pressed).success, "every tab has had an event handled"
     assert answered(other, "And now?"), "the picture of the question before is still there"
 
 
@@ -60,7 +62,7 @@ def test_more_pictures_than_may_be_sent_are_taken_out_of_the_composer(public: Ru
     function = guest.endpoint("vqa-tray", "upload")
     reply = guest.call(function, [{"text": "", "files": files}, *guest.defaults(function)[1:]])
     assert "At most 4 pictures" in reply.notices[0]
-    assert len(reply.outputs[0]["value"]["files"]) == 4
+    assert len(reply.shown[0]["value"]["files"]) == 4
 
 
 def test_wrong_passwords_are_slowed_down_and_who_has_logged_in_goes_on(private: RunningApp) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import uuid
@@ -38,6 +39,8 @@ class Reply:
 
     success: bool
     outputs: list[Json] = field(default_factory=list)
+    shown: list[Json] = field(default_factory=list)
+    """What the page shows in every output by then: an update that says nothing leaves what was there."""
     notices: list[str] = field(default_factory=list)
     raw: str = ""
 
@@ -142,6 +145,7 @@ class Visitor:
             reply.notices.append(message["log"])
         elif message["msg"] in {"process_generating", "process_completed"}:
             merge(reply.outputs, message["output"].get("data") or [])
+            show(reply.shown, reply.outputs)
         if message["msg"] == "process_completed":
             reply.success = bool(message["success"])
             waiting.discard(message["event_id"])
@@ -201,6 +205,18 @@ def merge(outputs: list[Json], data: list[Json]) -> None:
                 outputs[place] = _changed(outputs[place], action, path, part)
         else:
             outputs[place] = value
+
+
+def show(shown: list[Json], outputs: list[Json]) -> None:
+    """Takes over what a message has left in the outputs, as the page does: a property that is not named stays."""
+    for place, value in enumerate(copy.deepcopy(outputs)):
+        if place >= len(shown):
+            shown.append(value)
+        elif isinstance(value, dict) and value.get("__type__") == "update":
+            before = shown[place] if isinstance(shown[place], dict) else {"value": shown[place]}
+            shown[place] = before | value
+        else:
+            shown[place] = value
 
 
 def _changed(whole: Json, action: str, path: list[Json], part: Json) -> Json:
