@@ -189,8 +189,9 @@ def test_axe_finds_nothing_serious(
     example = page.locator(f"#{place}-example, #tab-{place} #vqa-gallery button").first
     if example.count():
         example.click()
-        # Where there is a tray, the composer's own thumbnails are hidden once it shows them.
-        expect(page.locator(f"#tab-{place} :is(.vqa-gallery, #vqa-tray) img").first).to_be_visible()
+        # Where there is a tray, the composer's own thumbnails are hidden once it shows them; a data set shows its rows.
+        pictures = page.locator(f"#tab-{place} :is(.vqa-gallery, #vqa-tray, #evaluate-preview) img")
+        expect(pictures.first).to_be_visible(timeout=30_000)
         page.wait_for_timeout(300)
         assert not serious(page)
     context.close()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
-from itertools import islice
 from typing import Any
 
 import gradio as gr
@@ -14,23 +13,20 @@ from vqa.errors import InputError, StoreError
 from vqa.evaluate.comparing.rows import sides
 from vqa.evaluate.comparing.runs import compare as compare_sides
 from vqa.evaluate.reading import Dataset, Row, reading_from_record
-from vqa.evaluate.reading.pictures import load_local
 from vqa.evaluate.reporting.browsing import Entry, chosen, entries
 from vqa.evaluate.reporting.comparison import compare_lines
 from vqa.evaluate.reporting.saying import heading
 from vqa.evaluate.running import KIND, Asking, asking_from_record, evaluate_work, scored_rows, scorer_of, spec_of
 from vqa.evaluate.scoring import default_scorer, find_scorer
-from vqa.lab.plan.arms import RunSpec
 from vqa.lab.run.live import RunStatus
 from vqa.text import Language, t
 from vqa.ui.evaluate import views
 from vqa.ui.evaluate.given import SHOWN, first_rows, pictures_at, reading_of
+from vqa.ui.evaluate.opening import in_ask, in_repeat
 from vqa.ui.lab import lab_views
 from vqa.ui.services import Services
 
 PAGE = 20
-REPEATS = 20
-"""How often a row is asked when it is opened in Repeat."""
 OTHERS = 100
 
 
@@ -174,7 +170,7 @@ class EvaluateView:
         places = {row.place for row in shown}
         pictures = pictures_at(dataset, places, self._services.limits) if dataset else {}
         note = t("evaluate.page_of", self._lang, page=page + 1, pages=pages, rows=len(found))
-        return page, f"<p>{escape(note)}</p>" + views.listing(shown, pictures, self._lang)
+        return page, views.shown(f"<p>{escape(note)}</p>" + views.listing(shown, pictures, self._lang))
 
     def _changed(self, run_id: str, other: str | None) -> frozenset[int]:
         if not other:
@@ -188,19 +184,10 @@ class EvaluateView:
         store = self._services.store
         return sides(scored_rows(store, run_id, scorer_of(store, store.run(run_id))))
 
-    def repeat(self, run_id: str | None, place: int) -> str:
-        """Starts a repeat of one row, asked as it was in the run, and returns its address on the page."""
+    def opened(self, run_id: str | None, where: str, place: int) -> str:
+        """Opens one row in Ask or Repeat and returns its address on the page."""
         run = self._services.store.run(_must(run_id))
-        dataset = Dataset(reading_from_record(run.plan["dataset"]))
-        row = next((row for row in islice(dataset.rows(), place + 1) if row.place == place), None)
-        if not isinstance(row, Row):
-            raise InputError("sample_missing", sample=place + 1)
-        images = tuple(load_local(source, self._services.limits) for source in row.pictures if not source.address)
-        sampling = Sampling(**run.plan["asking"]["sampling"])
-        spec = RunSpec((dataset.text_of(row),), images, n=REPEATS, sampling=sampling, system=row.system)
-        services = self._services
-        engine = None if services.engine.snapshot().attached else services.engine
-        return f"?tab=repeat&run={services.runs.start(spec, services.base_url(), engine=engine)}"
+        return (in_ask if where == "ask" else in_repeat)(self._services, run, place)
 
     def compare(self, run_id: str | None, other: str | None) -> str:
         """Returns the comparison with another run, in sentences."""
@@ -209,7 +196,7 @@ class EvaluateView:
         command = f"python -m vqa evaluate {run.plan['dataset']['path']} -n 3"
         lines = compare_lines(found, self._lang, command)
         first, *rest = (f"<p>{escape(line)}</p>" for line in lines)
-        return f'<div class="ve-facts"><strong>{first}</strong>{"".join(rest)}</div>'
+        return views.shown(f'<div class="ve-facts"><strong>{first}</strong>{"".join(rest)}</div>')
 
 
 def _must(run_id: str | None) -> str:

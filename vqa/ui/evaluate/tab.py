@@ -84,7 +84,7 @@ def build(services: Services, lang: Language) -> gr.Timer:  # noqa: PLR0915 - on
 
     @safely(lang)
     def again(run: str | None, event: gr.EventData) -> Any:
-        return view.repeat(run, sent(event, "row", int))
+        return view.opened(run, sent(event, "where", str), sent(event, "row", int))
 
     pressed = listing.click(again, run_id, address, show_progress="minimal")
     pressed.success(None, address, None, js=OPEN)

@@ -38,8 +38,8 @@ margin:.4rem 0}
 </style>"""
 ROW_SCRIPT = """
 element.addEventListener('click', (event) => {
-  const button = event.target.closest('[data-repeat]');
-  if (button) trigger('click', {row: Number(button.dataset.repeat)});
+  const button = event.target.closest('[data-open]');
+  if (button) trigger('click', {row: Number(button.dataset.row), where: button.dataset.open});
 });
 """
 """Tells the server which row's button was pressed; bound to the root, so that it survives every redraw."""
@@ -55,6 +55,11 @@ TONES: Mapping[str, parts.Tone] = {
 KINDS_SHOWN = 40
 
 
+def shown(html: str) -> str:
+    """Returns what stands in a panel of the tab; a panel without it is taken for empty, and takes no room."""
+    return f'<div class="ve">{html}</div>' if html else ""
+
+
 def picture(png: bytes, words: str = "") -> str:
     """Returns a small picture as an element."""
     return f'<img alt="{escape(words)}" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
@@ -65,7 +70,7 @@ def preview(
 ) -> str:
     """Returns how a data set is read, and rows of (pictures, text as it is sent, expected answers, problem)."""
     told = "".join(f"<p>{escape(fact)}</p>" for fact in facts)
-    shown = []
+    drawn = []
     for place, (pictures, text, wanted, problem) in enumerate(rows, 1):
         pics = "".join(picture(png) for png in pictures)
         body = f"<p>{escape(text)}</p>"
@@ -74,9 +79,9 @@ def preview(
             body += f'<p class="meta">{escape(t("evaluate.expected", lang, answers=answers))}</p>'
         if problem:
             body += f'<p class="meta">{parts.badge(t("evaluate.state_skipped", lang), "warn")} {escape(problem)}</p>'
-        shown.append(f'<div class="ve-row" data-row="{place}"><div class="pics">{pics}</div><div>{body}</div></div>')
+        drawn.append(f'<div class="ve-row" data-row="{place}"><div class="pics">{pics}</div><div>{body}</div></div>')
     title = escape(t("evaluate.first_rows", lang))
-    return f'<div class="ve-facts">{told}</div><h3>{title}</h3><div class="ve-rows">{"".join(shown)}</div>'
+    return shown(f'<div class="ve-facts">{told}</div><h3>{title}</h3><div class="ve-rows">{"".join(drawn)}</div>')
 
 
 def progress(status: RunStatus, already: int, lang: Language) -> str:
@@ -88,7 +93,7 @@ def progress(status: RunStatus, already: int, lang: Language) -> str:
     if step := status.notes.get("step"):
         words = t(f"lab.{step}", lang, **status.notes) + " · " + words
     share = status.done / status.total if status.total else None
-    return f'<div data-run="{escape(status.run_id)}">{parts.progress(share, words)}</div>'
+    return shown(f'<div data-run="{escape(status.run_id)}">{parts.progress(share, words)}</div>')
 
 
 def result(found: Mapping[str, Json], run_id: str, lang: Language) -> str:
@@ -107,7 +112,7 @@ def result(found: Mapping[str, Json], run_id: str, lang: Language) -> str:
     if len(kinds) > 1:
         rows = "".join(_bar(kind, each) for kind, each in list(kinds.items())[:KINDS_SHOWN])
         bars = f'<h3>{escape(t("evaluate.by_type", lang))}</h3><div class="ve-kinds">{rows}</div>'
-    return f'<div data-run="{escape(run_id)}">{big}<div class="ve-facts">{told}</div>{bars}</div>'
+    return shown(f'<div data-run="{escape(run_id)}">{big}<div class="ve-facts">{told}</div>{bars}</div>')
 
 
 def _bar(kind: str, each: Mapping[str, Json]) -> str:
@@ -144,8 +149,12 @@ def _entry(row: Entry, pictures: Sequence[bytes], lang: Language) -> str:
     if row.wanted:
         body += f'<p class="meta">{escape(t("evaluate.expected", lang, answers=" | ".join(row.wanted)))}</p>'
     if row.texts:
-        words = escape(t("evaluate.open_repeat", lang))
-        body += f'<p><button type="button" class="ve-again" data-repeat="{row.place}">{words}</button></p>'
+        buttons = (
+            f'<button type="button" class="ve-again" data-open="{where}" data-row="{row.place}">'
+            f"{escape(t(f'evaluate.open_{where}', lang))}</button>"
+            for where in ("ask", "repeat")
+        )
+        body += f"<p>{' '.join(buttons)}</p>"
     if row.reason:
         body += f"<p>{escape(row.reason_zh if lang == 'zh' else row.reason)}</p>"
     return f'<div class="ve-row" data-row="{row.place}"><div class="pics">{pics}</div><div>{body}</div></div>'
