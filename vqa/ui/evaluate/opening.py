@@ -39,8 +39,8 @@ def in_ask(services: Services, run: Run, place: int) -> str:
         InputError: as `in_repeat`.
     """
     text, system, images = _row(run, place, services.limits)
-    samples = next((found for row, found in services.store.evaluated(run.id) if row.place == place), {})
-    answer = next((each.answer for _, each in sorted(samples.items()) if each.answer is not None), None)
+    samples = next((found for row, found in services.store.evaluated(run.id) if row.place == place), [])
+    answer = next((each.answer for each in samples if each.answer is not None), None)
     keeper = ConversationKeeper(services.store)
     chat = keeper.add(Conversation(), Message(1, None, "user", text, images))
     if answer is not None:

@@ -10,7 +10,7 @@ from vqa.errors import InputError
 from vqa.settings import Settings
 from vqa.ui.ask.asking import AskOptions
 from vqa.ui.ask.conversation import Conversation
-from vqa.ui.ask.picture_files import write
+from vqa.ui.pictures.written import write
 from vqa.ui.lab.lab_form import LabForm
 
 REPEATS = 20
