@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import re
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +51,7 @@ def test_repeat_asks_about_the_pages_that_were_chosen_made_ready_as_was_chosen(
     expect(page.locator("#repeat-pictures")).to_contain_text("transparent parts put onto black", timeout=SECONDS)
     choose(page, "repeat", "Gray")
     expect(page.locator("#repeat-pictures")).to_contain_text("transparent parts put onto gray", timeout=SECONDS)
-    page.locator("#tab-repeat").get_by_label(re.compile("^Question")).first.fill("What is it?")
+    page.locator("#repeat-questions textarea").fill("What is it?")
     page.locator("#tab-repeat input[type=number]").first.fill("2")
     start_and_wait(page, "repeat")
     content = faulty.server.bodies[-1]["messages"][-1]["content"]

@@ -69,8 +69,11 @@ def build(services: Services, lang: Language) -> gr.Timer:  # noqa: PLR0915 - on
         button.click(lambda chosen=str(folder): (None, chosen), None, [files, path], **quiet).then(
             look, inputs, preview, show_progress="minimal"
         )
-    start.click(safely(lang)(view.start), inputs, [*shown, preview], show_progress="minimal")
-    resume.click(safely(lang)(view.resume), run_id, shown, show_progress="minimal")
+    for begun in (
+        start.click(safely(lang)(view.start), inputs, [*shown, preview], show_progress="minimal"),
+        resume.click(safely(lang)(view.resume), run_id, shown, show_progress="minimal"),
+    ):
+        begun.success(None, None, None, js=lab_views.address("evaluate"))  # a reload finds the run again
     stop.click(lambda run: services.runs.stop(run) if run else None, run_id, None, **quiet)
     timer.tick(safely(lang)(view.draw), run_id, shown, **quiet)
     first = safely(lang)(lambda run, kind, margin, at, than: view.rows(run, kind, margin, 0, than))

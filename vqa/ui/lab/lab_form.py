@@ -61,7 +61,12 @@ def ask_fields(
     tr = words(lang)
     pictures = lab_pictures.render(lang, prefix, SESSION_SECONDS)
     questions = gr.Textbox(
-        label=tr("repeat.questions"), info=tr("repeat.questions_info"), lines=2, max_lines=8, autoscroll=False
+        label=tr("repeat.questions"),
+        info=tr("repeat.questions_info"),
+        lines=2,
+        max_lines=8,
+        autoscroll=False,
+        elem_id=f"{prefix}-questions",
     )
     each = gr.Checkbox(label=tr("repeat.each_image"), value=False, visible=False)
     button = gr.Button(tr("repeat.example"), size="sm", elem_id=f"{prefix}-example")
