@@ -67,7 +67,7 @@ def test_what_not_even_sigkill_ends_is_named_and_nothing_starts_beside_it(
     make: Make, spec: EngineSpec, monkeypatch: pytest.MonkeyPatch, run_id: str, undying: set[int]
 ) -> None:
     monkeypatch.setenv("FAKE_CHILDREN", "detached")
-    engine = make(limits={"term": 0.3, "kill": 0.5})
+    engine = make(limits={"term": 0.3, "kill": 3.0})
     engine.start(spec)
     now = engine.wait(lambda now: now.state is EngineState.READY and len(now.pids) == 2, 30)
     (grandchild,) = set(now.pids) - {now.pid}
