@@ -107,15 +107,13 @@ def moved(files: list[str], act: str, place: int) -> list[str]:
     return [*rest[:target], files[place], *rest[target:]]
 
 
-def tray_html(
-    files: list[str], limits: ImageLimits, lang: Language, treatment: Treatment | None = None, *, acts: bool = True
-) -> str:
-    """Returns the pictures as they will be sent, with their buttons unless `acts` is off; nothing for no files."""
+def tray_html(files: list[str], limits: ImageLimits, lang: Language, treatment: Treatment | None = None) -> str:
+    """Returns the pictures as they will be sent, with their buttons; nothing where there is none."""
     if not files:
         return ""
     shown = min(len(files), MAX_PICTURES)
     seen = [_looked_at(Path(path), limits, treatment) for path in files[:shown]]
-    rows = "".join(_row(Path(files[place]), one, place, shown, lang, acts) for place, one in enumerate(seen))
+    rows = "".join(_row(Path(files[place]), one, place, shown, lang) for place, one in enumerate(seen))
     return f'<ol class="vqa-tray" aria-label="{escape(words(lang)("ask.tray"))}">{rows}</ol>'
 
 
@@ -141,7 +139,7 @@ def _looked_at(path: Path, limits: ImageLimits, treatment: Treatment | None) -> 
         return None
 
 
-def _row(path: Path, seen: _Seen | None, place: int, total: int, lang: Language, acts: bool) -> str:
+def _row(path: Path, seen: _Seen | None, place: int, total: int, lang: Language) -> str:
     tr = words(lang)
     if seen is None:
         # What is wrong with it is told when it is sent; until then it can be taken out.
@@ -152,9 +150,6 @@ def _row(path: Path, seen: _Seen | None, place: int, total: int, lang: Language,
         said = [note_text(each, lang) for each in seen.notes if not each.startswith("images.tile")]
         said += [tr("ask.tray_tiles", n=seen.tiles)] if seen.tiles > 1 else []
         told = f"<p class='done'>{escape(' · '.join(said))}</p>" if said else ""
-    whole = f"<div class='shot'>{shown}<b>{place + 1}</b></div>{told}"
-    if not acts:
-        return f"<li>{whole}</li>"
     buttons = [
         ("first", "⇤", place > 0 and total > 2),
         ("left", "←", place > 0),
@@ -168,7 +163,7 @@ def _row(path: Path, seen: _Seen | None, place: int, total: int, lang: Language,
         for act, sign, usable in buttons
         if (total > 1 or act in {"region", "remove"}) and (name := tr(f"ask.tray_{act}", n=place + 1))
     )
-    return f"<li>{whole}<div class='acts'>{drawn}</div></li>"
+    return f"<li><div class='shot'>{shown}<b>{place + 1}</b></div>{told}<div class='acts'>{drawn}</div></li>"
 
 
 @lru_cache(maxsize=128)
