@@ -8,10 +8,14 @@ from tests.evaluate import made
 from vqa.evaluate.reading import BadRow, open_dataset
 from vqa.evaluate.reading.dataset import Dataset
 from vqa.evaluate.reporting.browsing import Entry, chosen
+from vqa.lab.run.manager import RunManager
 from vqa.media.images import ImageLimits
 from vqa.settings import load_settings
+from vqa.store import Store
 from vqa.ui.evaluate import views
 from vqa.ui.evaluate.given import SCENES, first_rows, keep, pictures_at, reading_of
+from vqa.ui.evaluate.run import EvaluateView
+from vqa.ui.services import Services
 
 
 def entry(place: int, state: str, **more: object) -> Entry:
@@ -64,3 +68,19 @@ def test_the_scenes_that_come_with_the_app_can_all_be_asked() -> None:
     assert len(shown) == 10
     assert all(pictures and not problem for pictures, _, _, problem in shown)
     assert set(pictures_at(dataset, {3, 47}, ImageLimits())) == {3, 47}
+
+
+def test_every_page_is_told_of_the_end_also_when_it_was_overwritten_by_something_older(tmp_path: Path) -> None:
+    settings = load_settings(data_dir=tmp_path / "data")
+    store = Store(settings.database)
+    run = store.create_run("evaluate", header={}, plan={})
+    store.finish_run(run, "finished")
+    runs = RunManager(store, settings)
+    view = EvaluateView(Services(settings, store, None, runs), "en")  # type: ignore[arg-type]
+    _, progress, *_ = view.draw(run)
+    assert "vl-ended" in progress
+    assert view.draw(run)[1] == progress, "another page that shows nothing of it yet"
+    assert view.draw(run, "<p>0 of ?</p>")[1] == progress
+    assert not isinstance(view.draw(run, progress), tuple), "nothing is sent to a page that has it"
+    runs.close()
+    store.close()

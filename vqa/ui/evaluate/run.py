@@ -37,7 +37,6 @@ class EvaluateView:
         self._services = services
         self._lang = lang
         self._entries: tuple[tuple[str, int], list[Entry]] = (("", 0), [])
-        self._drawn: dict[str, str] = {}
         self._already: dict[str, int] = {}
 
     # Before a run -----------------------------------------------------------------------------------------------------
@@ -111,23 +110,28 @@ class EvaluateView:
                 return gr.skip()
         except StoreError:
             return gr.skip()
-        return *self.draw(wanted, fresh=True), ""
+        return *self.draw(wanted), ""
 
-    def draw(self, run_id: str | None, *, fresh: bool = False) -> Any:
-        """Returns the run, its progress, its figures, and what can be done with it."""
+    def draw(self, run_id: str | None, seen: str = "") -> Any:
+        """Returns the run, its progress, its figures, and what can be done with it.
+
+        `seen` is the progress that the page itself shows: an ended run is not drawn again, but where the answer to
+        somebody's press came after the end and shows the beginning.
+        """
         if not run_id:
             return gr.skip()
         status = self._services.runs.status(run_id)
-        mark = f"{status.status}/{status.done}/{status.total}/{int(status.seconds)}"
-        if not fresh and not status.running and self._drawn.get(run_id) == mark:
-            return gr.skip()
-        self._drawn[run_id] = mark
         ended = not status.running
-        return (
-            run_id,
+        progress = (
             lab_views.progress(status, self._lang)
             if ended
-            else views.progress(status, self._already.get(run_id, 0), self._lang),
+            else views.progress(status, self._already.get(run_id, 0), self._lang)
+        )
+        if ended and seen == progress:
+            return gr.skip()
+        return (
+            run_id,
+            progress,
             self._result(status),
             gr.Row(visible=ended and status.done > 0),
             gr.Column(visible=ended and status.done > 0),
