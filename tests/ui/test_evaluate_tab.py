@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
 
 from tests.evaluate import made
+from tests.fakes.openai_server import FakeServer
+from vqa.answers import Sampling
+from vqa.errors import InputError
 from vqa.evaluate.reading import BadRow, open_dataset
 from vqa.evaluate.reading.dataset import Dataset
 from vqa.evaluate.reporting.browsing import Entry, chosen
 from vqa.lab.run.manager import RunManager
 from vqa.media.images import ImageLimits
 from vqa.settings import load_settings
-from vqa.store import Store
+from vqa.store import Run, Store
 from vqa.ui.evaluate import views
 from vqa.ui.evaluate.given import SCENES, first_rows, keep, pictures_at, reading_of
+from vqa.ui.evaluate.opening import in_ask, in_repeat
 from vqa.ui.evaluate.run import EvaluateView
 from vqa.ui.services import Services
 
@@ -83,4 +95,39 @@ def test_every_page_is_told_of_the_end_also_when_it_was_overwritten_by_something
     assert view.draw(run, "<p>0 of ?</p>")[1] == progress
     assert not isinstance(view.draw(run, progress), tuple), "nothing is sent to a page that has it"
     runs.close()
+    store.close()
+
+
+@pytest.mark.parametrize("opened", [in_ask, in_repeat])
+def test_a_row_whose_picture_is_an_address_is_never_opened_without_it(
+    tmp_path: Path, opened: Callable[[Services, Run, int], str]
+) -> None:
+    (tmp_path / "shown").mkdir()
+    made.put(tmp_path, "shown/a.png")
+    settings = load_settings(data_dir=tmp_path / "data", allow_local_urls=True)
+    store, quiet = Store(settings.database), partial(SimpleHTTPRequestHandler, directory=tmp_path / "shown")
+    with ThreadingHTTPServer(("127.0.0.1", 0), quiet) as web, FakeServer() as server:
+        threading.Thread(target=web.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{web.server_port}"
+        names = ("a.png", "gone.png")
+        rows = [{"image": f"{address}/{name}", "question": "What?", "answer": "red"} for name in names]
+        table = made.lines(tmp_path / "rows.jsonl", rows)
+        asking = {"sampling": asdict(Sampling(max_tokens=4))}
+        plan = {"dataset": open_dataset(table).record(), "asking": asking}
+        run = store.run(store.create_run("evaluate", header={}, plan=plan))
+        now = SimpleNamespace(attached=True, serving=True, base_url=server.base_url)
+        runs = RunManager(store, settings)
+        services = Services(settings, store, SimpleNamespace(snapshot=lambda: now), runs)
+        place = opened(services, run, 0)
+        with pytest.raises(InputError):
+            opened(services, run, 1)
+        found = place.rpartition("=")[2]
+        if opened is in_ask:
+            (message,) = store.messages(found)
+            assert len(message["images"]) == 1
+        else:
+            runs.wait(found, timeout=60)
+            assert len(store.run(found).plan["spec"]["images"]) == 1
+        web.shutdown()
+        runs.close()
     store.close()
