@@ -154,7 +154,7 @@
     const chat = new URLSearchParams(location.search).get("chat");
     const since = Date.now();
     const timer = setInterval(() => {
-      const button = $("#vqa-resume");
+      const button = $("#vqa-send-again");
       const opened = !chat || $(`[data-chat="${CSS.escape(chat)}"]`) || Date.now() - since > 10000;
       if (!button || !opened || !$(".vqa-strip")) return;
       clearInterval(timer);

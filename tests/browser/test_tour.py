@@ -99,6 +99,7 @@ def test_leaving_midway_gives_back_what_was_there_before(page: Page, faulty: Fau
     expect(page.locator("#vqa-chat .vqa-line")).to_have_count(1, timeout=SECONDS)
     composer(page).fill("half a thought")
     page.locator("[data-vqa=tour]").click()
+    faulty.behave(seconds_per_token=2)  # so that it is left in mid-answer
     ready(page, 1).click()
     expect(page.locator("#vqa-composer .stop-button")).to_be_visible(timeout=SECONDS)
     page.keyboard.press("Escape")

@@ -97,7 +97,7 @@ def test_an_engine_that_became_ready_while_nobody_looked_is_ready(
     first.close(leave_running=True)
     assert peek(settings).state is EngineState.STARTING
     end = time.monotonic() + 30
-    while (now := peek(settings)).state is EngineState.STARTING and time.monotonic() < end:
+    while (now := peek(settings)).state is not EngineState.READY and time.monotonic() < end:
         time.sleep(0.05)
     assert (now.state, now.ready_at, now.model_id) == (EngineState.READY, None, "fake")
     make()

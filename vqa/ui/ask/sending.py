@@ -47,7 +47,7 @@ def render(lang: Language) -> SendingParts:
         gr.MultimodalTextbox(visible="hidden", show_label=False, file_count="multiple", elem_id="vqa-held"),
         gr.Textbox("", visible="hidden", max_length=TICKET_LENGTH, elem_id="vqa-ticket"),
         gr.HTML("", visible="hidden", elem_id="vqa-taken", padding=False),
-        gr.Button(visible="hidden", elem_id="vqa-resume"),
+        gr.Button(visible="hidden", elem_id="vqa-send-again"),
     )
 
 
