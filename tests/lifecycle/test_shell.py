@@ -4,6 +4,7 @@ import pytest
 
 from tests.lifecycle.conftest import Make, test_processes
 from vqa.cli import doctor
+from vqa.cli.page import QUIET
 from vqa.engine import shell
 from vqa.engine.machine import Gpu, Machine
 from vqa.engine.spec import EngineSpec
@@ -31,6 +32,7 @@ def test_what_changes_how_the_engine_computes_is_listed_and_nothing_else() -> No
     )
     assert listed(VLLM_BATCH_INVARIANT="1") == (), "the engine does not get it"
     assert listed(VLLM_NO_USAGE_STATS="0") == (), "ours has the last word"
+    assert listed(**QUIET) == (), "what the page sets for itself did not come from the shell"
 
 
 def test_a_secret_is_named_and_not_shown() -> None:

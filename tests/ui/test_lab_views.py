@@ -11,6 +11,7 @@ from PIL import Image
 from vqa.media.images import ImageLimits, load_image
 from vqa.store import Store
 from vqa.text import t
+from vqa.ui.history.history_views import outcome
 from vqa.ui.lab import lab_views
 
 
@@ -37,4 +38,17 @@ def test_a_picture_sent_as_it_was_given_has_no_note(tmp_path: Path, red_circle: 
     (shown,) = lab_views.pictures_of(store, run)
     assert (shown.notes, shown.sizes) == ((), "")
     assert "vl-chip" not in lab_views.asked(run, (shown,), "en")
+    store.close()
+
+
+@pytest.mark.parametrize(
+    ("level", "en", "zh"),
+    [("none", "Differs", "不一致"), ("text", "Same text", "文本相同"), ("bitwise", "Identical", "完全相同")],
+)
+def test_the_list_of_runs_says_how_each_came_out_in_plain_words(tmp_path: Path, level: str, en: str, zh: str) -> None:
+    store = Store(f"sqlite:///{tmp_path / 'runs.db'}")
+    run_id = store.create_run("repeat", header={}, plan={})
+    store.finish_run(run_id, "finished", result={"level": level, "ok": 5, "n": 5})
+    run = store.run(run_id)
+    assert [outcome(run, lang).partition(">")[2].partition("<")[0] for lang in ("en", "zh")] == [en, zh]
     store.close()

@@ -18,6 +18,8 @@ COMPUTES = re.compile(
 )
 """Names that vLLM and the libraries under it read."""
 SECRET = re.compile(r"TOKEN|KEY|SECRET|PASSW|CREDENTIAL", re.IGNORECASE)
+QUIET = frozenset({"HF_HUB_DISABLE_TELEMETRY"})
+"""What the page sets for itself, and what changes no answer."""
 OFF = frozenset({"", "0"})
 HIDDEN = "***"
 LONGEST = 200
@@ -28,7 +30,7 @@ def inherited(shell: Mapping[str, str], engine: Mapping[str, str]) -> tuple[tupl
 
     `engine` is the environment that it starts with, in which ours have the last word.
     """
-    found = ((name, value) for name, value in sorted(shell.items()) if COMPUTES.fullmatch(name))
+    found = ((name, value) for name, value in sorted(shell.items()) if COMPUTES.fullmatch(name) and name not in QUIET)
     kept = ((name, value) for name, value in found if engine.get(name) == value)
     return tuple((name, HIDDEN if SECRET.search(name) else _short(value)) for name, value in kept)
 

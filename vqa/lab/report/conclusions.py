@@ -215,10 +215,14 @@ def _evidence_row(row: Evidence, language: Language) -> str:
     )
 
 
+def hue(level: Level) -> str:
+    """Returns the CSS class of a level's colour, by how much holds."""
+    return {Level.NONE: "vl-bad", Level.ANSWER: "vl-warn"}.get(level, "vl-good")
+
+
 def level_chip(level: Level, language: Language) -> str:
     """Returns a level's name in a pill, coloured by how much holds."""
-    hue = {Level.NONE: "vl-bad", Level.ANSWER: "vl-warn"}.get(level, "vl-good")
-    return html('<span class="vl-chip {}">{}</span>', hue, t(f"report.level_{level}", language))
+    return html('<span class="vl-chip {}">{}</span>', hue(level), t(f"report.level_{level}", language))
 
 
 def number(value: float | None) -> str:

@@ -74,7 +74,8 @@ def outcome(run: Run, lang: Language) -> str:
     if invalid_sentence(result, lang) is not None:
         return html('<span class="vl-chip vl-warn">{}</span>', t("report.invalid", lang))
     if "level" in result and result.get("ok", 0) > 1:
-        return conclusions.level_chip(Level(result["level"]), lang)
+        level = Level(result["level"])
+        return html('<span class="vl-chip {}">{}</span>', conclusions.hue(level), t(f"report.badge_{level}", lang))
     return html('<span class="vl-chip vl-soft">{}</span>', t("report.status_finished", lang))
 
 
