@@ -133,7 +133,7 @@ def test_every_module_says_what_it_is_for() -> None:
     assert [path for path in silent if not path.endswith("__init__.py")] == []
 
 
-ESCAPING = ("lab/report", "ui/lab", "ui/history")
+ESCAPING = ("lab/report", "evaluate/reporting", "ui")
 """Rooms whose HTML `vqa.markup` makes, which escapes whatever is no HTML."""
 TAG = re.compile(r"</?[a-zA-Z]")
 
@@ -177,3 +177,6 @@ def test_every_value_in_html_is_escaped_once() -> None:
     assert html("<div>{}</div>", once) == f"<div>{once}</div>"
     assert joined([once, evil]) == once + html("{}", evil)
     assert html("{:.1f}% {!r}", 12.345, "<") == "12.3% &#39;&lt;&#39;"
+    assert html("{}{{{}}}{name}", "<", 3, name=">") == "&lt;{3}&gt;"
+    with pytest.raises(IndexError):
+        html("{}{}", "one")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from html import escape
 from importlib import import_module
 from typing import Any
 
 import gradio as gr
 
+from vqa.markup import Markup, html
 from vqa.settings import ASSETS
 from vqa.text import LANGUAGES, Language
 from vqa.ui.services import Services
@@ -90,17 +90,15 @@ def build_page(services: Services, lang: Language) -> None:
         tabs.select(opened, None, list(timers.values()), trigger_mode="always_last", **quick)
 
 
-def _header(title: str, subtitle: str, lang: Language) -> str:
+def _header(title: str, subtitle: str, lang: Language) -> Markup:
     tr = words(lang)
     mark = (ASSETS / "icon.svg").read_text(encoding="utf-8").replace("<svg ", '<svg aria-hidden="true" ', 1)
     other = LANGUAGES[1 - LANGUAGES.index(lang)]
-    return (
-        f'<header class="vqa-header"><div class="mark">{mark}</div>'
-        f"<div class='names'><h1>{escape(title)}</h1><p>{escape(subtitle)}</p></div>"
-        f'<nav><button type="button" class="tour" data-vqa="tour" title="{escape(tr("tour.button_title"))}">'
-        f"{escape(tr('tour.button'))}</button>"
-        f'<a href="./?lang={other}" data-vqa="language" lang="{other}" title="{escape(tr("ui.language_label"))}">'
-        f"{escape(tr('ui.language'))}</a>"
-        f'<button type="button" data-vqa="theme" aria-label="{escape(tr("ui.theme_label"))}" '
-        f'title="{escape(tr("ui.theme_label"))}">◐</button></nav></header>'
-    )
+    return html(
+        '<header class="vqa-header"><div class="mark">{}</div><div class="names"><h1>{}</h1><p>{}</p></div>'
+        '<nav><button type="button" class="tour" data-vqa="tour" title="{}">{}</button>'
+        '<a href="./?lang={other}" data-vqa="language" lang="{other}" title="{}">{}</a>'
+        '<button type="button" data-vqa="theme" aria-label="{theme}" title="{theme}">◐</button></nav></header>',
+        Markup(mark), title, subtitle, tr("tour.button_title"), tr("tour.button"),
+        tr("ui.language_label"), tr("ui.language"), other=other, theme=tr("ui.theme_label"),
+    )  # fmt: skip

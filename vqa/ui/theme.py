@@ -8,6 +8,7 @@ from pathlib import Path
 import gradio as gr
 from gradio.themes.utils import colors, fonts, sizes
 
+from vqa.markup import Markup, html
 from vqa.settings import ASSETS
 from vqa.text import LANGUAGES, table
 
@@ -125,7 +126,7 @@ def css() -> str:
     return (ASSETS / "page.css").read_text(encoding="utf-8")
 
 
-def head() -> str:
+def head() -> Markup:
     """Returns what goes first into <head>: the page's small scripts, Gradio's own words in Chinese, and how to wait."""
     prefix = "page.gradio_"
     pairs = {text: table("zh")[key] for key, text in table("en").items() if key.startswith(prefix)}
@@ -133,7 +134,7 @@ def head() -> str:
     chinese = json.dumps(pairs, ensure_ascii=False).replace("</", "<\\/")
     waiting = {lang: [table(lang)[f"page.queue_{name}"] for name in ("next", "ahead", "turn")] for lang in LANGUAGES}
     words = f"window.vqaChinese={chinese};window.vqaQueue={json.dumps(waiting, ensure_ascii=False)};"
-    return f'<meta name="color-scheme" content="light dark"><script>{words}{script}</script>'
+    return html('<meta name="color-scheme" content="light dark"><script>{}</script>', Markup(words + script))
 
 
 def icon() -> Path:

@@ -4,11 +4,12 @@
 
 import json
 
+from vqa.markup import Markup, html
 from vqa.settings import ASSETS
 from vqa.text import LANGUAGES, table
 
 
-def head() -> str:
+def head() -> Markup:
     """Returns the tour's rules and script, and its words in every language, for <head>.
 
     Not through Gradio's `css`: of what stands in a media query there only what is inside its own root is met.
@@ -20,4 +21,4 @@ def head() -> str:
     }
     rules, script = ((ASSETS / name).read_text(encoding="utf-8") for name in ("tour.css", "tour.js"))
     listed = json.dumps(texts, ensure_ascii=False).replace("</", "<\\/")
-    return f"<style>{rules}</style><script>window.vqaTour={listed};{script}</script>"
+    return html("<style>{}</style><script>window.vqaTour={};{}</script>", *map(Markup, (rules, listed, script)))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from html import escape
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vqa.answers import Json, Sample
 from vqa.evaluate.reporting.saying import percent, reason_of, sentences
@@ -18,8 +18,12 @@ from vqa.evaluate.scoring import find_scorer
 from vqa.evaluate.scoring.figures import Figures, ScoredRow
 from vqa.lab.report.export import no_formula, wall_seconds
 from vqa.lab.report.junit import Outcome, TestOutcome, junit_xml
+from vqa.markup import escape
 from vqa.store import Run, Store
 from vqa.text import Language, t
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 HTML_ROWS = 10_000
 CUT = {"question": 130, "wanted": 60, "given": 120}
@@ -117,31 +121,24 @@ class RunFiles:
         """Returns one page without pictures: the figures, and a table of the rows that can be filtered."""
         language = self.language
         name = Path(str(self.result["dataset"])).name
-        lines = "".join(f"<p>{escape(line)}</p>" for line in sentences(self.result, self.run.id, language))
         heads = ("row", "type", "question", "wanted", "given", "score", "state")
-        head = "".join(f"<th>{t(f'evaluate.{key}', language)}</th>" for key in heads)
         rows = [self._html_row(row) for row, _ in itertools.islice(self._rows(), HTML_ROWS)]
         rows += [self._html_bad(bad) for bad in self.result["bad_rows"]]
         note = ""
         if self.result["asked"] > HTML_ROWS:
             note = t("evaluate.shown_first", language, shown=HTML_ROWS, rows=self.result["rows"])
         states = ("all", *(key.removeprefix("state_") for key in _states()))
-        buttons = "".join(
-            f'<button data-state="{key}">{t("evaluate.all" if key == "all" else f"evaluate.state_{key}", language)}'
-            "</button>"
-            for key in states
-        )
-        return PAGE.format(
-            lang=language,
-            title=escape(t("evaluate.title", language, name=name)),
-            figures=lines,
-            note=escape(note),
-            buttons=buttons,
-            head=head,
-            rows="\n".join(rows),
+        return _page().render(
+            language=language,
+            title=t("evaluate.title", language, name=name),
+            lines=sentences(self.result, self.run.id, language),
+            note=note,
+            states=[(key, t("evaluate.all" if key == "all" else f"evaluate.state_{key}", language)) for key in states],
+            heads=[t(f"evaluate.{key}", language) for key in heads],
+            rows=rows,
         )
 
-    def _html_row(self, row: ScoredRow) -> str:
+    def _html_row(self, row: ScoredRow) -> tuple[str, Sequence[str]]:
         state = state_of(row)
         wanted = " | ".join(dict.fromkeys(row.wanted))
         given = " ‖ ".join(dict.fromkeys(row.texts))
@@ -155,9 +152,9 @@ class RunFiles:
             t(f"evaluate.state_{state}", self.language),
         )
         flip = " flipped" if row.flips else ""
-        return f'<tr class="{state}{flip}">' + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>"
+        return state + flip, cells
 
-    def _html_bad(self, bad: Mapping[str, Json]) -> str:
+    def _html_bad(self, bad: Mapping[str, Json]) -> tuple[str, Sequence[str]]:
         cells = (
             str(bad["row"]),
             "",
@@ -167,7 +164,7 @@ class RunFiles:
             "",
             t("evaluate.state_skipped", self.language),
         )
-        return '<tr class="skipped">' + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>"
+        return "skipped", cells
 
 
 def state_of(row: ScoredRow) -> str:
@@ -179,6 +176,14 @@ def state_of(row: ScoredRow) -> str:
     if row.unparsed:
         return "unparsed"
     return "right" if row.score == 1 else "part" if row.score > 0 else "wrong"
+
+
+@cache
+def _page() -> Template:
+    from jinja2 import Environment, PackageLoader
+
+    environment = Environment(loader=PackageLoader("vqa.evaluate.reporting"), autoescape=True, trim_blocks=True)
+    return environment.get_template("rows.html")
 
 
 @cache
@@ -197,31 +202,3 @@ def _cut(text: str, length: int) -> str:
 
 def _size(text: str) -> int:
     return len(escape(text).encode("utf-8", "replace"))
-
-
-PAGE = """<!doctype html>
-<html lang="{lang}"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>{title}</title><style>
-:root{{color-scheme:light dark;--line:#8885}}
-body{{font:15px/1.5 system-ui,sans-serif;margin:1.5rem auto;max-width:80rem;padding:0 1rem}}
-h1{{font-size:1.4rem}} p{{margin:.2rem 0;white-space:pre-wrap}}
-button{{font:inherit;margin:.8rem .3rem .5rem 0;padding:.2rem .7rem;border:1px solid var(--line);border-radius:1rem;
-background:none;cursor:pointer}} button[aria-pressed=true]{{background:#8883;font-weight:600}}
-div.table{{overflow-x:auto}} table{{border-collapse:collapse;width:100%}}
-td,th{{text-align:left;vertical-align:top;padding:.25rem .5rem;border-bottom:1px solid var(--line);
-overflow-wrap:anywhere;min-width:3rem}}
-tr.wrong td:last-child,tr.failed td:last-child{{color:#c33}} tr.right td:last-child{{color:#283}}
-@media (prefers-color-scheme:dark){{tr.wrong td:last-child,tr.failed td:last-child{{color:#f88}}
-tr.right td:last-child{{color:#7c7}}}}
-</style></head><body><h1>{title}</h1>{figures}<p>{note}</p><nav>{buttons}</nav>
-<div class="table"><table><thead><tr>{head}</tr></thead><tbody>
-{rows}
-</tbody></table></div><script>
-for (const button of document.querySelectorAll("button")) button.onclick = () => {{
-  for (const other of document.querySelectorAll("button")) other.setAttribute("aria-pressed", other === button);
-  const state = button.dataset.state;
-  for (const row of document.querySelectorAll("tbody tr"))
-    row.hidden = state !== "all" && !row.classList.contains(state);
-}};
-</script></body></html>
-"""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import base64
 import math
 import re
-from html import escape
 
 from vqa.answers import Answer, Json, Token
 from vqa.errors import InputError, VQAError
+from vqa.markup import Markup, escape, html, joined
 from vqa.media.images import ImagePayload
 from vqa.media.notes import note_text
 from vqa.text import Language, t
@@ -86,31 +86,32 @@ def _chat_message(message: Message, files: dict[str, str], lang: Language) -> di
         content.append(_text(problem_text(message.problem, lang)))
     if line := answer_line(message, lang):
         acts = _acts(message, lang) if answer is not None and message.problem is None else ""
-        content.append(_text(f"<small class='vqa-line'>{escape(line)}</small>{acts}"))
+        content.append(_text(html('<small class="vqa-line">{}</small>{}', line, acts)))
     return {"role": "assistant", "content": content or [_text("—")]}
 
 
-def _acts(message: Message, lang: Language) -> str:
+def _acts(message: Message, lang: Language) -> Markup:
     """Returns the links that take an answer's question to the tabs that prove it; assets/sending.js follows them."""
     acts = (("repeat", "ask.act_repeat"), ("diagnose", "ask.act_diagnose"))
-    links = (f"<a class='vqa-act' href='#vqa-{tab}-{message.id}'>{escape(t(key, lang))}</a>" for tab, key in acts)
-    return f" <span class='vqa-acts'>{' '.join(links)}</span>"
+    links = (html('<a class="vqa-act" href="#vqa-{}-{}">{}</a>', tab, message.id, t(key, lang)) for tab, key in acts)
+    return html(' <span class="vqa-acts">{}</span>', Markup(" ").join(links))
 
 
 def _reasoning(text: str, lang: Language, *, shown: bool) -> list[Json]:
     """Returns what the model thought, to be opened; `shown` says that it stands open, as long as there is no answer."""
     if not text.strip():
         return []
-    head, state = escape(t("ask.reasoning", lang)), " open" if shown else ""
-    return [_text(f"<details class='vqa-reasoning'{state}><summary>{head}</summary>\n\n{escape(text)}\n\n</details>")]
+    opened, head = " open" if shown else "", t("ask.reasoning", lang)
+    drawn = html("<details class='vqa-reasoning'{}><summary>{}</summary>\n\n{}\n\n</details>", opened, head, text)
+    return [_text(drawn)]
 
 
 def _other_parts(answer: Answer, lang: Language) -> list[Json]:
     """Returns what an answer holds beside content and reasoning: a refusal, calls of tools."""
     found = [_text(f"**{t('ask.refusal', lang)}** {safe_markdown(answer.refusal)}")] if answer.refusal else []
     for call in answer.tool_calls:
-        shown = escape(f"{call.name}({call.arguments})")
-        found.append(_text(f"**{t('ask.tool_call', lang)}** <code>{shown}</code>"))
+        shown = f"{call.name}({call.arguments})"
+        found.append(_text(html("**{}** <code>{}</code>", t("ask.tool_call", lang), shown)))
     return found
 
 
@@ -118,12 +119,12 @@ def _text(text: str) -> Json:
     return {"type": "text", "text": text}
 
 
-def received_html(images: tuple[ImagePayload, ...], message: Message | None, lang: Language) -> str:
+def received_html(images: tuple[ImagePayload, ...], message: Message | None, lang: Language) -> Markup:
     """Returns the panel of what the model received: every picture as sent, and the server's own token counts."""
     tr = words(lang)
     if message is None:
         return empty(tr("ask.received_empty"), tr("ask.received_empty_hint"))
-    figures = "".join(_picture_html(image, place, lang) for place, image in enumerate(images, 1))
+    figures = joined(_picture_html(image, place, lang) for place, image in enumerate(images, 1))
     answer = message.answer
     counts: list[tuple[str, str]] = []
     if answer is not None and answer.prompt_tokens is not None:
@@ -142,10 +143,10 @@ def received_html(images: tuple[ImagePayload, ...], message: Message | None, lan
     ]
     if answer is not None and answer.request_id:
         counts.append((tr("ask.request_id"), answer.request_id))
-    return f'<div class="vqa-received">{figures}{stats(counts)}</div>'
+    return html('<div class="vqa-received">{}{}</div>', figures, stats(counts))
 
 
-def _picture_html(image: ImagePayload, place: int, lang: Language) -> str:
+def _picture_html(image: ImagePayload, place: int, lang: Language) -> Markup:
     tr = words(lang)
     name = image.given_name or tr("ask.picture_n", n=place)
     shown = _seen(image, tr("ask.as_sent", name=name), lang)
@@ -155,31 +156,31 @@ def _picture_html(image: ImagePayload, place: int, lang: Language) -> str:
     size = _bytes(len(image.data))
     if image.given_bytes and image.given_bytes != len(image.data):
         size = f"{_bytes(image.given_bytes)} → {size}"
-    notes = "".join(badge(note_text(note, lang), "warn") for note in image.notes) or badge(
+    notes = joined(badge(note_text(note, lang), "warn") for note in image.notes) or badge(
         tr("ask.byte_for_byte"), "good"
     )
     rows = [(tr("ask.pixels"), pixels), (tr("ask.bytes"), size), (tr("ask.mime"), image.mime)]
-    return (
-        f"<figure>{shown}<figcaption><strong>{escape(name)}</strong>{stats(rows)}"
-        f'<p class="hash" title="SHA-256 {image.sha256}">sha256 {image.sha256[:16]}…</p><p>{notes}</p>'
-        "</figcaption></figure>"
-    )
+    return html(
+        "<figure>{}<figcaption><strong>{}</strong>{}"
+        '<p class="hash" title="SHA-256 {}">sha256 {}…</p><p>{}</p></figcaption></figure>',
+        shown, name, stats(rows), image.sha256, image.sha256[:16], notes,
+    )  # fmt: skip
 
 
-def _seen(image: ImagePayload, words_for_it: str, lang: Language) -> str:
+def _seen(image: ImagePayload, words_for_it: str, lang: Language) -> Markup:
     """Returns what is sent, as an engine sees it; or why it cannot be shown."""
     try:
         source = base64.b64encode(image.thumbnail(320)).decode()
     except InputError as problem:
-        return f'<p class="bad">⚠ {escape(problem.message(lang))}</p>'
-    return f'<img src="data:image/png;base64,{source}" alt="{escape(words_for_it)}">'
+        return html('<p class="bad">⚠ {}</p>', problem.message(lang))
+    return html('<img src="data:image/png;base64,{}" alt="{}">', source, words_for_it)
 
 
 def _bytes(count: int) -> str:
     return f"{count / 1e6:.2f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB" if count >= 1e3 else f"{count} B"
 
 
-def sure_html(answer: Answer | None, lang: Language) -> str:
+def sure_html(answer: Answer | None, lang: Language) -> Markup:
     """Returns the answer's tokens shaded by their probability, each with what else it could have been."""
     tr = words(lang)
     if answer is None:
@@ -187,25 +188,27 @@ def sure_html(answer: Answer | None, lang: Language) -> str:
     if not answer.tokens:
         return empty(tr("ask.sure_none"), tr("ask.sure_none_hint"))
     tokens = answer.tokens[:TOKENS_SHOWN]
-    body = "".join(_token_html(token) for token in tokens)
+    body = joined(_token_html(token) for token in tokens)
     hidden = len(answer.tokens) - TOKENS_SHOWN
-    more = f"<p>{escape(tr('ask.sure_more', n=hidden))}</p>" if hidden > 0 else ""
-    return f'<div class="vqa-tokens">{body}</div>{more}{_least_html(answer.tokens, lang)}{_legend(lang)}'
+    more = html("<p>{}</p>", tr("ask.sure_more", n=hidden)) if hidden > 0 else ""
+    tokens_div = html('<div class="vqa-tokens">{}</div>{}', body, more)
+    return tokens_div + _least_html(answer.tokens, lang) + _legend(lang)
 
 
-def _token_html(token: Token) -> str:
+def _token_html(token: Token) -> Markup:
     share = math.exp(min(0.0, token.logprob))
     level = 0 if share >= 0.99 else 1 if share >= 0.9 else 2 if share >= 0.7 else 3 if share >= 0.5 else 4
-    rows = "".join(
-        f"<i><b>{escape(visible(text))}</b><span>{escape(percent(value))}%</span></i>" for text, value in token.top
-    )
-    told = f' title="{escape(token.text)}"' if SPECIAL.fullmatch(token.text) else ""
-    shown = "■" if SPECIAL.fullmatch(token.text) else escape(token.text).replace("\n", "⏎<br>")
-    tip = f'<span class="tip" aria-hidden="true">{rows}</span>'
-    return f'<span class="tok p{level}" tabindex="-1"{told}>{shown}{tip}</span>'
+    rows = joined(html("<i><b>{}</b><span>{}%</span></i>", visible(text), percent(value)) for text, value in token.top)
+    special = SPECIAL.fullmatch(token.text)
+    told = html(' title="{}"', token.text) if special else ""
+    shown = "■" if special else escape(token.text).replace("\n", Markup("⏎<br>"))
+    return html(
+        '<span class="tok p{}" tabindex="-1"{}>{}<span class="tip" aria-hidden="true">{}</span></span>',
+        level, told, shown, rows,
+    )  # fmt: skip
 
 
-def _least_html(tokens: tuple[Token, ...], lang: Language) -> str:
+def _least_html(tokens: tuple[Token, ...], lang: Language) -> Markup:
     least = min(tokens, key=lambda token: token.logprob)
     others = [(text, value) for text, value in least.top if text != least.text]
     share = percent(least.logprob)
@@ -220,13 +223,13 @@ def _least_html(tokens: tuple[Token, ...], lang: Language) -> str:
         )
     else:
         text = t("ask.least_sure_alone", lang, token=visible(least.text), share=share)
-    return f'<p class="vqa-least">{escape(text)}</p>'
+    return html('<p class="vqa-least">{}</p>', text)
 
 
-def _legend(lang: Language) -> str:
+def _legend(lang: Language) -> Markup:
     steps = ("≥ 99%", "≥ 90%", "≥ 70%", "≥ 50%", "< 50%")
-    marks = "".join(f'<span class="tok p{level}">{escape(text)}</span>' for level, text in enumerate(steps))
-    return f'<p class="vqa-legend">{escape(t("ask.legend", lang))} {marks}</p>'
+    marks = joined(html('<span class="tok p{}">{}</span>', level, text) for level, text in enumerate(steps))
+    return html('<p class="vqa-legend">{} {}</p>', t("ask.legend", lang), marks)
 
 
 def percent(logprob: float) -> str:
@@ -240,13 +243,13 @@ def visible(token: str) -> str:
     return token.replace("\n", "⏎").replace("\t", "⇥").replace(" ", "␣") or "∅"
 
 
-def title_html(conversation: Conversation) -> str:
+def title_html(conversation: Conversation) -> Markup:
     """Returns the conversation's name; the page's script reads its id from here into the address."""
-    return f'<p class="vqa-title" data-chat="{escape(conversation.chat_id)}">{escape(conversation.name)}</p>'
+    return html('<p class="vqa-title" data-chat="{}">{}</p>', conversation.chat_id, conversation.name)
 
 
-def versions_html(conversation: Conversation, lang: Language) -> str:
+def versions_html(conversation: Conversation, lang: Language) -> Markup:
     """Returns which version of how many is shown."""
     versions = conversation.versions()
     shown = versions.index(conversation.leaf) + 1 if conversation.leaf in versions else len(versions)
-    return f'<p class="vqa-title">{escape(t("ask.version", lang, n=shown, total=len(versions)))}</p>'
+    return html('<p class="vqa-title">{}</p>', t("ask.version", lang, n=shown, total=len(versions)))

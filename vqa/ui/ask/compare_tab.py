@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from html import escape
 from typing import Any
 
 import gradio as gr
 
 from vqa.client import Client
 from vqa.errors import InputError
+from vqa.markup import Markup, escape, html, joined
 from vqa.text import Language
 from vqa.ui.ask import ask_views, asking, fitting
 from vqa.ui.ask.comparing import both_pieces, marked
@@ -56,8 +56,8 @@ def build(services: Services, lang: Language, parts: AskParts) -> None:
             services.base_url(),
             services.base_url() if public else (other_address or "").strip() or services.base_url(),
         )
-        async for html in _compared(services, lang, conversation, (here, there), addresses, stop):
-            yield html
+        async for drawn in _compared(services, lang, conversation, (here, there), addresses, stop):
+            yield drawn
 
     async def halt(request: gr.Request) -> None:
         if stop := stops.get(request.session_hash or ""):
@@ -105,7 +105,7 @@ async def _compared(
 
 def compared_html(
     pieces: tuple[asking.Piece, ...], options: tuple[asking.AskOptions, asking.AskOptions], lang: Language
-) -> str:
+) -> Markup:
     """Returns both answers side by side; once both are there, with their differences marked."""
     tr = words(lang)
     finished = all(piece.done for piece in pieces)
@@ -113,18 +113,18 @@ def compared_html(
     columns = []
     for place, (piece, chosen) in enumerate(zip(pieces, options, strict=True)):
         body = marked(texts[place], texts[1 - place]) if finished else escape(piece.text)
-        line = ""
+        line = Markup()
         if piece.done:
             reply = Message(0, None, "assistant", piece.text, (), piece.answer, (), None, piece.stopped)
-            line = f"<small>{escape(ask_views.answer_line(reply, lang))}</small>"
+            line = html("<small>{}</small>", ask_views.answer_line(reply, lang))
         if piece.problem is not None:
-            body += f"<p>{badge(piece.problem.message(lang), 'bad')}</p>"
+            body += html("<p>{}</p>", badge(piece.problem.message(lang), "bad"))
         settings = " · ".join(f"{name} {value}" for name, value in replace(chosen, system="").asked())
-        columns.append(f"<section><h4>{escape(settings)}</h4><div class='answer'>{body or '…'}</div>{line}</section>")
-    verdict = ""
+        section = html('<section><h4>{}</h4><div class="answer">{}</div>{}</section>', settings, body or "…", line)
+        columns.append(section)
+    verdict = Markup()
     if finished and not any(piece.problem or piece.stopped for piece in pieces):
         same = texts[0] == texts[1]
-        verdict = (
-            f"<p>{badge(tr('ask.compare_same' if same else 'ask.compare_differ'), 'good' if same else 'warn')}</p>"
-        )
-    return f'<div class="vqa-compared">{"".join(columns)}</div>{verdict}'
+        told = badge(tr("ask.compare_same" if same else "ask.compare_differ"), "good" if same else "warn")
+        verdict = html("<p>{}</p>", told)
+    return html('<div class="vqa-compared">{}</div>{}', joined(columns), verdict)

@@ -6,11 +6,11 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Sequence
 from difflib import SequenceMatcher
-from html import escape
 
 from vqa.answers import Question
 from vqa.client import Client
 from vqa.engine.state import Engine
+from vqa.markup import Markup, escape, html, joined
 from vqa.ui.ask.asking import Piece, answer_pieces
 
 WORD = re.compile(r"\s+|\w+|[^\w\s]")
@@ -48,14 +48,14 @@ async def both_pieces(
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def marked(text: str, other: str) -> str:
+def marked(text: str, other: str) -> Markup:
     """Returns `text` as HTML with what `other` has not got marked, word by word (by character in Chinese)."""
     here, there = _words(text), _words(other)
     parts = []
     for kind, start, end, _, _ in SequenceMatcher(None, here, there, autojunk=False).get_opcodes():
         piece = escape("".join(here[start:end]))
-        parts.append(piece if kind == "equal" or not piece.strip() else f"<mark>{piece}</mark>")
-    return "".join(parts)
+        parts.append(piece if kind == "equal" or not piece.strip() else html("<mark>{}</mark>", piece))
+    return joined(parts)
 
 
 def _words(text: str) -> list[str]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from html import escape
 from typing import Any
 
 import gradio as gr
 
+from vqa.markup import Markup, html
 from vqa.media.images import ImagePayload
 from vqa.text import Language
 from vqa.ui.ask.asking import AskOptions
@@ -85,7 +85,7 @@ def shown(parts: FitParts, asked: Asked, shortage: Shortage, lang: Language) -> 
     }
 
 
-def note_html(shortage: Shortage, lang: Language) -> str:
+def note_html(shortage: Shortage, lang: Language) -> Markup:
     """Returns the card: how many tokens the message takes, and how many there are."""
     tr, missing = words(lang), shortage.prompt_tokens + (shortage.max_tokens or 1) - shortage.max_model_len
     counts = [(tr("ask.fit_prompt"), str(shortage.prompt_tokens))]
@@ -93,7 +93,7 @@ def note_html(shortage: Shortage, lang: Language) -> str:
         counts.append(("max_tokens", str(shortage.max_tokens)))
     counts += [(tr("ask.fit_length"), str(shortage.max_model_len)), (tr("ask.fit_missing"), str(missing))]
     hint = tr("ask.fit_kept") if shortage.solvable else f"{tr('ask.fit_kept')} {tr('ask.fit_nothing')}"
-    return card(tr("ask.fit_title"), f"{stats(counts)}<p>{escape(hint)}</p>", tone="warn")
+    return card(tr("ask.fit_title"), html("{}<p>{}</p>", stats(counts), hint), tone="warn")
 
 
 def offer(pictures: tuple[ImagePayload, ...], shortage: Shortage, lang: Language) -> str:

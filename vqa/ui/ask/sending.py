@@ -9,10 +9,10 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
-from html import escape
 
 import gradio as gr
 
+from vqa.markup import Markup, html
 from vqa.text import Language
 from vqa.ui.text import words
 
@@ -41,8 +41,8 @@ class SendingParts:
 
 def render(lang: Language) -> SendingParts:
     """Returns the components, drawn; all that is ever seen of them is the note."""
-    note = escape(words(lang)("ask.too_early"))
-    gr.HTML(f'<p class="vqa-note" role="status" data-note="{note}"></p>', elem_id="vqa-too-early", padding=False)
+    note = html('<p class="vqa-note" role="status" data-note="{}"></p>', words(lang)("ask.too_early"))
+    gr.HTML(note, elem_id="vqa-too-early", padding=False)
     return SendingParts(
         gr.MultimodalTextbox(visible="hidden", show_label=False, file_count="multiple", elem_id="vqa-held"),
         gr.Textbox("", visible="hidden", max_length=TICKET_LENGTH, elem_id="vqa-ticket"),
@@ -51,9 +51,9 @@ def render(lang: Language) -> SendingParts:
     )
 
 
-def mark(ticket: str) -> str:
+def mark(ticket: str) -> Markup:
     """Returns what tells the browser that a question need not be held any longer."""
-    return f'<i data-ticket="{escape(ticket[:TICKET_LENGTH])}"></i>'
+    return html('<i data-ticket="{}"></i>', ticket[:TICKET_LENGTH])
 
 
 class Tickets:

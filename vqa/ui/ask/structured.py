@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from html import escape
 
 from vqa.answers import Json
+from vqa.markup import Markup, html, joined
 from vqa.text import Language
 from vqa.ui.ask.conversation import Message
 from vqa.ui.nested import read_json
@@ -17,23 +17,23 @@ PATTERN_SECONDS = 0.1
 """For one match; a schema's author may write a pattern that takes longer than the universe."""
 
 
-def table_html(message: Message, lang: Language) -> str:
+def table_html(message: Message, lang: Language) -> Markup:
     """Returns the table of an answer that was asked for by a schema or a list of choices; empty for others."""
     tr, asked = words(lang), dict(message.asked)
     if choices := asked.get("choices"):
         fine = message.text.strip() in choices
         verdict = badge(tr("ask.valid") if fine else tr("ask.not_a_choice"), "good" if fine else "bad")
-        return card(tr("ask.structured"), f"<p>{escape(message.text.strip())} {verdict}</p>")
+        return card(tr("ask.structured"), html("<p>{} {}</p>", message.text.strip(), verdict))
     schema = asked.get("json_schema")
     if schema is None:
-        return ""
+        return Markup()
     try:
         value = read_json(message.text)
     except ValueError as problem:
         return card(tr("ask.structured"), badge(tr("ask.not_json", reason=str(problem)), "bad"))
     fault = schema_fault(value, schema)
     verdict = badge(tr("ask.valid"), "good") if fault is None else badge(tr("ask.invalid", reason=fault), "bad")
-    return card(tr("ask.structured"), f"{_table(value)}<p>{verdict}</p>")
+    return card(tr("ask.structured"), html("{}<p>{}</p>", _table(value), verdict))
 
 
 def schema_fault(value: Json, schema: Json) -> str | None:
@@ -80,19 +80,20 @@ def _pattern_properties(validator: Json, patterns: Json, value: Json, _: Json) -
                 yield from validator.descend(part, below, path=name, schema_path=pattern)
 
 
-def _table(value: Json) -> str:
+def _table(value: Json) -> Markup:
     if isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
         names = list(dict.fromkeys(name for row in value for name in row))
-        head = "".join(f"<th>{escape(str(name))}</th>" for name in names)
-        rows = "".join(f"<tr>{''.join(f'<td>{_cell(row.get(name))}</td>' for name in names)}</tr>" for row in value)
-        return f'<table class="vqa-table"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
+        head = joined(html("<th>{}</th>", name) for name in names)
+        cells = (joined(html("<td>{}</td>", _cell(row.get(name))) for name in names) for row in value)
+        rows = joined(html("<tr>{}</tr>", each) for each in cells)
+        return html('<table class="vqa-table"><thead><tr>{}</tr></thead><tbody>{}</tbody></table>', head, rows)
     if isinstance(value, dict):
-        rows = "".join(f"<tr><th>{escape(str(name))}</th><td>{_cell(item)}</td></tr>" for name, item in value.items())
-        return f'<table class="vqa-table"><tbody>{rows}</tbody></table>'
-    return f"<p>{_cell(value)}</p>"
+        rows = joined(html("<tr><th>{}</th><td>{}</td></tr>", name, _cell(item)) for name, item in value.items())
+        return html('<table class="vqa-table"><tbody>{}</tbody></table>', rows)
+    return html("<p>{}</p>", _cell(value))
 
 
-def _cell(value: Json) -> str:
+def _cell(value: Json) -> Markup:
     if isinstance(value, dict) or (isinstance(value, list) and any(isinstance(item, dict) for item in value)):
         return _table(value)
-    return escape(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+    return html("{}", value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 from typing import Any
 
 import gradio as gr
@@ -19,6 +18,7 @@ from vqa.evaluate.reporting.saying import heading
 from vqa.evaluate.running import KIND, Asking, asking_from_record, evaluate_work, scored_rows, scorer_of, spec_of
 from vqa.evaluate.scoring import default_scorer, find_scorer
 from vqa.lab.run.live import RunStatus
+from vqa.markup import html, joined
 from vqa.text import Language, t
 from vqa.ui.evaluate import views
 from vqa.ui.evaluate.given import SHOWN, first_rows, pictures_at, reading_of
@@ -174,7 +174,7 @@ class EvaluateView:
         places = {row.place for row in shown}
         pictures = pictures_at(dataset, places, self._services.limits) if dataset else {}
         note = t("evaluate.page_of", self._lang, page=page + 1, pages=pages, rows=len(found))
-        return page, views.shown(f"<p>{escape(note)}</p>" + views.listing(shown, pictures, self._lang))
+        return page, views.shown(html("<p>{}</p>{}", note, views.listing(shown, pictures, self._lang)))
 
     def _changed(self, run_id: str, other: str | None) -> frozenset[int]:
         if not other:
@@ -199,8 +199,8 @@ class EvaluateView:
         run = self._services.store.run(_must(run_id))
         command = f"python -m vqa evaluate {run.plan['dataset']['path']} -n 3"
         lines = compare_lines(found, self._lang, command)
-        first, *rest = (f"<p>{escape(line)}</p>" for line in lines)
-        return views.shown(f'<div class="ve-facts"><strong>{first}</strong>{"".join(rest)}</div>')
+        first, *rest = (html("<p>{}</p>", line) for line in lines)
+        return views.shown(html('<div class="ve-facts"><strong>{}</strong>{}</div>', first, joined(rest)))
 
 
 def _must(run_id: str | None) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
-from html import escape
 
 from vqa.answers import Json
 from vqa.evaluate.reporting.browsing import Entry
 from vqa.evaluate.reporting.saying import percent, sentences
 from vqa.lab.run.live import RunStatus
+from vqa.markup import Markup, html, joined
 from vqa.text import Language, t
 from vqa.ui.widgets import parts
 
@@ -55,36 +55,47 @@ TONES: Mapping[str, parts.Tone] = {
 KINDS_SHOWN = 40
 
 
-def shown(html: str) -> str:
+def shown(drawn: Markup) -> Markup:
     """Returns what stands in a panel of the tab; a panel without it is taken for empty, and takes no room."""
-    return f'<div class="ve">{html}</div>' if html else ""
+    return html('<div class="ve">{}</div>', drawn) if drawn else Markup()
 
 
-def picture(png: bytes, words: str = "") -> str:
+def picture(png: bytes, words: str = "") -> Markup:
     """Returns a small picture as an element."""
-    return f'<img alt="{escape(words)}" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
+    return html('<img alt="{}" src="data:image/png;base64,{}">', words, base64.b64encode(png).decode())
 
 
 def preview(
     facts: Sequence[str], rows: Sequence[tuple[Sequence[bytes], str, Sequence[str], str]], lang: Language
-) -> str:
+) -> Markup:
     """Returns how a data set is read, and rows of (pictures, text as it is sent, expected answers, problem)."""
-    told = "".join(f"<p>{escape(fact)}</p>" for fact in facts)
+    told = joined(html("<p>{}</p>", fact) for fact in facts)
     drawn = []
     for place, (pictures, text, wanted, problem) in enumerate(rows, 1):
-        pics = "".join(picture(png) for png in pictures)
-        body = f"<p>{escape(text)}</p>"
+        pics = joined(map(picture, pictures))
+        body = html("<p>{}</p>", text)
         if wanted:
             answers = " | ".join(dict.fromkeys(wanted))[:300]
-            body += f'<p class="meta">{escape(t("evaluate.expected", lang, answers=answers))}</p>'
+            body += html('<p class="meta">{}</p>', t("evaluate.expected", lang, answers=answers))
         if problem:
-            body += f'<p class="meta">{parts.badge(t("evaluate.state_skipped", lang), "warn")} {escape(problem)}</p>'
-        drawn.append(f'<div class="ve-row" data-row="{place}"><div class="pics">{pics}</div><div>{body}</div></div>')
-    title = escape(t("evaluate.first_rows", lang))
-    return shown(f'<div class="ve-facts">{told}</div><h3>{title}</h3><div class="ve-rows">{"".join(drawn)}</div>')
+            skipped = parts.badge(t("evaluate.state_skipped", lang), "warn")
+            body += html('<p class="meta">{} {}</p>', skipped, problem)
+        drawn.append(_row(place, pics, body))
+    return shown(
+        html(
+            '<div class="ve-facts">{}</div><h3>{}</h3><div class="ve-rows">{}</div>',
+            told, t("evaluate.first_rows", lang), joined(drawn),
+        )
+    )  # fmt: skip
 
 
-def progress(status: RunStatus, already: int, lang: Language) -> str:
+def _row(place: int, pictures: Markup, body: Markup) -> Markup:
+    return html(
+        '<div class="ve-row" data-row="{}"><div class="pics">{}</div><div>{}</div></div>', place, pictures, body
+    )
+
+
+def progress(status: RunStatus, already: int, lang: Language) -> Markup:
     """Returns how far a run is, with rows a second and the time left."""
     rate = max(status.done - already, 0) / status.seconds if status.seconds else 0.0
     words = t("evaluate.done", lang, done=status.done, total=status.total or "?", rate=f"{rate:.1f}")
@@ -93,68 +104,71 @@ def progress(status: RunStatus, already: int, lang: Language) -> str:
     if step := status.notes.get("step"):
         words = t(f"lab.{step}", lang, **status.notes) + " · " + words
     share = status.done / status.total if status.total else None
-    return shown(f'<div data-run="{escape(status.run_id)}">{parts.progress(share, words)}</div>')
+    return shown(html('<div data-run="{}">{}</div>', status.run_id, parts.progress(share, words)))
 
 
-def result(found: Mapping[str, Json], run_id: str, lang: Language) -> str:
+def result(found: Mapping[str, Json], run_id: str, lang: Language) -> Markup:
     """Returns the accuracy with its interval, the sentences about it, and a bar for each type of question."""
     lines = sentences(found, run_id, lang)
     kinds = found["by_kind"]
     if len(kinds) > 1:  # drawn below
         lines = [line for line in lines if not line.startswith("  ") or not any(f"  {kind}" in line for kind in kinds)]
-    big = ""
+    big = Markup()
     if found["accuracy"] is not None:
         interval = found["interval"]
         between = f"{percent(interval['low'])} – {percent(interval['high'])}"
-        big = f'<p class="ve-big">{percent(found["accuracy"])} <small>{between}</small></p>'
-    told = "".join(f"<p>{escape(line)}</p>" for line in lines)
-    bars = ""
+        big = html('<p class="ve-big">{} <small>{}</small></p>', percent(found["accuracy"]), between)
+    told = joined(html("<p>{}</p>", line) for line in lines)
+    bars = Markup()
     if len(kinds) > 1:
-        rows = "".join(_bar(kind, each) for kind, each in list(kinds.items())[:KINDS_SHOWN])
-        bars = f'<h3>{escape(t("evaluate.by_type", lang))}</h3><div class="ve-kinds">{rows}</div>'
-    return shown(f'<div data-run="{escape(run_id)}">{big}<div class="ve-facts">{told}</div>{bars}</div>')
+        rows = joined(_bar(kind, each) for kind, each in list(kinds.items())[:KINDS_SHOWN])
+        bars = html('<h3>{}</h3><div class="ve-kinds">{}</div>', t("evaluate.by_type", lang), rows)
+    return shown(html('<div data-run="{}">{}<div class="ve-facts">{}</div>{}</div>', run_id, big, told, bars))
 
 
-def _bar(kind: str, each: Mapping[str, Json]) -> str:
+def _bar(kind: str, each: Mapping[str, Json]) -> Markup:
     low, high = 100 * each["interval"]["low"], 100 * each["interval"]["high"]
     width = 100 * each["accuracy"]
-    return (
-        f'<span class="k">{escape(kind)}</span><span class="ve-track"><i style="width:{width:.1f}%"></i>'
-        f'<b style="left:{low:.1f}%;width:{max(high - low, 0.5):.1f}%"></b></span>'
-        f'<span class="ve-num">{percent(each["accuracy"])} · {each["rows"]}</span>'
-    )
+    return html(
+        '<span class="k">{}</span><span class="ve-track"><i style="width:{:.1f}%"></i>'
+        '<b style="left:{:.1f}%;width:{:.1f}%"></b></span><span class="ve-num">{} · {}</span>',
+        kind, width, low, max(high - low, 0.5), percent(each["accuracy"]), each["rows"],
+    )  # fmt: skip
 
 
-def listing(rows: Sequence[Entry], pictures: Mapping[int, Sequence[bytes]], lang: Language) -> str:
+def listing(rows: Sequence[Entry], pictures: Mapping[int, Sequence[bytes]], lang: Language) -> Markup:
     """Returns a page of rows with their pictures, expected and given answers."""
     if not rows:
-        return f"<p>{escape(t('evaluate.nothing_here', lang))}</p>"
-    return f'<div class="ve-rows">{"".join(_entry(row, pictures.get(row.place, ()), lang) for row in rows)}</div>'
+        return html("<p>{}</p>", t("evaluate.nothing_here", lang))
+    return html('<div class="ve-rows">{}</div>', joined(_entry(row, pictures.get(row.place, ()), lang) for row in rows))
 
 
-def _entry(row: Entry, pictures: Sequence[bytes], lang: Language) -> str:
-    pics = "".join(picture(png) for png in pictures)
-    meta = [f"#{row.place + 1}", parts.badge(t(f"evaluate.state_{row.state}", lang), TONES[row.state])]
+def _entry(row: Entry, pictures: Sequence[bytes], lang: Language) -> Markup:
+    meta: list[str] = [f"#{row.place + 1}", parts.badge(t(f"evaluate.state_{row.state}", lang), TONES[row.state])]
     if row.flipped:
         meta.append(parts.badge(t("evaluate.state_flipped", lang), "warn"))
     if row.kind:
-        meta.append(escape(row.kind))
+        meta.append(row.kind)
     if row.margin is not None:
-        meta.append(escape(t("evaluate.margin", lang, margin=f"{row.margin:.3f}")))
+        meta.append(t("evaluate.margin", lang, margin=f"{row.margin:.3f}"))
     if row.seconds:
-        meta.append(escape(t("evaluate.seconds", lang, seconds=f"{row.seconds:.2f}")))
-    body = f'<p class="meta">{" ".join(meta)}</p><p>{escape(row.question)}</p>'
+        meta.append(t("evaluate.seconds", lang, seconds=f"{row.seconds:.2f}"))
+    body = html('<p class="meta">{}</p><p>{}</p>', Markup(" ").join(meta), row.question)
     if row.texts:
-        body += f'<p class="ve-given">{escape(" ‖ ".join(row.texts))}</p>'
+        body += html('<p class="ve-given">{}</p>', " ‖ ".join(row.texts))
     if row.wanted:
-        body += f'<p class="meta">{escape(t("evaluate.expected", lang, answers=" | ".join(row.wanted)))}</p>'
+        body += html('<p class="meta">{}</p>', t("evaluate.expected", lang, answers=" | ".join(row.wanted)))
     if row.texts:
         buttons = (
-            f'<button type="button" class="ve-again" data-open="{where}" data-row="{row.place}">'
-            f"{escape(t(f'evaluate.open_{where}', lang))}</button>"
+            html(
+                '<button type="button" class="ve-again" data-open="{}" data-row="{}">{}</button>',
+                where,
+                row.place,
+                t(f"evaluate.open_{where}", lang),
+            )
             for where in ("ask", "repeat")
         )
-        body += f"<p>{' '.join(buttons)}</p>"
+        body += html("<p>{}</p>", Markup(" ").join(buttons))
     if row.reason:
-        body += f"<p>{escape(row.reason_zh if lang == 'zh' else row.reason)}</p>"
-    return f'<div class="ve-row" data-row="{row.place}"><div class="pics">{pics}</div><div>{body}</div></div>'
+        body += html("<p>{}</p>", row.reason_zh if lang == "zh" else row.reason)
+    return _row(row.place, joined(map(picture, pictures)), body)

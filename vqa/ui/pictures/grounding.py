@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 import re
 from dataclasses import dataclass
-from html import escape
 
 from vqa.answers import Json
+from vqa.markup import Markup, html, joined
 from vqa.media.images import ImagePayload
 from vqa.ui.nested import read_json
 
@@ -91,30 +91,38 @@ def _json_rows(text: str) -> list[dict[str, Json]]:
     return []
 
 
-def marks_html(image: ImagePayload, marks: tuple[Mark, ...]) -> str:
+def marks_html(image: ImagePayload, marks: tuple[Mark, ...]) -> Markup:
     """Returns the picture with the marks drawn on it, as SVG that scales with the page."""
     width, height = image.width, image.height
     line = max(width, height) / 220
-    drawn = "".join(_svg_mark(mark, width, height, line, COLOURS[n % len(COLOURS)]) for n, mark in enumerate(marks))
+    drawn = joined(_svg_mark(mark, width, height, line, COLOURS[n % len(COLOURS)]) for n, mark in enumerate(marks))
     source = base64.b64encode(image.thumbnail(1024)).decode()
     names = ", ".join(mark.label for mark in marks if mark.label)
-    return (
-        f'<svg class="vqa-marks" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(names)}">'
-        f'<image href="data:image/png;base64,{source}" width="{width}" height="{height}"/>{drawn}</svg>'
-    )
+    return html(
+        '<svg class="vqa-marks" viewBox="0 0 {width} {height}" role="img" aria-label="{names}">'
+        '<image href="data:image/png;base64,{source}" width="{width}" height="{height}"/>{drawn}</svg>',
+        width=width, height=height, names=names, source=source, drawn=drawn,
+    )  # fmt: skip
 
 
-def _svg_mark(mark: Mark, width: int, height: int, line: float, colour: str) -> str:
+def _svg_mark(mark: Mark, width: int, height: int, line: float, colour: str) -> Markup:
     x, y = mark.left * width, mark.top * height
     if mark.left == mark.right and mark.top == mark.bottom:
-        edge = f'fill="{colour}" stroke="#fff" stroke-width="{line:.1f}"'
-        shape = f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{line * 3:.1f}" {edge}/>'
+        shape = html(
+            '<circle cx="{:.1f}" cy="{:.1f}" r="{:.1f}" fill="{}" stroke="#fff" stroke-width="{:.1f}"/>',
+            x, y, line * 3, colour, line,
+        )  # fmt: skip
     else:
-        size = f'width="{(mark.right - mark.left) * width:.1f}" height="{(mark.bottom - mark.top) * height:.1f}"'
-        shape = f'<rect x="{x:.1f}" y="{y:.1f}" {size} fill="none" stroke="{colour}" stroke-width="{line:.1f}"/>'
+        shape = html(
+            '<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" fill="none" stroke="{}" '
+            'stroke-width="{:.1f}"/>',
+            x, y, (mark.right - mark.left) * width, (mark.bottom - mark.top) * height, colour, line,
+        )  # fmt: skip
     if not mark.label:
         return shape
     letters = line * 7
-    place = f'x="{x + line:.1f}" y="{max(letters, y - line * 1.5):.1f}" font-size="{letters:.1f}"'
-    look = f'fill="{colour}" stroke="#fff" stroke-width="{line * 0.8:.1f}" paint-order="stroke" font-weight="600"'
-    return f"{shape}<text {place} {look}>{escape(mark.label)}</text>"
+    return html(
+        '{}<text x="{:.1f}" y="{:.1f}" font-size="{:.1f}" fill="{}" stroke="#fff" stroke-width="{:.1f}" '
+        'paint-order="stroke" font-weight="600">{}</text>',
+        shape, x + line, max(letters, y - line * 1.5), letters, colour, line * 0.8, mark.label,
+    )  # fmt: skip

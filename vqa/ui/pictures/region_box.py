@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass
-from html import escape
 
 import gradio as gr
 
+from vqa.markup import Markup, html, joined
 from vqa.media.images import ImagePayload
 from vqa.text import Language
 from vqa.ui.text import words
@@ -77,24 +77,29 @@ def render(lang: Language, seconds: int) -> RegionParts:
     return RegionParts(section, load, area, gr.State(None, time_to_live=seconds))
 
 
-def area_html(image: ImagePayload | None, lang: Language) -> str:
+def area_html(image: ImagePayload | None, lang: Language) -> Markup:
     """Returns the picture to draw on, the four numbers and the buttons; or what to do first."""
     tr = words(lang)
     if image is None:
         return empty(tr("ask.box_none"), tr("ask.box_none_hint"))
     source = base64.b64encode(image.thumbnail(SHOWN_SIDE)).decode()
     most = {"left": image.width - 1, "top": image.height - 1, "width": image.width, "height": image.height}
-    numbers = "".join(
-        f'<label>{escape(tr(f"ask.box_{name}"))}<input type="number" name="{name}" min="0" max="{limit}" step="1" '
-        f'value="0" inputmode="numeric"></label>'
+    numbers = joined(
+        html(
+            '<label>{}<input type="number" name="{}" min="0" max="{}" step="1" value="0" inputmode="numeric"></label>',
+            tr(f"ask.box_{name}"),
+            name,
+            limit,
+        )
         for name, limit in most.items()
     )
-    buttons = "".join(
-        f'<button type="button" data-act="{act}" disabled>{escape(tr(f"ask.box_{act}"))}</button>' for act in ACTS
+    buttons = joined(
+        html('<button type="button" data-act="{}" disabled>{}</button>', act, tr(f"ask.box_{act}")) for act in ACTS
     )
-    return (
-        f'<div class="vqa-box"><div class="area" data-width="{image.width}" data-height="{image.height}">'
-        f'<img src="data:image/png;base64,{source}" alt="{escape(image.given_name)}" draggable="false">'
-        f'<i class="frame" hidden></i></div><p>{escape(tr("ask.box_size", size=f"{image.width}×{image.height}"))}</p>'
-        f'<div class="numbers">{numbers}</div><div class="acts">{buttons}</div></div>'
-    )
+    return html(
+        '<div class="vqa-box"><div class="area" data-width="{}" data-height="{}">'
+        '<img src="data:image/png;base64,{}" alt="{}" draggable="false"><i class="frame" hidden></i></div><p>{}</p>'
+        '<div class="numbers">{}</div><div class="acts">{}</div></div>',
+        image.width, image.height, source, image.given_name, tr("ask.box_size", size=f"{image.width}×{image.height}"),
+        numbers, buttons,
+    )  # fmt: skip

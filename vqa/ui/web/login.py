@@ -7,12 +7,12 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
 from starlette.requests import HTTPConnection
 from starlette.responses import HTMLResponse, PlainTextResponse
 
+from vqa.markup import Markup, html
 from vqa.text import Language, t
 from vqa.ui.web.asgi import PAGES, App, Message, Receive, Scope, Send, address_of, path_of
 
@@ -114,11 +114,12 @@ def logged_in(scope: Scope) -> bool:
     return any(cookies.get(name) in app.tokens for name in names if cookies.get(name))
 
 
-def wait_page(seconds: int, language: Language) -> str:
+def wait_page(seconds: int, language: Language) -> Markup:
     """Returns the page that stands in the login's place while an address has to wait."""
     title, words = t("ui.login_wait_title", language), t("ui.login_wait", language, seconds=seconds)
     style = "font:16px system-ui;max-width:32rem;margin:20vh auto;padding:0 1rem;color-scheme:light dark"
-    return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title></head>'
-        f'<body style="{style}"><h1>{escape(title)}</h1><p role="status">{escape(words)}</p></body></html>'
-    )
+    return html(
+        '<!doctype html><html lang="{}"><head><meta charset="utf-8"><title>{}</title></head>'
+        '<body style="{}"><h1>{}</h1><p role="status">{}</p></body></html>',
+        language, title, style, title, words,
+    )  # fmt: skip

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import html
 import inspect
 import logging
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from typing import Any
 import gradio as gr
 
 from vqa.errors import VQAError
+from vqa.markup import escape, html
 from vqa.text import Language, t
 
 log = logging.getLogger(__name__)
@@ -20,11 +20,11 @@ log = logging.getLogger(__name__)
 def warn(problem: Exception, lang: Language) -> None:
     """Shows what happened and what to do as a notice on the page of the running event."""
     if isinstance(problem, VQAError):
-        words = f"{html.escape(problem.message(lang))}<br><em>{html.escape(problem.hint(lang))}</em>"
+        words = html("{}<br><em>{}</em>", problem.message(lang), problem.hint(lang))
         gr.Warning(words, duration=12, title=t("ui.problem", lang))
         return
     log.error("a handler failed", exc_info=problem)
-    gr.Warning(html.escape(t("ui.unexpected", lang)), duration=12, title=t("ui.problem", lang))
+    gr.Warning(escape(t("ui.unexpected", lang)), duration=12, title=t("ui.problem", lang))
 
 
 def safely(lang: Language) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

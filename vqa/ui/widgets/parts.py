@@ -3,48 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from html import escape
 from typing import Literal
 
 from vqa.errors import VQAError
+from vqa.markup import Markup, html, joined
 from vqa.text import Language
 
 Tone = Literal["plain", "good", "warn", "bad", "busy"]
 
 
-def card(title: str, body: str = "", *, tone: Tone = "plain") -> str:
-    """Returns a card; `title` is text, `body` is HTML."""
-    role = ' role="alert"' if tone == "bad" else ""
-    return f'<section class="vqa-card {tone}"{role}><h3>{escape(title)}</h3>{body}</section>'
+def card(title: str, body: str = "", *, tone: Tone = "plain") -> Markup:
+    """Returns a card; a `body` that is no `Markup` is shown as text."""
+    role = html(' role="alert"') if tone == "bad" else ""
+    return html('<section class="vqa-card {}"{}><h3>{}</h3>{}</section>', tone, role, title, body)
 
 
-def error_card(problem: VQAError, lang: Language) -> str:
+def error_card(problem: VQAError, lang: Language) -> Markup:
     """Returns what happened and what to do about it as a card."""
-    return card(problem.message(lang), f"<p>{escape(problem.hint(lang))}</p>", tone="bad")
+    return card(problem.message(lang), html("<p>{}</p>", problem.hint(lang)), tone="bad")
 
 
-def empty(title: str, hint: str) -> str:
+def empty(title: str, hint: str) -> Markup:
     """Returns what stands where nothing is yet: what would be here and how to get it."""
-    return f'<div class="vqa-empty"><strong>{escape(title)}</strong><p>{escape(hint)}</p></div>'
+    return html('<div class="vqa-empty"><strong>{}</strong><p>{}</p></div>', title, hint)
 
 
-def badge(text: str, tone: Tone = "plain") -> str:
+def badge(text: str, tone: Tone = "plain") -> Markup:
     """Returns a short word in a pill."""
-    return f'<span class="vqa-badge {tone}">{escape(text)}</span>'
+    return html('<span class="vqa-badge {}">{}</span>', tone, text)
 
 
-def stats(pairs: Iterable[tuple[str, str]]) -> str:
+def stats(pairs: Iterable[tuple[str, str]]) -> Markup:
     """Returns names and values side by side, wrapping on narrow screens."""
-    cells = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in pairs)
-    return f'<dl class="vqa-stats">{cells}</dl>'
+    cells = joined(html("<div><dt>{}</dt><dd>{}</dd></div>", name, value) for name, value in pairs)
+    return html('<dl class="vqa-stats">{}</dl>', cells)
 
 
-def progress(share: float | None, text: str) -> str:
+def progress(share: float | None, text: str) -> Markup:
     """Returns a bar with words under it; None where the share is not known."""
     if share is None:
-        bar = f'<div class="vqa-bar unknown" role="progressbar" aria-label="{escape(text)}"><i></i></div>'
+        bar = html('<div class="vqa-bar unknown" role="progressbar" aria-label="{}"><i></i></div>', text)
     else:
         percent = round(100 * min(max(share, 0.0), 1.0), 1)
-        values = f'aria-valuemin="0" aria-valuemax="100" aria-valuenow="{percent}" aria-label="{escape(text)}"'
-        bar = f'<div class="vqa-bar" role="progressbar" {values}><i style="width:{percent}%"></i></div>'
-    return f"{bar}<p class='vqa-bar-text'>{escape(text)}</p>"
+        bar = html(
+            '<div class="vqa-bar" role="progressbar" aria-valuemin="0" aria-valuemax="100" aria-valuenow="{}" '
+            'aria-label="{}"><i style="width:{}%"></i></div>',
+            percent, text, percent,
+        )  # fmt: skip
+    return html('{}<p class="vqa-bar-text">{}</p>', bar, text)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from html import escape
 from pathlib import PurePath
 from typing import Any
 
@@ -10,6 +9,7 @@ import gradio as gr
 
 from vqa.engine.state import EngineState, Snapshot
 from vqa.errors import VQAError
+from vqa.markup import Markup, html, joined
 from vqa.models.serve import DEMO_NAME
 from vqa.settings import DEMO_MODEL
 from vqa.text import Language, t
@@ -40,10 +40,10 @@ def build(services: Services, lang: Language) -> None:
             snapshot = services.engine.snapshot()
         except VQAError as problem:
             return error_card(problem, lang), "", gr.Timer(SECONDS_SETTLED)
-        html = strip_html(snapshot, lang, public=public)
-        if html == before:
+        drawn = strip_html(snapshot, lang, public=public)
+        if drawn == before:
             return gr.skip(), gr.skip(), gr.skip()
-        return html, html, gr.Timer(SECONDS_SETTLED if snapshot.settled else SECONDS_UNSETTLED)
+        return drawn, drawn, gr.Timer(SECONDS_SETTLED if snapshot.settled else SECONDS_UNSETTLED)
 
     outputs = [strip, shown, timer]
     timer.tick(poll, shown, outputs, show_progress="hidden", queue=False)
@@ -61,21 +61,22 @@ def is_demo(snapshot: Snapshot) -> bool:
     return snapshot.model_id == DEMO_NAME or bool(snapshot.spec and snapshot.spec.model == str(DEMO_MODEL))
 
 
-def strip_html(snapshot: Snapshot, lang: Language, *, public: bool = False) -> str:
+def strip_html(snapshot: Snapshot, lang: Language, *, public: bool = False) -> Markup:
     """Returns the strip for a snapshot; text that moves with the clock is left to the page's script."""
     tr = words(lang)
     tone = TONES.get(snapshot.state, "busy")
     name = model_name(snapshot)
-    parts = [f"<strong>{escape(name)}</strong>"] if name else []
-    parts.append(f"<span>{escape(state_text(snapshot, lang))}</span>")
+    parts = [html("<strong>{}</strong>", name)] if name else []
+    parts.append(html("<span>{}</span>", state_text(snapshot, lang)))
     if snapshot.state in {EngineState.STARTING, EngineState.DOWNLOADING} and snapshot.started:
-        parts.append(f'<span class="clock" data-since="{snapshot.started:.0f}"></span>')
+        parts.append(html('<span class="clock" data-since="{:.0f}"></span>', snapshot.started))
     if snapshot.state is EngineState.READY and is_demo(snapshot):
-        parts.append(f"<span class='aside'>{escape(tr('ui.demo_short'))}</span>")
+        parts.append(html('<span class="aside">{}</span>', tr("ui.demo_short")))
     if not public and snapshot.state not in {EngineState.READY, EngineState.STARTING}:
-        parts.append(f'<a href="?tab=server" data-vqa-tab="server">{escape(tr("ui.open_server"))}</a>')
-    inner = "".join(parts)
-    return f'<div class="vqa-strip {tone}" role="status"><i class="dot" aria-hidden="true"></i>{inner}</div>'
+        parts.append(html('<a href="?tab=server" data-vqa-tab="server">{}</a>', tr("ui.open_server")))
+    return html(
+        '<div class="vqa-strip {}" role="status"><i class="dot" aria-hidden="true"></i>{}</div>', tone, joined(parts)
+    )
 
 
 def state_text(snapshot: Snapshot, lang: Language) -> str:
