@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -85,6 +86,21 @@ async def raw_server(*chat: bytes | Answering, models: bytes = b"", **others: by
         yield raw
     finally:
         server.close()
+
+
+@contextmanager
+def raw_thread(*chat: bytes | Answering, models: bytes = b"", **others: bytes) -> Iterator[Raw]:
+    """The same in a thread of its own, for what has a loop of its own, such as a command."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    server = raw_server(*chat, models=models, **others)
+    try:
+        yield asyncio.run_coroutine_threadsafe(server.__aenter__(), loop).result(10)
+        asyncio.run_coroutine_threadsafe(server.__aexit__(None, None, None), loop).result(10)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
 
 
 def texts(events: Sequence[object]) -> list[str]:

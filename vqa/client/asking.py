@@ -7,6 +7,7 @@ it before it computed anything: a repeat is a real request.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -29,8 +30,8 @@ from vqa.client.problems import (
 from vqa.client.replies import chunk_of, whole_of
 from vqa.client.request import check_question, encoded, messages, request_body
 from vqa.client.server import MEMORY, TOKEN_IDS, USAGE, Known, ServerInfo, listed_models
-from vqa.client.transport import Transport, WayError
-from vqa.client.whole import Gathered
+from vqa.client.transport import Reply, Transport, WayError
+from vqa.client.whole import AFTER_FINISH, Gathered
 from vqa.errors import InputError, ServerError
 
 COUNT_SECONDS = 30.0
@@ -77,6 +78,7 @@ class Client:
         self._tries_fields = tries_fields
         self._model = model
         self.base_url = normalize_base_url(base_url)
+        self._timeout = timeout
         self._transport = Transport(self.base_url, api_key, timeout)
         self._info: ServerInfo | None = None
         self._known = Known()
@@ -324,19 +326,24 @@ class Client:
             ServerError: it is no reply of an OpenAI-compatible server.
         """
         async with self._transport.send("POST", f"{self.base_url}/chat/completions", json=body) as reply:
-            if reply.status != 200:
+            if not 200 <= reply.status < 300:
                 raise refusal(reply.status, await reply.body(), reply.headers)
             reader, done, block = EventReader(), False, b"."
             source = Gathered(reply, collected) if collected.whole else reply
+            heard = time.monotonic()
             while block and not done:
-                block = await source.block()
+                block = await _next(source, collected)
                 deltas: list[Delta] = []
                 for kind, data in self._events(reader, block):
                     if done := data.startswith(b"[DONE]"):
                         break
-                    deltas += collected.add(chunk_of(kind, data))
+                    chunk = chunk_of(kind, data)
+                    heard = time.monotonic() if "choices" in chunk else heard
+                    deltas += collected.add(chunk)
                 if deltas:
                     yield deltas
+                elif time.monotonic() - heard > self._timeout:  # what keeps a connection alive is no answer
+                    raise WayError("server_timeout", "keep-alive")
             if done:
                 await reply.finish()
             elif collected.finish_reason is None:
@@ -360,6 +367,23 @@ class Client:
             if isinstance(event, Waiting) and on_wait is not None:
                 on_wait(event)
         raise AssertionError("stream ends with an answer or an error")
+
+
+async def _next(source: Reply | Gathered, collected: Collector) -> bytes:
+    """Returns the next block; empty, as at the end, where an answer has its finish reason and nothing comes any more.
+
+    Raises:
+        WayError: the connection failed, or was silent for too long.
+    """
+    if collected.finish_reason is None:
+        return await source.block()
+    ended = time.monotonic()
+    try:
+        async with asyncio.timeout(AFTER_FINISH):
+            return await source.block()
+    except TimeoutError:
+        collected.ended = ended
+        return b""
 
 
 Looked = tuple[int, bytes, Json]

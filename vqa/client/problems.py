@@ -139,11 +139,18 @@ def error_in(value: Json) -> RefusedError | None:
     """Returns the error that a reply's JSON holds, or None when it holds none: a chunk, a whole answer, a ping."""
     if not isinstance(value, dict):
         return None if value is None or value == [] else RefusedError(None, words_of(value)[0])
+    if inner := _error_of_choice(value.get("choices")):  # as OpenRouter tells the fault of the server behind it
+        value = {"error": inner}
     status = _status_in(value)
     if not value.get("error") and value.get("object") != "error" and (value.get("choices") or _harmless(value)):
         return None
     words, kind = words_of(value)
-    return RefusedError(status, words or trimmed(str(value)), kind=kind)
+    return RefusedError(status, words or trimmed(orjson.dumps(value, default=str).decode()), kind=kind)
+
+
+def _error_of_choice(choices: Json) -> Json:
+    first = choices[0] if isinstance(choices, list) and choices else None
+    return first.get("error") if isinstance(first, dict) else None
 
 
 def _status_in(value: Mapping[str, Json]) -> int | None:

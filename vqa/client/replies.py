@@ -7,7 +7,7 @@ import json
 import orjson
 
 from vqa.answers import Json
-from vqa.client.problems import RefusedError, error_in, text_of
+from vqa.client.problems import RefusedError, error_in, text_of, words_of
 from vqa.client.transport import Reply
 from vqa.errors import ServerError
 
@@ -42,9 +42,13 @@ def whole_of(body: bytes, reply: Reply, address: str) -> dict[str, Json]:
         value = _json(body) if body.strip() else None
     except ValueError:
         value = None
-    if isinstance(value, dict) and value.get("choices"):
-        return value
-    if value is not None and (problem := error_in(value) or error_in({"error": value})):
+    problem = error_in(value)
+    if problem is None and isinstance(value, dict):
+        if value.get("choices"):
+            return value
+        if words_of(value)[0]:
+            problem = error_in({"error": value})
+    if problem is not None:
         raise problem
     kind = reply.headers.get("Content-Type", "")
     raise ServerError("server_not_openai", address=address, reason=text_of(body) or kind or "–")

@@ -6,17 +6,25 @@ ordinary way, byte for byte as it came, so that both give the same answer or the
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 
 import orjson
 
 from vqa.answers import Json, Token, whole_text
-from vqa.client.collect import LEAST_LOGPROB, Collector
+from vqa.client.collect import Collector
+from vqa.client.fields import LEAST_LOGPROB
+from vqa.client.problems import error_in
 from vqa.client.transport import Reply, WayError
 
 END = b"data: [DONE]\n\n"
 LEAD = b"data: "
+AFTER_FINISH = 10.0
+"""Seconds of silence after a finish reason that end an answer, where a server neither says [DONE] nor closes."""
+QUIET_SECONDS = 5.0
+"""Of nothing but comments, after which what was gathered is handed over, so that somebody counts how long they last."""
+FINISHED = re.compile(rb'"finish_reason":\s*"')
 LARGEST = 8 << 20
 """Bytes that are gathered at most; a longer reply goes the ordinary way."""
 SAID = re.compile(rb'"(?:content|reasoning|reasoning_content|refusal|text|arguments)":\s*"(?!")')
@@ -34,20 +42,30 @@ class Gathered:
         self._collected = collected
         self._problem: WayError | None = None
         self._first = True
+        self._silent = False
+        """Whether nothing came after a finish reason, which is then the end."""
 
     async def block(self) -> bytes:
         """Returns what `Reply.block` would, larger; raises WayError after what had arrived before it."""
         if self._problem is not None:
             raise self._problem
+        if self._silent:
+            return b""
         blocks: list[bytes] = []
-        size = 0
+        size, finished = 0, False
+        heard = time.monotonic()
         try:
-            while block := await self._reply.block():
+            while block := await (self._soon() if finished else self._reply.block()):
                 blocks.append(block)
                 size += len(block)
                 if self._collected.arrived is None and SAID.search(block):
                     self._collected.arrived = time.monotonic()
                 if b"[DONE]" in block or size > LARGEST:
+                    break
+                finished = finished or FINISHED.search(block) is not None
+                if b"data:" in block:
+                    heard = time.monotonic()
+                elif time.monotonic() - heard > QUIET_SECONDS:
                     break
         except WayError as problem:
             if not blocks:
@@ -56,6 +74,16 @@ class Gathered:
         data = b"".join(blocks)
         whole, self._first = self._first, False
         return END if whole and fill(data, self._collected) else data
+
+    async def _soon(self) -> bytes:
+        """Returns the next block; empty where none comes for a while."""
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout(AFTER_FINISH):
+                return await self._reply.block()
+        except TimeoutError:
+            self._silent, self._collected.ended = True, began
+            return b""
 
 
 def fill(data: bytes, collected: Collector) -> bool:
@@ -85,17 +113,19 @@ def _read(chunks: list[dict[str, Json]]) -> Read | None:
     reason: str | None = None
     once: dict[str, Json] = {}
     for chunk in chunks:
-        if chunk.get("error"):
+        if chunk.get("error") or chunk.get("object") == "error":
             return None
         for name in chunk.keys() & ONCE:
             if value := chunk[name]:
                 once[name] = value
         choices = chunk["choices"]
         if not choices:
+            if error_in(chunk) is not None:
+                return None
             continue
         choice = choices[0]
         delta = choice["delta"]
-        if choice.get("index") or any(map(delta.get, delta.keys() - PLAIN)):
+        if choice.get("index") or choice.get("error") or any(map(delta.get, delta.keys() - PLAIN)):
             return None
         if content := delta.get("content"):
             texts.append(content if content.isascii() else whole_text(content))

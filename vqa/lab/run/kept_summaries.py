@@ -14,7 +14,7 @@ from vqa.lab.stats.summarize import RunSummarizer
 from vqa.lab.stats.summary import RunSummary
 from vqa.store import Store
 
-VERSION = f"{vqa.__version__}/4"
+VERSION = f"{vqa.__version__}/5"
 """What a kept summary was computed by; one of another version is computed anew."""
 LEAST = 500
 """Samples from which on keeping is worth its room; fewer are summarised in a blink."""

@@ -34,11 +34,11 @@ LEVELS = (Level.BITWISE, Level.TOKENS, Level.TEXT, Level.ANSWER)
 
 
 def shown_levels(answer: Answer) -> frozenset[Level]:
-    """Returns the levels that an answer's content lets one see."""
+    """Returns the levels that an answer's content lets one see: bit for bit only with the logprobs of every token."""
     levels = {Level.TEXT, Level.ANSWER}
     if answer.token_ids is not None:
         levels.add(Level.TOKENS)
-        if answer.tokens is not None:
+        if answer.tokens is not None and len(answer.tokens) == len(answer.token_ids):
             levels.add(Level.BITWISE)
     return frozenset(levels)
 
@@ -51,17 +51,19 @@ def level_key(answer: Answer, level: Level) -> bytes:
     """
     if level not in shown_levels(answer):
         raise ValueError(f"the answer does not show {level}")
-    if level is Level.TEXT:
-        return _digest(*_said(answer, answer.text, answer.reasoning))
     if level is Level.ANSWER:
         return _digest(*_said(answer, normalize_answer(answer.text)))
+    said = _said(answer, answer.text, answer.reasoning)
+    if level is Level.TEXT:
+        return _digest(*said)
+    # A server may show the ids of some tokens only; what was said counts beside them.
     ids = array("q", answer.token_ids or ()).tobytes()
     if level is Level.TOKENS:
-        return _digest(ids)
+        return _digest(ids, *said)
     # Adding 0.0 makes -0.0 and 0.0, which are equal, the same bytes; the lengths keep rows of unequal width apart.
     rows = array("d", (value + 0.0 for token in answer.tokens or () for value in _values(token)))
     widths = array("q", (len(token.top) for token in answer.tokens or ()))
-    return _digest(ids, rows.tobytes(), widths.tobytes())
+    return _digest(ids, rows.tobytes(), widths.tobytes(), *said)
 
 
 def _said(answer: Answer, *texts: str) -> list[bytes]:
