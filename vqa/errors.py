@@ -39,5 +39,15 @@ class ModelError(VQAError):
     """A model could not be found, downloaded or verified."""
 
 
+class UnforeseenError(VQAError):
+    """A fault that nobody foresaw: of a file, a setting, a server, or of the program itself."""
+
+    def __init__(self, problem: Exception) -> None:
+        words = getattr(problem, "strerror", None) or str(problem) or "–"
+        name = getattr(problem, "filename", None)
+        told = " ".join(f"{words} ({name})".split() if name else words.split())[:300]
+        super().__init__("unforeseen", kind=type(problem).__name__, reason=told)
+
+
 class StoreError(VQAError):
     """A run or a conversation could not be read or written."""

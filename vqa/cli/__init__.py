@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import os
 import signal
 import sys
@@ -11,7 +13,7 @@ import typer
 
 from vqa import __version__
 from vqa.cli.lazy import LazyGroup
-from vqa.errors import VQAError
+from vqa.errors import UnforeseenError, VQAError
 from vqa.text import Language, pick_language
 
 USAGE_ERROR = 2
@@ -66,20 +68,24 @@ def show_error(error: VQAError) -> None:
     print(f"{error.message(language)}\n{error.hint(language)}", file=sys.stderr)
 
 
-class UnforeseenError(VQAError):
-    """A fault that no command foresaw: of a file, a setting, a server, or of the program itself."""
+def _speak_plainly() -> None:
+    """Keeps what libraries log, tracebacks too, off the terminal, and writes what its encoding lacks as escapes.
 
-
-def _told(problem: Exception) -> str:
-    words = getattr(problem, "strerror", None) or str(problem) or "–"
-    name = getattr(problem, "filename", None)
-    return " ".join(f"{words} ({name})".split() if name else words.split())[:300]
+    `vqa page` logs; with VQA_TRACEBACK everything is shown.
+    """
+    root = logging.getLogger()
+    if not root.handlers and not os.environ.get("VQA_TRACEBACK"):
+        root.addHandler(logging.NullHandler())
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command; returns its exit status: 2 for bad input, 130 when interrupted."""
     # So that `finally` blocks stop an engine that this command started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    _speak_plainly()
     try:
         result = build_app()(args=arguments, standalone_mode=False)
     except VQAError as error:
@@ -100,6 +106,6 @@ def main(arguments: list[str] | None = None) -> int:
         if os.environ.get("VQA_TRACEBACK"):
             raise
         # What nobody foresaw is told in a sentence too; where it happened is for who mends it.
-        show_error(UnforeseenError("unforeseen", kind=type(problem).__name__, reason=_told(problem)))
+        show_error(UnforeseenError(problem))
         return USAGE_ERROR
     return result if isinstance(result, int) else 0

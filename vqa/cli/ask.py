@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import unicodedata
 from contextlib import aclosing
 from dataclasses import asdict
 from pathlib import Path
@@ -136,12 +137,18 @@ class _Printer:
         if aside and self._part != "reasoning":
             print(f"[{t('ask.reasoning', cli_language())}]", file=sys.stderr)
         self._part = event.part
-        print(event.text, end="", flush=True, file=sys.stderr if aside else sys.stdout)
+        stream = sys.stderr if aside else sys.stdout
+        print(harmless(event.text) if stream.isatty() else event.text, end="", flush=True, file=stream)
 
     def end(self) -> None:
         """Ends the line."""
         if not self._quiet:
             print(file=sys.stderr if self._part == "reasoning" else sys.stdout)
+
+
+def harmless(text: str) -> str:
+    """Returns text without what commands a terminal: an answer may hold escape sequences."""
+    return "".join(char for char in text if char in "\n\t" or unicodedata.category(char) != "Cc")
 
 
 def _figures(answer: Answer) -> str:

@@ -15,7 +15,13 @@ from rich.table import Table
 from vqa.cli.following import to_the_end
 from vqa.errors import InputError, StoreError
 from vqa.lab.diagnosis.invalid import early_sentence, ended_after, invalid_sentence
-from vqa.lab.diagnosis.verdict import engineer_sentence, hidden_sentence, manager_sentence, refused_sentences
+from vqa.lab.diagnosis.verdict import (
+    engineer_sentence,
+    hidden_sentence,
+    manager_sentence,
+    refused_sentences,
+    why_failed,
+)
 from vqa.lab.run.live import RunStatus
 from vqa.lab.run.manager import RunManager
 from vqa.lab.run.run_json import Report
@@ -132,7 +138,14 @@ def arm_name(name: str, language: Language) -> str:
 def _verdict_lines(
     status: RunStatus, summaries: dict[str, RunSummary], language: Language, *, technical: bool
 ) -> list[str]:
-    refused = refused_sentences(status.result, language)
+    lines = _said(status, summaries, language, technical=technical)
+    example = next((each.error_example for arm in summaries.values() for each in arm.questions if each.failed), "")
+    if example and not any(example in line for line in lines):
+        lines += why_failed(example, language)
+    return [*lines, *refused_sentences(status.result, language)]
+
+
+def _said(status: RunStatus, summaries: dict[str, RunSummary], language: Language, *, technical: bool) -> list[str]:
     if status.kind == "repeat":
         found = list(summaries.values())
         if not found:
@@ -144,13 +157,12 @@ def _verdict_lines(
         require = Level((status.result or {}).get("require", "text"))
         if not invalid and (hidden := hidden_sentence(found[0], require, language)):
             lines.append(hidden)
-        lines += [engineer_sentence(found[0], language)] if technical else []
-        return [*lines, *refused]
+        return [*lines, engineer_sentence(found[0], language)] if technical else lines
     from vqa.lab.report.say import result_lines
 
     if status.status != "finished" and not status.result:
         return [ended_after(status.done, status.total, language, by_hand=status.status == "stopped")]
-    return [*result_lines(status, language, technical=technical), *refused]
+    return result_lines(status, language, technical=technical)
 
 
 def print_runs(runs: list[Run], language: Language, *, as_json: bool) -> None:

@@ -29,7 +29,7 @@ LARGE = 1 << 20
 def main() -> int:
     """Runs the app until it is told to end; returns its exit status."""
     share_memory_between_threads()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True)
     for chatty in ("httpx", "httpx2"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     try:

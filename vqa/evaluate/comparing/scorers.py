@@ -79,7 +79,7 @@ class SideBySide:
         }
 
 
-ROW_FIELDS = ("place", "number", "id", "kind", "question", "wanted", "options", "texts", "indexes", "failed")
+ROW_FIELDS = ("place", "number", "id", "kind", "question", "wanted", "options", "texts", "indexes", "failed", "why")
 
 
 def side_by_side(rows: Iterable[ScoredRow], scorers: Sequence[Scorer], repeats: int) -> dict[str, Json]:

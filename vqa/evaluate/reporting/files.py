@@ -76,9 +76,10 @@ class RunFiles:
                 assert answer is not None
                 told = (score.value, score.parsed or "", int(score.unparsed)) if score else ("", "", "")
                 measured = (round(answer.seconds, 4), answer.completion_tokens or "")
-                write(*first, index + 1, answer.text, *told, *measured, state_of(row), "", answer.retried)
+                given = answer.text or answer.all_text
+                write(*first, index + 1, given, *told, *measured, state_of(row), "", answer.retried)
             if not row.indexes:
-                write(*first, "", "", "", "", "", "", "", "failed", "", "")
+                write(*first, "", "", "", "", "", "", "", "failed", row.why, "")
         for bad in self.result["bad_rows"]:
             reason = reason_of(bad, self.language)
             write(bad["row"], bad["line"], bad["id"], *[""] * 10, "skipped", reason, "")
@@ -100,7 +101,7 @@ class RunFiles:
         cases = [
             TestOutcome(title, name, seconds, passed, early or "", detail="\n".join(lines)),
             case("readable", not result["skipped"], Outcome.ERROR, str(result["skipped"])),
-            case("answered", not result["failed"], Outcome.ERROR, f"{result['failed']} / {result['requests']}"),
+            case("answered", not result["failed"], Outcome.ERROR, _failed(result)),
             case("complete", early is None, Outcome.SKIPPED, early or ""),
         ]
         if self.least is not None:
@@ -141,7 +142,7 @@ class RunFiles:
     def _html_row(self, row: ScoredRow) -> tuple[str, Sequence[str]]:
         state = state_of(row)
         wanted = " | ".join(dict.fromkeys(row.wanted))
-        given = " ‖ ".join(dict.fromkeys(row.texts))
+        given = " ‖ ".join(dict.fromkeys(row.texts)) or row.why
         cells = (
             str(row.place + 1),
             row.kind[:40],
@@ -165,6 +166,11 @@ class RunFiles:
             t("evaluate.state_skipped", self.language),
         )
         return "skipped", cells
+
+
+def _failed(result: Mapping[str, Json]) -> str:
+    counts = f"{result['failed']} / {result['requests']}"
+    return f"{counts}: {result['error_example']}" if result.get("error_example") else counts
 
 
 def state_of(row: ScoredRow) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from vqa.answers import Json
+from vqa.lab.diagnosis.verdict import why_failed
 from vqa.text import Language, t
 
 SHOWN = 20
@@ -52,6 +53,7 @@ def sentences(result: Mapping[str, Json], run_id: str, language: Language) -> li
     if result["failed"]:
         counts = {"failed": result["failed"], "requests": result["requests"]}
         lines.append(t("evaluate.failed", language, run=run_id, **counts))
+        lines += why_failed(result.get("error_example"), language)
     if result.get("retried"):
         lines.append(t("lab.retried", language, n=result["retried"]))
     lines += bad_rows(result, language)

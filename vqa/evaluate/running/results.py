@@ -36,16 +36,16 @@ def _options(row: StoredRow) -> tuple[tuple[str, str], ...]:
     return tuple((option[0], option[1]) for option in row.record["options"])
 
 
-def answers_of(samples: list[Sample]) -> tuple[dict[int, Sample], int]:
-    """Returns the answer of each repeat by its index, and how many repeats have failed and were not answered later."""
+def answers_of(samples: list[Sample]) -> tuple[dict[int, Sample], tuple[str, ...]]:
+    """Returns the answer of each repeat by its index, and why each that was not answered later either has failed."""
     found: dict[int, Sample] = {}
-    failed: set[int] = set()
+    failed: dict[int, str] = {}
     for sample in samples:
         if counts(sample):
             found.setdefault(sample.index, sample)
         else:
-            failed.add(sample.index)
-    return found, len(failed - found.keys())
+            failed[sample.index] = "" if sample.error is None else sample.error.message
+    return found, tuple(why for index, why in failed.items() if index not in found)
 
 
 def scored_rows(
@@ -72,7 +72,8 @@ def scored_rows(
             texts,
             indexes,
             score_row(scorer, texts, target),
-            failed,
+            len(failed),
+            next(filter(None, failed), ""),
         )
         if figures is not None:
             figures.add(scored)

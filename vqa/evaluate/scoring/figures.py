@@ -41,6 +41,8 @@ class ScoredRow:
     scores: tuple[Score, ...]
     """Empty for a row without expected answers."""
     failed: int = 0
+    why: str = ""
+    """Why one of the failed has failed."""
 
     @property
     def score(self) -> float | None:
@@ -84,6 +86,7 @@ class Figures:
     answered: int = 0
     requests: int = 0
     failed: int = 0
+    error_example: str = ""
     unparsed: int = 0
     skipped: int = 0
     flips: int = 0
@@ -108,6 +111,7 @@ class Figures:
         self.asked += 1
         self.requests += len(row.texts) + row.failed
         self.failed += row.failed
+        self.error_example = self.error_example or row.why
         self.answered += bool(row.texts)
         self.unparsed += row.unparsed
         if len(row.texts) > 1:
@@ -168,6 +172,7 @@ class Figures:
             "exact": _mean(self.exact),
             "unparsed": self.unparsed,
             "failed": self.failed,
+            "error_example": self.error_example,
             "skipped": self.skipped,
             "retried": self.retried,
             "by_kind": {kind: self._kind(kind) for kind in sorted(self.kinds) if kind},

@@ -67,6 +67,11 @@ def hidden_sentence(summary: Summary | RunSummary, require: Level, language: Lan
     return t("lab.open_hidden", language, level=t(f"lab.level_{require}", language))
 
 
+def why_failed(example: str | None, language: Language = "en") -> list[str]:
+    """Returns why requests failed, as the first of them says it; nothing where none did."""
+    return [t("lab.first_failed", language, reason=example)] if example else []
+
+
 def bound(interval: Interval, language: Language = "en") -> str:
     """Returns the interval for the rate of differences in words, with what it holds for."""
     values = {

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from vqa.answers import Json
 from vqa.client import normalize_base_url
-from vqa.errors import InputError, StoreError, VQAError
+from vqa.errors import InputError, StoreError, UnforeseenError, VQAError
 from vqa.lab.plan.arms import Plan, RunSpec
 from vqa.lab.run.diagnose_job import diagnose_work
 from vqa.lab.run.documents import exit_code, run_result
@@ -149,7 +149,8 @@ class RunManager:
             error, failure = f"{problem.message()} {problem.hint()}", failure_record(problem)
         except Exception as problem:
             log.exception("run %s broke", live.run_id)
-            error = f"{type(problem).__name__}: {problem}"
+            told = UnforeseenError(problem)
+            error, failure = f"{told.message()} {told.hint()}", failure_record(told)
         if result is None:
             try:
                 result = await asyncio.to_thread(partial_result, job)
