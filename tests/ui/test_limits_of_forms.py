@@ -30,7 +30,7 @@ def form(folder: Path, *, pictures: int = 1, **changes: Any) -> list[Any]:
     values = {
         "images": [(str(path), None) for path in paths], "questions": "What?", "each_image": False, "n": 2,
         "concurrency": 1, "temperature": 0, "seed_policy": "fixed", "cache": "as_is", "seed": None, "max_tokens": 8,
-        "top_p": 1, "system": "", "name": "",
+        "top_p": 1, "system": "", "name": "", "tones": "auto", "background": "auto", "shape": "whole",
     }  # fmt: skip
     return list((values | changes).values())
 

@@ -15,10 +15,10 @@ from vqa.media.several import load_file
 from vqa.media.treatment import Treatment
 from vqa.ui.ask.ask_views import received_html
 from vqa.ui.ask.conversation import Message
-from vqa.ui.ask.picture_files import write
 from vqa.ui.pictures.known import Known, known
 from vqa.ui.pictures.tray import notes_of, tray_html
 from vqa.ui.pictures.treatment_box import calls_for, read
+from vqa.ui.pictures.written import write
 
 
 @pytest.fixture
@@ -88,6 +88,14 @@ def test_pages_and_frames_keep_what_was_done_to_them_while_they_stand_in_the_com
     assert "page 2 of 2 · scaled to 8 bits by its own range" in tray_html([str(written)], ImageLimits(), "en")
     came_back = known.recalled(load_image(written))
     assert (came_back.notes, came_back.given_format) == (page.notes, "TIFF")
+
+
+def test_pages_that_are_alike_are_told_apart(tmp_path: Path) -> None:
+    pages = [Image.new("L", (60, 40), 255) for _ in range(3)]
+    pages[0].save(tmp_path / "blank.tif", save_all=True, append_images=pages[1:])
+    files = [write(page) for page in load_file(tmp_path / "blank.tif", ImageLimits())]
+    shown = tray_html(files, ImageLimits(), "en")
+    assert [f"page {n} of 3" in shown for n in (1, 2, 3)] == [True] * 3
 
 
 def test_only_the_newest_pictures_are_remembered(xray: Path) -> None:

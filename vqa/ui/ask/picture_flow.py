@@ -20,9 +20,10 @@ from vqa.text import Language
 from vqa.ui.ask import asking
 from vqa.ui.ask.components import AskParts
 from vqa.ui.ask.conversation import Conversation
-from vqa.ui.ask.picture_files import files_of, write
+from vqa.ui.ask.picture_files import files_of
 from vqa.ui.pictures import MAX_PICTURES, region, region_box, tray, treatment_box
 from vqa.ui.pictures.carrier import carried
+from vqa.ui.pictures.written import write
 from vqa.ui.services import Services
 from vqa.ui.text import words
 

@@ -11,12 +11,9 @@ from vqa.ui.ask.components import AskParts
 from vqa.ui.ask.picture_flow import PictureFlow
 from vqa.ui.pictures.carrier import take_over
 from vqa.ui.services import Services
-from vqa.ui.web.visitors import READ_AT_ONCE_OF_ADDRESS
+from vqa.ui.web.visitors import PICTURE_EVENTS
 from vqa.ui.widgets.notices import safely
 from vqa.ui.widgets.page_event import sent
-
-READING = 2 * READ_AT_ONCE_OF_ADDRESS
-"""Events at a time that decode pictures only to show them: one address cannot hold all."""
 
 
 def bind(services: Services, parts: AskParts, flow: PictureFlow, lang: Language) -> None:
@@ -26,7 +23,11 @@ def bind(services: Services, parts: AskParts, flow: PictureFlow, lang: Language)
     chosen = parts.treatment.inputs
     opened: list[Any] = [box.section, box.area, box.chosen]
     clip: list[Any] = [tray.clip, tray.frames_row, tray.pages_row, tray.pages]
-    quick: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": READING, "concurrency_id": "pictures"}
+    quick: dict[str, Any] = {
+        "show_progress": "hidden",
+        "concurrency_limit": PICTURE_EVENTS,
+        "concurrency_id": "pictures",
+    }
 
     @told
     async def changed(written: Any, frames: float, *chosen: Any) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -13,17 +12,19 @@ import gradio as gr
 from vqa.answers import Sampling
 from vqa.errors import InputError, StoreError
 from vqa.lab.plan.arms import MAX_CONCURRENCY, CachePolicy, RunSpec, SeedPolicy
-from vqa.media.images import ImageLimits, load_image
 from vqa.settings import Settings
 from vqa.store import Run, Store
 from vqa.text import Language
 from vqa.ui.examples import example, unsure_example
+from vqa.ui.lab import lab_pictures
+from vqa.ui.pictures import treatment_box
 from vqa.ui.services import Services
 from vqa.ui.text import words
 from vqa.ui.web.folder import owned
 from vqa.ui.widgets.notices import safely
 
 LEAST_REPEATS = 2
+SESSION_SECONDS = 6 * 3600
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,9 @@ class LabForm:
     top_p: gr.Number
     system: gr.Textbox
     name: gr.Textbox
+    tones: gr.Dropdown
+    background: gr.Dropdown
+    shape: gr.Radio
 
     @property
     def inputs(self) -> list[Any]:
@@ -51,21 +55,11 @@ class LabForm:
 
 
 def ask_fields(
-    lang: Language, prefix: str, example_of: Callable[[Language], tuple[str, str]]
-) -> tuple[gr.Gallery, gr.Textbox, gr.Checkbox]:
+    services: Services, lang: Language, prefix: str, example_of: Callable[[Language], tuple[str, str]]
+) -> tuple[lab_pictures.LabPictures, gr.Textbox, gr.Checkbox]:
     """Renders the pictures, the questions and the button that fills in an example."""
     tr = words(lang)
-    images = gr.Gallery(
-        label=tr("repeat.images"),
-        type="filepath",
-        file_types=["image"],
-        sources=["upload", "webcam", "clipboard"],
-        columns=3,
-        height=190,
-        object_fit="contain",
-        interactive=True,
-        elem_classes="vqa-gallery",
-    )
+    pictures = lab_pictures.render(lang, prefix, SESSION_SECONDS)
     questions = gr.Textbox(
         label=tr("repeat.questions"),
         info=tr("repeat.questions_info"),
@@ -82,11 +76,16 @@ def ask_fields(
         path, question = example_of(lang)
         return [(path, None)], question
 
-    button.click(fill, None, [images, questions], show_progress="hidden", queue=False)
-    images.change(
-        lambda given: gr.Checkbox(visible=len(given or ()) > 1), images, each, show_progress="hidden", queue=False
+    button.click(fill, None, [pictures.gallery, questions], show_progress="hidden", queue=False)
+    pictures.gallery.change(
+        lambda given: gr.Checkbox(visible=len(given or ()) > 1),
+        pictures.gallery,
+        each,
+        show_progress="hidden",
+        queue=False,
     )
-    return images, questions, each
+    lab_pictures.bind(services, lang, pictures)
+    return pictures, questions, each
 
 
 def build(
@@ -97,7 +96,7 @@ def build(
     Without `repeats` the numbers of requests are hidden, since a plan sets them.
     """
     tr = words(lang)
-    images, questions, each = ask_fields(lang, prefix, example if repeats else unsure_example)
+    pictures, questions, each = ask_fields(services, lang, prefix, example if repeats else unsure_example)
     with gr.Row(equal_height=True, visible=repeats):
         most = services.settings.max_repeats
         n = gr.Number(20, label=tr("repeat.n"), info=tr("repeat.n_info", most=most), precision=0, min_width=130)
@@ -120,8 +119,8 @@ def build(
         system = gr.Textbox(label=tr("repeat.system"), lines=1)
         name = gr.Textbox(label=tr("repeat.name"), placeholder=tr("repeat.name_hint"), lines=1)
     return LabForm(
-        images, questions, each, n, concurrency, temperature, seed_policy, cache_policy, seed, max_tokens, top_p,
-        system, name,
+        pictures.gallery, questions, each, n, concurrency, temperature, seed_policy, cache_policy, seed, max_tokens,
+        top_p, system, name, *pictures.treatment.inputs,
     )  # fmt: skip
 
 
@@ -141,15 +140,13 @@ def read(values: Sequence[Any], settings: Settings, model: str | None = None) ->
     for text in (*questions, system):
         if len(text) > settings.max_question_chars:
             raise InputError("question_too_long", length=len(text), limit=settings.max_question_chars)
-    limits = ImageLimits.of(settings)
-    paths = [item[0] if isinstance(item, tuple | list) else item for item in form["images"] or ()]
-    if not paths:
-        raise InputError("image_none")
-    if settings.public and len(paths) > settings.public_max_pictures:
+    treatment = [form[name] for name in ("tones", "background", "shape")]
+    if settings.public and len(lab_pictures.paths_of(form["images"])) > settings.public_max_pictures:
         raise InputError("too_many_pictures", limit=settings.public_max_pictures)
-    each_image = bool(form["each_image"]) and len(paths) > 1
     n = _whole(form["n"], "N", LEAST_REPEATS, settings.max_repeats)
-    requests = n * len(questions) * (len(paths) if each_image else 1)
+    images = lab_pictures.load(form["images"], treatment, settings)
+    each_image = bool(form["each_image"]) and len(images) > 1
+    requests = n * len(questions) * (len(images) if each_image else 1)
     if requests > settings.max_requests:
         raise InputError("too_many_requests", count=requests, limit=settings.max_requests)
     seed = form["seed"]
@@ -163,7 +160,7 @@ def read(values: Sequence[Any], settings: Settings, model: str | None = None) ->
     caches: dict[str, CachePolicy] = {"cold": "cold", "warm": "warm"}
     return RunSpec(
         questions=questions,
-        images=tuple(load_image(Path(path), limits) for path in paths),
+        images=images,
         each_image=each_image,
         n=n,
         concurrency=_whole(form["concurrency"], "c", 1, most_at_once(settings)),
@@ -206,6 +203,7 @@ def filled(store: Store, run: Run) -> tuple[Any, ...]:
         sampling.get("top_p", 0.9),
         spec.get("system") or "",
         run.name,
+        *treatment_box.UNTOUCHED,  # the pictures are stored as they were sent
     )
 
 

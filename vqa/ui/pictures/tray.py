@@ -107,13 +107,15 @@ def moved(files: list[str], act: str, place: int) -> list[str]:
     return [*rest[:target], files[place], *rest[target:]]
 
 
-def tray_html(files: list[str], limits: ImageLimits, lang: Language, treatment: Treatment | None = None) -> Markup:
-    """Returns the pictures as they will be sent, with their buttons; nothing where there is none."""
+def tray_html(
+    files: list[str], limits: ImageLimits, lang: Language, treatment: Treatment | None = None, *, acts: bool = True
+) -> Markup:
+    """Returns the pictures as they will be sent, with their buttons unless `acts` is off; nothing for no files."""
     if not files:
         return Markup()
     shown = min(len(files), MAX_PICTURES)
     seen = [_looked_at(Path(path), limits, treatment) for path in files[:shown]]
-    rows = joined(_row(Path(files[place]), one, place, shown, lang) for place, one in enumerate(seen))
+    rows = joined(_row(Path(files[place]), one, place, shown, lang, acts) for place, one in enumerate(seen))
     return html('<ol class="vqa-tray" aria-label="{}">{}</ol>', words(lang)("ask.tray"), rows)
 
 
@@ -139,7 +141,7 @@ def _looked_at(path: Path, limits: ImageLimits, treatment: Treatment | None) -> 
         return None
 
 
-def _row(path: Path, seen: _Seen | None, place: int, total: int, lang: Language) -> Markup:
+def _row(path: Path, seen: _Seen | None, place: int, total: int, lang: Language, acts: bool) -> Markup:
     tr = words(lang)
     if seen is None:
         # What is wrong with it is told when it is sent; until then it can be taken out.
@@ -150,6 +152,9 @@ def _row(path: Path, seen: _Seen | None, place: int, total: int, lang: Language)
         said = [note_text(each, lang) for each in seen.notes if not each.startswith("images.tile")]
         said += [tr("ask.tray_tiles", n=seen.tiles)] if seen.tiles > 1 else []
         told = html('<p class="done">{}</p>', " · ".join(said)) if said else Markup()
+    whole = html('<div class="shot">{}<b>{}</b></div>{}', shown, place + 1, told)
+    if not acts:
+        return html("<li>{}</li>", whole)
     buttons = [
         ("first", "⇤", place > 0 and total > 2),
         ("left", "←", place > 0),
@@ -170,9 +175,7 @@ def _row(path: Path, seen: _Seen | None, place: int, total: int, lang: Language)
         for act, sign, usable in buttons
         if (total > 1 or act in {"region", "remove"}) and (name := tr(f"ask.tray_{act}", n=place + 1))
     )
-    return html(
-        '<li><div class="shot">{}<b>{}</b></div>{}<div class="acts">{}</div></li>', shown, place + 1, told, drawn
-    )
+    return html('<li>{}<div class="acts">{}</div></li>', whole, drawn)
 
 
 @lru_cache(maxsize=128)

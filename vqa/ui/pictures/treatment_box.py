@@ -13,6 +13,8 @@ from vqa.media.treatment import BACKGROUNDS, SHAPES, TONES, Treatment
 from vqa.text import Language
 from vqa.ui.text import words
 
+UNTOUCHED = ("auto", "auto", "whole")
+"""The values of the components where nothing was chosen, in the order in which `read` takes them."""
 CALLS_FOR = (
     "extreme", "tile", "on_white", "on_black", "on_gray", "on_colour", "toned_range", "toned_outliers", "toned_window",
     "toned_full", "toned_robust", "toned_chosen",
@@ -35,23 +37,24 @@ class TreatmentParts:
         return [self.tones, self.background, self.shape]
 
 
-def render(lang: Language) -> TreatmentParts:
-    """Returns the section, drawn and closed."""
+def render(lang: Language, prefix: str = "vqa", about: str = "ask.treatment_about") -> TreatmentParts:
+    """Returns the section, drawn and closed; `about` is the text that says which pictures it is for."""
     tr = words(lang)
-    with gr.Accordion(tr("ask.treatment"), open=False, elem_id="vqa-treatment") as section:
-        gr.Markdown(tr("ask.treatment_about"))
+    with gr.Accordion(tr("ask.treatment"), open=False, elem_id=f"{prefix}-treatment") as section:
+        gr.Markdown(tr(about))
         with gr.Row():
             tones = gr.Dropdown(
                 [(tr(f"ask.tones_{name}"), name) for name in TONES], value="auto", allow_custom_value=True,
-                label=tr("ask.tones"), info=tr("ask.tones_info"), min_width=200, elem_id="vqa-tones",
+                label=tr("ask.tones"), info=tr("ask.tones_info"), min_width=200, elem_id=f"{prefix}-tones",
             )  # fmt: skip
             background = gr.Dropdown(
                 [(tr(f"ask.background_{name}"), name) for name in BACKGROUNDS], value="auto", allow_custom_value=True,
-                label=tr("ask.background"), info=tr("ask.background_info"), min_width=200, elem_id="vqa-background",
+                label=tr("ask.background"), info=tr("ask.background_info"), min_width=200,
+                elem_id=f"{prefix}-background",
             )  # fmt: skip
         shape = gr.Radio(
             [(tr(f"ask.shape_{name}"), name) for name in SHAPES], value="whole", label=tr("ask.shape"),
-            info=tr("ask.shape_info"), elem_id="vqa-shape",
+            info=tr("ask.shape_info"), elem_id=f"{prefix}-shape",
         )  # fmt: skip
     return TreatmentParts(section, tones, background, shape)
 

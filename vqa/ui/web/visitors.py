@@ -29,6 +29,8 @@ KEYS_AT_MOST = 20_000
 READ_PER_MINUTE = 120
 """Pictures of one visitor that are decoded to be shown, beside those that are asked about."""
 READ_AT_ONCE, READ_AT_ONCE_OF_ADDRESS = 2, 4
+PICTURE_EVENTS = 2 * READ_AT_ONCE_OF_ADDRESS
+"""Events at a time that decode pictures only to show them: one address cannot hold all."""
 SECRET = secrets.token_bytes(32)
 """Of this process: what it signed is its own, and nobody else can name a visitor."""
 
