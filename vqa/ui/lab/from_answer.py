@@ -10,8 +10,8 @@ from vqa.errors import InputError
 from vqa.settings import Settings
 from vqa.ui.ask.asking import AskOptions
 from vqa.ui.ask.conversation import Conversation
-from vqa.ui.ask.picture_files import write
 from vqa.ui.lab.lab_form import LabForm
+from vqa.ui.pictures.written import write
 
 REPEATS = 20
 WHICH = "(which, ...others) => [String(window.vqaAsked ?? ''), ...others]"
