@@ -121,8 +121,7 @@ def load_tiles(
     """Returns as `load_image` does; of a very long picture its tiles, where the treatment wants them."""
     limits, chosen = limits or ImageLimits(), (treatment or Treatment()).check()
     data, name = read_source(source, limits, name)
-    wanted = {"tones": chosen.tones, "background": chosen.background, "shape": chosen.shape, "at_most": at_most}
-    answered = decode("prepare", [data], name=name, bounds=limits.bounds(), wanted=wanted)
+    answered = decode("prepare", [data], name=name, bounds=limits.bounds(), wanted=chosen.wanted(at_most))
     return payloads(*answered, name=name, given=data)
 
 

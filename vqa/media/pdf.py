@@ -29,7 +29,8 @@ def pdf_pages(
         raise InputError("image_too_large", name=path.name, size=told, limit=limit)
     if importlib.util.find_spec("pypdfium2") is None:
         raise InputError("pdf_unsupported", name=path.name)
-    pages = page_places((treatment or Treatment()).pages)
+    chosen = (treatment or Treatment()).check()
+    pages = page_places(chosen.pages)
     answered = decode(
         "pdf",
         name=path.name,
@@ -38,6 +39,7 @@ def pdf_pages(
         once=True,
         path=str(path.resolve()),
         bounds=limits.bounds(),
+        wanted=chosen.wanted(at_most),
         pages=pages,
         at_most=at_most,
     )

@@ -47,8 +47,7 @@ def tiff_pages(
     """
     chosen = (treatment or Treatment()).check()
     data, name = read_source(source, limits, name)
-    wanted = {"tones": chosen.tones, "background": chosen.background, "shape": chosen.shape, "at_most": at_most}
-    pages = page_places(chosen.pages)
+    wanted, pages = chosen.wanted(at_most), page_places(chosen.pages)
     answered = decode("tiff", [data], name=name, bounds=limits.bounds(), wanted=wanted, pages=pages, at_most=at_most)
     return payloads(*answered, name=name, given_bytes=len(data))
 

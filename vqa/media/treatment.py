@@ -31,6 +31,10 @@ class Treatment:
     pages: str = ""
     """Of a PDF or a TIFF, such as `1,3-5`; the first ones when empty."""
 
+    def wanted(self, at_most: int) -> dict[str, str | int]:
+        """Returns what a decoder is told of it; so many tiles at most."""
+        return {"tones": self.tones, "background": self.background, "shape": self.shape, "at_most": at_most}
+
     def check(self) -> Treatment:
         """Returns the treatment as a decoder takes it.
 

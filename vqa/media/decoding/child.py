@@ -87,7 +87,8 @@ def _tiff(request: Request, data: bytes) -> Answer:
 
 
 def _pdf(request: Request) -> Answer:
-    return _pictures(pages.of_pdf(request["path"], _bounds(request), request["pages"], request["at_most"]))
+    wanted = prepare.Wanted(**request["wanted"])
+    return _pictures(pages.of_pdf(request["path"], _bounds(request), wanted, request["pages"], request["at_most"]))
 
 
 def _video(request: Request) -> Answer:

@@ -24,12 +24,24 @@ DEEP_MODES = ("I", "F")
 MOST_BYTES = 1 << 30
 """Of samples, before they have eight bits."""
 GRAYS = ("MINISWHITE", "MINISBLACK")
+ORIENTATION, PROFILE = 274, 34675
+MULTIPLIED, ALPHA = 1, 2
+"""What a TIFF's sample beside the colours may be (tag 338): alpha, by which the colours have been multiplied or not."""
 IMAGEJ = re.compile(r"^(min|max)=(-?\d+(?:\.\d+)?)\s*$", re.MULTILINE)
 
 
 def is_tiff(data: bytes) -> bool:
     """Returns whether the bytes begin as a TIFF does."""
     return data[:4] in TIFF_STARTS
+
+
+def meaning_of(picture: Image.Image) -> dict[str, Any]:
+    """Returns what a picture's file says about its colours."""
+    return {name: picture.info[name] for name in ("icc_profile", "gamma", "srgb") if name in picture.info}
+
+
+def _turn(picture: Image.Image) -> int:
+    return int(picture.getexif().get(ORIENTATION, 1))
 
 
 def deep_of(data: bytes, picture: Image.Image) -> Deep | None:
@@ -46,7 +58,10 @@ def deep_of(data: bytes, picture: Image.Image) -> Deep | None:
     values = np.asarray(picture)
     text = " ".join(f"{key}: {value}" for key, value in picture.info.items() if isinstance(value, str | int | float))
     bits = 16 if picture.mode.startswith("I;16") or picture.format == "PPM" else 0
-    return Deep(values, full_range(values.astype(np.uint16) if bits else values), window=window_of(text))
+    full = full_range(values.astype(np.uint16) if bits else values)
+    key = picture.info.get("transparency")  # one value stands for nothing
+    alpha = np.where(values == key, *full).astype(np.float32) if isinstance(key, int) else None
+    return Deep(values, full, alpha, window=window_of(text), turn=_turn(picture), meaning=meaning_of(picture))
 
 
 def _png(data: bytes, picture: Image.Image) -> Deep | None:
@@ -65,7 +80,9 @@ def _png(data: bytes, picture: Image.Image) -> Deep | None:
     alpha = None
     if values.shape[2] in {2, 4}:
         values, alpha = values[..., :-1], values[..., -1]
-    return Deep(values[..., 0] if values.shape[2] == 1 else values, (0.0, 65535.0), alpha, window=window_of(text))
+    shown = values[..., 0] if values.shape[2] == 1 else values
+    turn, meaning = _turn(picture), meaning_of(picture)
+    return Deep(shown, (0.0, 65535.0), alpha, window=window_of(text), turn=turn, meaning=meaning)
 
 
 def _frame(frame: Any) -> np.ndarray[Any, Any] | None:
@@ -102,7 +119,7 @@ def tiff_page(data: bytes, index: int, bounds: Bounds) -> Deep | None:
 
 def _tiff_samples(data: bytes, index: int, page: Any, file: Any, bounds: Bounds) -> Deep:
     gray = page.photometric.name in GRAYS
-    name = f"TIFF, {page.photometric.name}, {page.samplesperpixel} × {page.bitspersample} bit, {page.compression.name}"
+    name = _kind(page)
     if page.imagewidth * page.imagelength > bounds.max_pixels:
         raise RefusedError("image_too_many_pixels", limit=bounds.max_pixels // 1_000_000)
     if page.dtype is None or page.dtype.kind not in "iuf" or page.imagedepth > 1 or page.samplesperpixel > 4:
@@ -121,12 +138,33 @@ def _tiff_samples(data: bytes, index: int, page: Any, file: Any, bounds: Bounds)
     colours = 1 if gray else 3
     if values.shape[2] < colours:
         raise RefusedError("image_kind_unsupported", kind=name)
-    alpha = values[..., colours] if values.shape[2] > colours and page.extrasamples else None
+    extra = int(page.extrasamples[0]) if values.shape[2] > colours and page.extrasamples else 0
+    alpha = values[..., colours] if extra in {MULTIPLIED, ALPHA} else None
     shown = values[..., 0] if gray else values[..., :3]
     bits = page.bitspersample if page.dtype.kind == "u" else 0
     inverted = page.photometric.name == "MINISWHITE"
-    turn = page.tags[274].value if 274 in page.tags else 1
-    return Deep(shown, full_range(shown, bits), alpha, inverted, _tiff_window(page, shown), int(turn))
+    turn = page.tags[ORIENTATION].value if ORIENTATION in page.tags else 1
+    meaning = {"icc_profile": bytes(page.tags[PROFILE].value)} if PROFILE in page.tags else {}
+    return Deep(
+        shown, full_range(shown, bits), alpha, inverted, _tiff_window(page, shown), int(turn), meaning,
+        multiplied=extra == MULTIPLIED,
+    )  # fmt: skip
+
+
+def kind_of(data: bytes) -> str:
+    """Returns what kind of samples a TIFF's first page has, in its own words; empty where that cannot be told."""
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(io.BytesIO(data)) as file:
+            return _kind(file.pages[0])
+    except (tifffile.TiffFileError, IndexError, KeyError, AttributeError, TypeError, ValueError, struct.error):
+        return ""
+
+
+def _kind(page: Any) -> str:
+    samples = f"{page.samplesperpixel} × {page.bitspersample} bit"
+    return f"TIFF, {page.photometric.name}, {samples}, {page.compression.name}"
 
 
 def _by_pillow(data: bytes, index: int, page: Any, name: str) -> np.ndarray[Any, Any]:

@@ -9,13 +9,15 @@ from typing import Any
 
 from PIL import Image
 
-from vqa.media.decoding import colours, opening, prepare, tones
+from vqa.media.decoding import colours, opening, prepare, shapes, tones
 from vqa.media.decoding.deep import is_tiff, tiff_page, tiff_pages
 from vqa.media.decoding.values import Bounds, Ready, RefusedError
 from vqa.media.notes import note
 
 DOTS_PER_INCH = 144
 POINTS_PER_INCH = 72
+LONGEST = 65_000
+"""Pixels of the longest side that is drawn of a page."""
 THREADS = 2
 """Of a video's decoder."""
 
@@ -39,29 +41,47 @@ def _chosen(total: int, wanted: Sequence[int], at_most: int) -> list[int]:
     return places[:at_most]
 
 
-def of_pdf(path: str, bounds: Bounds, pages: Sequence[int], at_most: int) -> list[Ready]:
-    """Returns pages of a PDF, 144 pixels to the inch; `pages` counts from 0, and means all when it is empty.
+def of_pdf(path: str, bounds: Bounds, wanted: prepare.Wanted, pages: Sequence[int], at_most: int) -> list[Ready]:
+    """Returns pages of a PDF, 144 pixels to the inch, with what was filled into their forms; of very long ones the
+    tiles, where they are wanted. `pages` counts from 0, and means all when it is empty.
 
     Raises:
         RefusedError: none of the pages is there, or it is damaged.
     """
     import pypdfium2
 
-    found = []
+    found: list[Ready] = []
     try:
         with pypdfium2.PdfDocument(path) as document:
             total = len(document)
             if not total:
                 raise RefusedError("image_damaged", reason="0")
+            document.init_forms()
             for index in _chosen(total, pages, at_most):
-                page = document[index]
-                scale = min(DOTS_PER_INCH / POINTS_PER_INCH, bounds.max_side / max(*page.get_size(), 1))
-                picture = page.render(scale=scale).to_pil().convert("RGB")
-                picture.thumbnail((bounds.max_side, bounds.max_side), Image.Resampling.LANCZOS)
-                found.append(_ready(picture, "PDF", index, total))
+                picture, notes = _drawn(document[index], bounds)
+                notes += [note("page", page=index + 1, pages=total)] if total > 1 else []
+                whole = replace(wanted, at_most=min(wanted.at_most, at_most - len(found)))
+                for ready in prepare.sent_of(picture, picture.size, bounds, whole, notes, as_jpeg=False):
+                    name = f"-{index + 1}{ready.name.replace(' ', '.')}"
+                    width, height = picture.size
+                    found.append(replace(ready, format="PDF", given_width=width, given_height=height, name=name))
+                if len(found) >= at_most:
+                    break
     except pypdfium2.PdfiumError as problem:
         raise RefusedError("image_damaged", reason=str(problem)) from problem
     return found
+
+
+def _drawn(page: Any, bounds: Bounds) -> tuple[Image.Image, list[str]]:
+    """Returns a page of a PDF as large as it may be sent, and what that cost it; a very long one as large as can be."""
+    width, height = page.get_size()
+    usual = DOTS_PER_INCH / POINTS_PER_INCH
+    if shapes.is_extreme(round(width * usual), round(height * usual), bounds.max_side):
+        scale = min(usual, (bounds.max_pixels / max(width * height, 1)) ** 0.5, LONGEST / max(width, height))
+    else:
+        scale = min(usual, bounds.max_side / max(width, height, 1))
+    picture = page.render(scale=scale).to_pil().convert("RGB")
+    return picture, [note("scaled")] if scale < usual else []
 
 
 def of_tiff(
@@ -92,18 +112,11 @@ def _tiff_page(
         shown, told = tones.to_eight(deep, wanted.tones)
         notes.append(told)
         return shown, deep.turn
-    picture = opening.opened(data, name)
+    picture = prepare.opened(data, name)
     picture.seek(place)
     if picture.width * picture.height > bounds.max_pixels * prepare.MARGIN:
         raise RefusedError("image_too_many_pixels", limit=bounds.max_pixels // 1_000_000)
-    picture.load()
-    return picture, int(picture.getexif().get(prepare.ORIENTATION, 1))
-
-
-def _ready(picture: Image.Image, kind: str, index: int, total: int) -> Ready:
-    data, mime = prepare.encoded(picture, as_jpeg=False)
-    notes = (note("page", page=index + 1, pages=total),) if total > 1 else ()
-    return Ready(*picture.size, notes, data, mime, kind, *picture.size, f"-{index + 1}")
+    return picture, prepare.loaded(picture, notes)
 
 
 def of_video(path: str, kind: str, bounds: Bounds, at_most: int, first_seconds: float) -> list[Ready]:

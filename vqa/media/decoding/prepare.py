@@ -13,7 +13,7 @@ from typing import Any
 from PIL import Image
 
 from vqa.media.decoding import colours, jpeg, opening, shapes, tones
-from vqa.media.decoding.deep import deep_of, is_tiff, tiff_page, tiff_pages
+from vqa.media.decoding.deep import deep_of, is_tiff, kind_of, tiff_page, tiff_pages
 from vqa.media.decoding.values import SENT_AS_GIVEN, Bounds, Ready, RefusedError
 from vqa.media.notes import note
 
@@ -87,7 +87,7 @@ class _Decoded:
 def _decoded(data: bytes, name: str, bounds: Bounds, wanted: Wanted) -> _Decoded:
     if is_tiff(data) and (samples := tiff_page(data, tiff_pages(data)[0], bounds)) is not None:
         return _toned(samples, "TIFF", _pages_note(data), wanted)
-    picture = opening.opened(data, name)
+    picture = opened(data, name)
     kind, (width, height) = picture.format or "", picture.size
     scale = _check(picture, kind, bounds)
     notes = _notes(picture, kind, data)
@@ -102,7 +102,7 @@ def _decoded(data: bytes, name: str, bounds: Bounds, wanted: Wanted) -> _Decoded
     if (deep := deep_of(data, picture)) is not None:
         return _toned(deep, kind, notes, wanted)
     jpeg.draft(picture, scale)
-    picture.load()
+    turn = loaded(picture, notes)
     shown: Image.Image = picture
     if kind in JPEGS and not jpeg.is_usual(data):
         notes.append(note("unusual_jpeg"))
@@ -110,6 +110,26 @@ def _decoded(data: bytes, name: str, bounds: Bounds, wanted: Wanted) -> _Decoded
     if not notes and not long and not _tiled((width, height), bounds, wanted):
         return _Decoded(kind, width, height, _extreme((width, height), (width, height), bounds), None)
     return _Decoded(kind, width, height, notes, shown)
+
+
+def opened(data: bytes, name: str) -> Image.Image:
+    """Returns the picture, not decoded yet; of a TIFF that Pillow does not know it is said what it holds."""
+    try:
+        return opening.opened(data, name)
+    except RefusedError:
+        if is_tiff(data) and (kind := kind_of(data)):
+            raise RefusedError("image_kind_unsupported", kind=kind) from None
+        raise
+
+
+def loaded(picture: Image.Image, notes: list[str]) -> int:
+    """Decodes a picture and returns EXIF's orientation if it is still to be turned: Pillow turns a TIFF by itself."""
+    turn = picture.getexif().get(ORIENTATION, 1)
+    picture.load()
+    left = int(picture.getexif().get(ORIENTATION, 1))
+    if left != turn and turn in TURNS:
+        notes.append(note("rotated"))
+    return left
 
 
 def _toned(samples: tones.Deep, kind: str, notes: list[str], wanted: Wanted) -> _Decoded:
@@ -148,7 +168,8 @@ def _notes(picture: Image.Image, kind: str, data: bytes) -> list[str]:
         return _pages_note(data)
     if kind != "MPO" and getattr(picture, "n_frames", 1) > 1:
         notes.append(note("first_frame"))
-        picture.seek(0)
+        # A PNG may hold a picture for programs that show no animations; everybody else begins after it.
+        picture.seek(1 if getattr(picture, "default_image", False) else 0)
     return notes
 
 
@@ -206,7 +227,8 @@ def _one(
     name: str,
     size: tuple[int, int] | None = None,
 ) -> Ready:
-    size = size or shapes.fitted(*picture.size, bounds.max_side)
+    if size is None and (size := shapes.fitted(*picture.size, bounds.max_side)) != picture.size:
+        notes = [*notes, note("scaled")]
     if size != picture.size:
         picture = picture.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
     data, mime = encoded(picture, as_jpeg=as_jpeg)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +41,10 @@ class Deep:
     """The values that the file itself names for black and white."""
     turn: int = 1
     """EXIF's orientation."""
+    meaning: Mapping[str, Any] = field(default_factory=dict)
+    """What the file says about its colours, as Pillow's `info` holds it: a profile, an exponent."""
+    multiplied: bool = False
+    """Whether the values have been multiplied by `alpha` already."""
 
 
 def full_range(values: Samples, bits: int = 0) -> tuple[float, float]:
@@ -63,12 +69,14 @@ def window_of(text: str) -> tuple[float, float] | None:
 def to_eight(deep: Deep, tones: str) -> tuple[Image.Image, str]:
     """Returns the picture in L, RGB, LA or RGBA, and the note that says how it was scaled."""
     (low, high), how = _range(deep, tones)
-    values = _scaled(deep.values, low, high)
+    share = deep.alpha if deep.multiplied else None
+    values = _scaled(deep.values, low, high, share, deep.full[1])
     if deep.inverted:
         values = 255 - values
     picture = Image.fromarray(values)
     if deep.alpha is not None:
         picture.putalpha(Image.fromarray(_scaled(deep.alpha, *deep.full)))
+    picture.info.update(deep.meaning)
     return picture, note(f"toned_{how}", low=_figure(low), high=_figure(high))
 
 
@@ -88,7 +96,7 @@ def _range(deep: Deep, tones: str) -> tuple[tuple[float, float], str]:
         return deep.full, "full"
     if tones == "robust":
         return _percentiles(finite, ROBUST, (least, most)), "robust"
-    if tones == "auto" and deep.values.ndim == 3:
+    if tones == "auto" and (deep.values.ndim == 3 or deep.meaning.get("icc_profile")):
         # Photographs have all of the range, and their black is no matter of the darkest pixel.
         top = deep.full[1]
         return (deep.full, "full") if top / 2 <= most <= top and least >= deep.full[0] else ((0.0, most), "range")
@@ -117,15 +125,23 @@ def _percentiles(
     return (low, high) if high > low else otherwise
 
 
-def _scaled(values: Samples, low: float, high: float) -> npt.NDArray[np.uint8]:
+def _scaled(
+    values: Samples, low: float, high: float, share: Samples | None = None, whole: float = 1.0
+) -> npt.NDArray[np.uint8]:
     """Returns the samples in eight bits, `low` as 0 and `high` as 255; what is no number is black. In strips, to
     need little memory.
+
+    Samples that hold only their pixel's `share` of `whole` are given all of it.
     """
     out = np.empty(values.shape, np.uint8)
     factor = 255.0 / (high - low if high != low else 1.0)
     step = max(1, 4_000_000 // max(1, values[:1].size))
     for row in range(0, len(values), step):
-        strip = (values[row : row + step].astype(np.float64) - low) * factor
+        strip = values[row : row + step].astype(np.float64)
+        if share is not None:
+            part = np.maximum(share[row : row + step].astype(np.float64) / whole, 1e-6)
+            strip /= part if strip.ndim == part.ndim else part[..., None]
+        strip = (strip - low) * factor
         out[row : row + step] = np.rint(np.clip(np.nan_to_num(strip, nan=0.0, posinf=255.0, neginf=0.0), 0, 255))
     return out
 
