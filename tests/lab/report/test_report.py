@@ -134,6 +134,8 @@ def _at(value: Any, path: str) -> tuple[Any, str]:
         ("run.header", {"questions": "one"}),
         ("run.kind", "</style>"),
         ("samples.0.index", "0"),
+        ("samples.0.index", 10**12),  # as many places would be kept
+        ("samples.0.started_at", 10**15),
         ("samples.0.concurrency", -1),
         ("samples.0.error", {"code": 1}),
         ("images", [{"mime": "image/png;base64,x); } </style>"}]),
@@ -148,6 +150,22 @@ def test_a_report_of_another_shape_is_refused_with_the_place(path: str, wrong: o
         load_report(json.dumps(value).encode())
     assert refused.value.code == "report_invalid"
     assert path.replace(".", "/") in str(refused.value.values["reason"])
+
+
+@pytest.mark.parametrize("digits", ["1e308", "-1e30", "9" * 400])
+def test_a_number_that_no_run_holds_is_no_report(digits: str) -> None:
+    text = json.dumps(document(made(first_differs()))).replace('"concurrency": 1', f'"concurrency": {digits}', 1)
+    with pytest.raises(InputError) as refused:
+        load_report(text.encode())
+    assert refused.value.code == "report_invalid"
+
+
+def test_the_time_of_an_end_is_a_time() -> None:
+    value = document(made(first_differs()))
+    value["run"]["finished_at"] = ""
+    with pytest.raises(InputError) as refused:
+        load_report(json.dumps(value).encode())
+    assert refused.value.code == "report_invalid"
 
 
 def test_json_that_is_nested_without_end_is_no_report() -> None:

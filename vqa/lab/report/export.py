@@ -84,7 +84,7 @@ def to_csv(report: Report) -> str:
         for place, summary in enumerate(run.questions)
     }
     for sample in report.samples:
-        groups = cells[sample.arm, sample.question]
+        groups = cells.get((sample.arm, sample.question), ())
         group = groups[sample.index] if sample.index < len(groups) else None
         writer.writerow([no_formula(cell) for cell in (*_csv_row(sample, group), how)])
     return out.getvalue()

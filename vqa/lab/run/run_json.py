@@ -35,6 +35,8 @@ VERSION = 2
 GZIP = b"\x1f\x8b"
 MAX_BYTES = 1 << 30
 """Of a report's JSON, unpacked."""
+LONGEST = 20
+"""Digits of a whole number, with its sign."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ def load_report(source: Path | str | bytes) -> Report:
     except OSError as problem:
         raise InputError("report_unreadable", path=name, reason=problem.strerror) from problem
     try:
-        value = json.loads(_unpacked(data))
+        value = json.loads(_unpacked(data), parse_int=_whole, parse_float=_number)
     except (ValueError, OSError, EOFError, RecursionError, zlib.error) as problem:
         raise InputError("report_invalid", path=name, reason=str(problem)) from problem
     if not isinstance(value, dict) or value.get("schema") != SCHEMA:
@@ -105,6 +107,19 @@ def load_report(source: Path | str | bytes) -> Report:
 def _validator() -> jsonschema_rs.Draft202012Validator:
     schema = (files("vqa.lab.run") / "report.schema.json").read_text(encoding="utf-8")
     return jsonschema_rs.Draft202012Validator(json.loads(schema), validate_formats=False)
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > LONGEST:
+        raise ValueError(f"{digits[:LONGEST]}… is no number of a run")
+    return int(digits)
+
+
+def _number(digits: str) -> float:
+    value = float(digits)
+    if abs(value) >= 10**LONGEST:
+        raise ValueError(f"{digits[:LONGEST]} is no number of a run")
+    return value
 
 
 def _unpacked(data: bytes) -> bytes:
@@ -132,7 +147,7 @@ def _report(value: Mapping[str, Json]) -> Report:
         **row
         | {
             "created_at": datetime.fromisoformat(row["created_at"]),
-            "finished_at": row["finished_at"] and datetime.fromisoformat(row["finished_at"]),
+            "finished_at": None if row["finished_at"] is None else datetime.fromisoformat(row["finished_at"]),
         }
     )
     answers = {digest: answer_of(content) for digest, content in value["answers"].items()}
