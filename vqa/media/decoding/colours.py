@@ -94,6 +94,7 @@ def to_srgb(picture: Image.Image) -> Image.Image:
     profile, base = _profile(picture), _base(picture)
     alpha = picture.convert("RGBA").getchannel("A") if picture.has_transparency_data else None
     plain = picture if picture.mode == base else picture.convert(base)
+    made: Image.Image | None
     if (exponent := _exponent(picture)) != 1:
         table = [round(255 * (level / 255) ** exponent) for level in range(256)]
         made = plain.point(table * len(plain.getbands()))

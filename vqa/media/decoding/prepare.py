@@ -227,8 +227,9 @@ def _one(
     name: str,
     size: tuple[int, int] | None = None,
 ) -> Ready:
-    if size is None and (size := shapes.fitted(*picture.size, bounds.max_side)) != picture.size:
-        notes = [*notes, note("scaled")]
+    if size is None:
+        size = shapes.fitted(*picture.size, bounds.max_side)
+        notes = [*notes, note("scaled")] if size != picture.size else notes
     if size != picture.size:
         picture = picture.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
     data, mime = encoded(picture, as_jpeg=as_jpeg)
