@@ -98,16 +98,14 @@ def test_they_open_from_the_store_like_any_run(store: Store) -> None:
 
 
 def test_others_write_while_thousands_of_samples_are_put_into_the_store(store: Store) -> None:
-    chat, waits, began = store.create_chat(), [], time.monotonic()
+    chat, seen = store.create_chat(), set()
     adding = threading.Thread(target=add_recorded, args=(store,))
     adding.start()
     while adding.is_alive():
-        asked = time.monotonic()
-        store.rename_chat(chat, f"name {len(waits)}")
-        waits.append(time.monotonic() - asked)
-        time.sleep(0.02)
-    assert len(waits) > 10
-    assert max(waits) < 0.3 * (time.monotonic() - began), "a write waited for most of the import"
+        store.rename_chat(chat, f"name {len(seen)}")
+        seen.add(len(store.runs(limit=100)))
+        time.sleep(0.01)
+    assert len(seen) > len(RUNS) / 2, "a write waited for most of the import"
 
 
 def test_the_report_says_where_it_was_recorded() -> None:

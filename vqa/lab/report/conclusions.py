@@ -96,12 +96,13 @@ def titled(language: Language) -> Callable[..., str]:
 
 def diagnosis(found: Diagnosis, language: Language) -> str:
     """Returns the whole diagnosis: verdict, causes with their confidence and remedy, and the evidence table."""
-    words = verdict_words(found, language)
+    loads = html("<p>{}</p>", _loads(found, language)) if found.verdict is Verdict.IDENTICAL else ""
     parts: list[str] = [
         html(
-            '<div class="vl-verdict {}" role="status"><strong>{}</strong><p>{}</p></div>',
+            '<div class="vl-verdict {}" role="status"><strong>{}</strong>{}<p>{}</p></div>',
             TONES.get(found.verdict, "vl-warn"),
-            words,
+            _verdict_words(found, language, loads=""),
+            loads,
             t("report.under_load", language),
         )
     ]
@@ -111,8 +112,12 @@ def diagnosis(found: Diagnosis, language: Language) -> str:
 
 def verdict_words(found: Diagnosis, language: Language = "en") -> str:
     """Returns a diagnosis's verdict in a sentence: what each load may have missed, or why nothing could be told."""
-    values = {**found.values, "loads": _loads(found, language), "why": _why(found, language)}
-    return t(f"lab.verdict_{found.verdict}", language, **values)
+    return _verdict_words(found, language, loads=_loads(found, language))
+
+
+def _verdict_words(found: Diagnosis, language: Language, *, loads: str) -> str:
+    values = {**found.values, "loads": loads, "why": _why(found, language)}
+    return t(f"lab.verdict_{found.verdict}", language, **values).strip()
 
 
 def _loads(found: Diagnosis, language: Language) -> str:
@@ -149,6 +154,15 @@ LOADS = frozenset({Arm.REPEAT, Arm.CONCURRENT, Arm.BACKGROUND})
 """Arms whose name says under how much load they ask."""
 
 
+def cause_values(each: Finding, language: Language) -> dict[str, Json]:
+    """Returns what the sentences about a cause are filled with, its tests named as people say them."""
+    values = dict(each.values)
+    if "arms" in values:
+        named = (arm_title(name, language) for name in str(values["arms"]).split(", "))
+        values["arms"] = t("report.comma", language).join(named)
+    return values
+
+
 def finding(each: Finding, language: Language) -> str:
     """Returns one cause: its name, how sure it is, why, and what helps."""
     chip = html(
@@ -156,9 +170,10 @@ def finding(each: Finding, language: Language) -> str:
         CONFIDENCE_TONES[each.confidence],
         t(f"report.confidence_{each.confidence}", language),
     )
-    why = t(f"lab.cause_{each.cause}_why", language, **each.values)
-    remedy = t(f"lab.cause_{each.cause}_remedy", language, **each.values)
-    name = t(f"lab.cause_{each.cause}", language, **each.values)
+    values = cause_values(each, language)
+    why = t(f"lab.cause_{each.cause}_why", language, **values)
+    remedy = t(f"lab.cause_{each.cause}_remedy", language, **values)
+    name = t(f"lab.cause_{each.cause}", language, **values)
     return html(
         '<section class="vl-finding"><h3>{} {}</h3><p>{}</p><p><b>{}</b> {}</p></section>',
         name[:1].upper() + name[1:],
@@ -197,6 +212,9 @@ def _evidence_row(row: Evidence, language: Language) -> str:
     if row.together is not None:
         invalid += html("<br><small>{}</small>", t("lab.together", language, together=row.together))
     holds = level_chip(row.holds, language) if row.ok > 1 else "–"
+    if arm_kind(row.arm) is Arm.POSITIVE_CONTROL and row.ok > 1 and not row.invalid:
+        came = ("vl-good", "differs") if row.distinct > 1 else ("vl-warn", "same")
+        holds = html('<span class="vl-chip {}">{}</span>', came[0], t(f"report.control_{came[1]}", language))
     return html(
         '<tr><td><b>{}</b><br><small>{}</small>{}</td><td class="vl-num">{:d}/{:d}</td>'
         '<td class="vl-num">{:d}</td><td>{}</td><td>{}</td><td class="vl-num">{}</td>'

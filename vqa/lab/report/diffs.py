@@ -115,6 +115,6 @@ def _badge(place: int) -> str:
     return html('<i class="vl-cell" style="background:{}">{}</i>', charts.colour(place), charts.letter(place))
 
 
-def shorten(text: str) -> str:
-    """Returns a text as HTML, cut where it is too long to be read."""
-    return escape(text) if len(text) <= TEXT_SHOWN else html("{} …", text[:TEXT_SHOWN])
+def shorten(text: str, most: int = TEXT_SHOWN) -> str:
+    """Returns a text as HTML, cut after so many characters where it is too long to be read."""
+    return escape(text) if len(text) <= most else html("{} …", text[:most])

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from vqa.answers import Answer, Sample
 from vqa.lab.diagnosis.invalid import invalid_sentence
 from vqa.lab.report import charts, conclusions, fragments, outcomes
+from vqa.lab.report.diffs import shorten
+from vqa.lab.report.markdown import ANSWER_SHOWN
 from vqa.lab.report.reproduce import case_texts, commands
 from vqa.lab.run import public_header, recorded
 from vqa.lab.run.failures import error_text
@@ -64,7 +66,7 @@ def _stylesheet(images: Sequence[ImagePayload]) -> str:
     for place, image in enumerate(images):
         data, mime, width, height = _small(image)
         mime = mime if mime in MIMES else "application/octet-stream"  # it stands in a style sheet
-        shown = min(width, 360 if len(images) == 1 else 220, int(340 * width / height) or 1)
+        shown = min(width, 260 if len(images) == 1 else 160, int(180 * width / height) or 1)
         address = f"data:{mime};base64,{base64.b64encode(data).decode()}"
         rules.append(
             f".vr-image-{place} {{ width: {max(shown, 64)}px; aspect-ratio: {width} / {height};"
@@ -93,6 +95,7 @@ def _page(report: Report, arms: Mapping[str, RunSummary], language: Language) ->
         "kind": kind,
         "title": run.name or (questions[0] if questions else run.id),
         "subtitle": " · ".join((model, moment, status, counts, run.id)),
+        "answers": _answers(report, arms),
         "verdict": _verdict(run, arms, language),
         "images": [{"label": _image_label(image)} for image in report.images],
         "questions": questions,
@@ -103,7 +106,17 @@ def _page(report: Report, arms: Mapping[str, RunSummary], language: Language) ->
         "glossary": [t(f"report.glossary_{number}", language) for number in (1, 2, 3, 4)],
         "words": {
             name: t(f"report.{name}", language, version=report.app_version)
-            for name in ("reproduce", "reproduce_note", "header", "header_note", "glossary", "footer")
+            for name in (
+                "answer",
+                "title_arms",
+                "figures",
+                "reproduce",
+                "reproduce_note",
+                "header",
+                "header_note",
+                "glossary",
+                "footer",
+            )
         },
     }
 
@@ -123,6 +136,14 @@ def _verdict(run: Run, arms: Mapping[str, RunSummary], language: Language) -> st
     notes = conclusions.refused(run.result, language) + error
     shown = whole if len(whole.questions) > 1 else whole.questions[0]
     return conclusions.sentences(shown, language, invalid=invalid_sentence(run.result, language)) + notes
+
+
+def _answers(report: Report, arms: Mapping[str, RunSummary]) -> list[str]:
+    """Returns the most frequent answer to each question in the arm that stands for the run; empty where none came."""
+    whole = conclusions.main_arm(arms)
+    by_id = {sample.id: sample for sample in report.samples if sample.answer is not None}
+    answers = [_answer(summary, 0, by_id) for summary in (whole.questions if whole else ())]
+    return ["" if each is None else shorten(each.text.strip(), ANSWER_SHOWN) for each in answers]
 
 
 def _image_label(image: ImagePayload) -> str:
@@ -148,13 +169,14 @@ def _parts(
                 {
                     "title": f"{title} · {place + 1}/{len(run.questions)}" if several else title,
                     "question": questions[place] if several and place < len(questions) else "",
-                    "body": part_body(summary, by_id, language, verdict=not alone, invalid=invalid),
+                    "first": part_evidence(summary, by_id, language, verdict=not alone, invalid=invalid),
+                    "rest": part_details(summary, by_id, language),
                 }
             )
     return parts
 
 
-def part_body(
+def part_evidence(
     summary: Summary,
     by_id: Mapping[int, Sample],
     language: Language,
@@ -162,41 +184,47 @@ def part_body(
     verdict: bool = True,
     invalid: str | None = None,
 ) -> str:
-    """Returns everything about one arm of one question; `by_id` finds the samples of its groups.
+    """Returns what shows at a glance how one arm of one question went; `by_id` finds the samples of its groups.
 
     `verdict` puts its sentences on top, for when nothing above has said them; `invalid` says why they do not count.
     """
     say = conclusions.titled(language)
+    strips = fragments.strips(summary, len(summary.seconds), language)
     return joined(
         (
             conclusions.sentences(summary, language, invalid=invalid) if verdict else "",
-            say("levels", fragments.levels(summary, language), fragments.unseen(summary, language)),
-            say(
-                "strip",
-                fragments.strips(summary, len(summary.seconds), language),
-                fragments.cache_note(summary, language),
-            ),
-            say("groups", fragments.groups(summary, language)),
-            _diffs(summary, by_id, language),
-            say("margins", fragments.margins(summary, language)),
-            say("latency", fragments.latency(summary, language)),
+            say("strip", strips, fragments.cache_note(summary, language)),
+            _diffs(summary, by_id, language, range(1, 2)),
             conclusions.failures(summary, language),
         )
     )
 
 
-def _diffs(summary: Summary, by_id: Mapping[int, Sample], language: Language) -> str:
-    """Returns the most frequent answer beside each of the next ones, folded away but for the first."""
+def part_details(summary: Summary, by_id: Mapping[int, Sample], language: Language) -> str:
+    """Returns the figures of one arm of one question: levels, distinct answers, margins, times."""
+    say = conclusions.titled(language)
+    return joined(
+        (
+            say("levels", fragments.levels(summary, language), fragments.unseen(summary, language)),
+            say("groups", fragments.groups(summary, language)),
+            _diffs(summary, by_id, language, range(2, DIFFS + 1)),
+            say("margins", fragments.margins(summary, language)),
+            say("latency", fragments.latency(summary, language)),
+        )
+    )
+
+
+def _diffs(summary: Summary, by_id: Mapping[int, Sample], language: Language, places: Iterable[int]) -> str:
+    """Returns the most frequent answer beside those at `places`, by how often they came."""
     modal = _answer(summary, 0, by_id)
     out = []
-    for place in range(1, min(len(summary.groups), DIFFS + 1)):
+    for place in places:
         other = _answer(summary, place, by_id)
         if modal is None or other is None:
             continue
         names = t("report.diff_names", language, one="A", other=charts.letter(place))
-        opened = " open" if place == 1 else ""
         inside = fragments.diff(modal, other, (0, place), language)
-        out.append(html("<details{}><summary>{}</summary>{}</details>", opened, names, inside))
+        out.append(html("<h4>{}</h4>{}", names, inside))
     return conclusions.titled(language)("diffs", *out)
 
 

@@ -8,7 +8,7 @@ from vqa.lab.diagnosis.findings import Diagnosis, Finding, Verdict
 from vqa.lab.diagnosis.invalid import invalid_sentence
 from vqa.lab.diagnosis.shown import shown_lines
 from vqa.lab.report.charts import ERROR, letter
-from vqa.lab.report.conclusions import number, verdict_words
+from vqa.lab.report.conclusions import arm_title, cause_values, number, verdict_words
 from vqa.lab.run.documents import diagnosis_from_record
 from vqa.lab.run.live import RunStatus
 from vqa.text import Language, t, table
@@ -24,7 +24,7 @@ def diagnosis_sentence(found: Diagnosis, language: Language = "en") -> str:
 
 def finding_title(finding: Finding, language: Language = "en") -> str:
     """Returns a cause and how sure it is."""
-    cause = t(f"lab.cause_{finding.cause}", language, **finding.values)
+    cause = t(f"lab.cause_{finding.cause}", language, **cause_values(finding, language))
     return t(f"lab.confidence_{finding.confidence}", language, cause=cause)
 
 
@@ -32,14 +32,16 @@ def diagnosis_lines(found: Diagnosis, language: Language = "en") -> list[str]:
     """Returns the whole diagnosis as lines: verdict, each cause with why and remedy, invalid arms."""
     lines = [verdict_words(found, language)]
     for finding in found.findings:
+        values = cause_values(finding, language)
         lines += [
             finding_title(finding, language),
-            "  " + t(f"lab.cause_{finding.cause}_why", language, **finding.values),
-            "  " + t(f"lab.cause_{finding.cause}_remedy", language, **finding.values),
+            "  " + t(f"lab.cause_{finding.cause}_why", language, **values),
+            "  " + t(f"lab.cause_{finding.cause}_remedy", language, **values),
         ]
     for row in found.evidence:
         state = t(row.invalid, language) if row.invalid else t(f"lab.level_{row.holds}", language)
-        lines.append(t("lab.evidence_line", language, arm=row.arm, ok=row.ok, distinct=row.distinct, state=state))
+        name = arm_title(row.arm, language)
+        lines.append(t("lab.evidence_line", language, arm=name, ok=row.ok, distinct=row.distinct, state=state))
     return lines
 
 

@@ -66,7 +66,7 @@ class DiagnoseView(RunView):
             "progress": progress,
             "asked": lab_views.asked(run, self.pictures(run), self._lang) if run.kind == "diagnose" else "",
             "plan": self._plan(run, summaries, status) if run.kind == "diagnose" else "",
-            "verdict": self._verdict(run),
+            "verdict": self._verdict(run, summaries),
             "detail": self._detail(summaries, arm, status),
             "arms": "|".join(summaries),
         }
@@ -80,8 +80,11 @@ class DiagnoseView(RunView):
             gr.Row(visible=status.done > 0 and not status.running),
         )
 
-    def _verdict(self, run: Run) -> str:
-        return fragments.wrap(outcomes.of_run(run, self._lang))
+    def _verdict(self, run: Run, summaries: Mapping[str, RunSummary]) -> str:
+        concluded = outcomes.of_run(run, self._lang)
+        # What a certificate says is a table, which the report's file holds.
+        copied = self.copied(run, summaries) if outcomes.diagnosis_of(run) is not None else ""
+        return fragments.wrap(concluded, copied) if concluded else ""
 
     def _chooser(self, summaries: Mapping[str, RunSummary], arm: str | None) -> Any:
         choices = [(conclusions.arm_title(name, self._lang), name) for name in summaries]

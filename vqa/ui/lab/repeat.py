@@ -12,6 +12,7 @@ from vqa.lab.report import conclusions, fragments
 from vqa.lab.report.reproduce import case_texts
 from vqa.lab.run.live import RunStatus
 from vqa.lab.stats.summary import RunSummary, Summary
+from vqa.markup import joined
 from vqa.store import Run
 from vqa.text import Language
 from vqa.ui.ask.conversation import Conversation
@@ -174,7 +175,8 @@ class View(RunView):
         summary = None if run is None else lab_views.chosen(run, question)
         if run is not None:
             planned = planned_each(stored)
-            made["verdict"] = lab_views.verdict(run, question, status, planned, lang)
+            verdict = lab_views.verdict(run, question, status, planned, lang)
+            made["verdict"] = joined((verdict, self.copied(stored, self.summaries(status))))
             made["groups"] = lab_views.groups(summary, pressed, lang)
             made["diff"] = self._diff(summary, pressed)
             made["plots"] = lab_views.plots(summary, lang)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from vqa.errors import StoreError
+from vqa.lab.report import conclusions
+from vqa.lab.report.markdown import verdict_markdown
 from vqa.lab.run.live import RunStatus
 from vqa.lab.stats.summary import RunSummary
 from vqa.store import Run
@@ -48,6 +50,17 @@ class RunView:
     def summaries(self, status: RunStatus) -> Mapping[str, RunSummary]:
         """Returns the summary of every arm of a run by now."""
         return self._kept.of(status)
+
+    def copied(self, run: Run, arms: Mapping[str, RunSummary]) -> str:
+        """Returns the button that copies an ended run's verdict as Markdown; nothing before there is one."""
+        whole = conclusions.main_arm(arms)
+        if whole is None or run.finished_at is None:
+            return ""
+        groups = [summary.groups[0].sample_ids[:1] if summary.groups else () for summary in whole.questions]
+        answers = [self._services.store.sample(ids[0]).answer if ids else None for ids in groups]
+        texts = ["" if answer is None else answer.text for answer in answers]
+        markdown = verdict_markdown(run, arms, texts, self._lang)
+        return parts.copy_button(markdown, words(self._lang)("report.copy_markdown"))
 
     def pictures(self, run: Run) -> tuple[lab_views.Picture, ...]:
         """Returns a run's pictures; those of the run that is shown are kept."""

@@ -33,6 +33,11 @@ def badge(text: str, tone: Tone = "plain") -> Markup:
     return html('<span class="vqa-badge {}">{}</span>', tone, text)
 
 
+def copy_button(text: str, label: str) -> Markup:
+    """Returns a button that puts a text on the clipboard; assets/page.js does it."""
+    return html('<button type="button" class="vqa-copy" data-vqa="copy" data-text="{}">{}</button>', text, label)
+
+
 def stats(pairs: Iterable[tuple[str, str]]) -> Markup:
     """Returns names and values side by side, wrapping on narrow screens."""
     cells = joined(html("<div><dt>{}</dt><dd>{}</dd></div>", name, value) for name, value in pairs)
