@@ -51,13 +51,19 @@ class Started:
         return RunningApp(self.url, self.base_url, self.data_dir, self.process, 0.0, 0.0, self.log)
 
 
-def start(folder: Path, base_url: str = "", temporary: Path | None = None, **settings: object) -> Started:
-    """Starts `python app.py` attached to a server; without one, with an engine of its own that is off."""
+def start(
+    folder: Path, base_url: str = "", temporary: Path | None = None, under: str = "", **settings: object
+) -> Started:
+    """Starts `python app.py` attached to a server; without one, with an engine of its own that is off. A proxy shows it
+    `under` a path.
+    """
     folder.mkdir(parents=True)
     data_dir, log, port = folder / "data", folder / "app.log", free_port()
     environment = base_environment(data_dir=data_dir, port=port, base_url=base_url, **settings)
     if temporary is not None:
         environment["TMPDIR"] = str(temporary)
+    if under:
+        environment["GRADIO_ROOT_PATH"] = under
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT
