@@ -284,6 +284,7 @@ async def test_sixty_wrong_passwords_at_once_are_few_and_the_user_is_told_how_lo
         assert shown.status_code == 429
         assert shown.headers["refresh"] == shown.headers["retry-after"]
         assert "密码" in shown.text and f"{shown.headers['refresh']} 秒" in shown.text
+        assert 'name="viewport"' in shown.text, "a phone would show it as small as a newspaper"
         assert (await guest.get("/", headers={"Cookie": "access-token-c=token"})).status_code == 200
         assert (await other.post("/login", content=b"right")).status_code == 200
         now[0] += float(shown.headers["refresh"])

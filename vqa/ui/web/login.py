@@ -119,7 +119,8 @@ def wait_page(seconds: int, language: Language) -> Markup:
     title, words = t("ui.login_wait_title", language), t("ui.login_wait", language, seconds=seconds)
     style = "font:16px system-ui;max-width:32rem;margin:20vh auto;padding:0 1rem;color-scheme:light dark"
     return html(
-        '<!doctype html><html lang="{}"><head><meta charset="utf-8"><title>{}</title></head>'
+        '<!doctype html><html lang="{}"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1"><title>{}</title></head>'
         '<body style="{}"><h1>{}</h1><p role="status">{}</p></body></html>',
         language, title, style, title, words,
     )  # fmt: skip
