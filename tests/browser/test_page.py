@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.lab_app import FaultyApp, faulty
 from vqa.ui.page import TABS
+from vqa.ui.web.login import wait_page
 
 __all__ = ["faulty"]
 expect.set_options(timeout=30_000)
@@ -194,6 +195,18 @@ def test_axe_finds_nothing_serious(
         expect(pictures.first).to_be_visible(timeout=30_000)
         page.wait_for_timeout(300)
         assert not serious(page)
+    context.close()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_page_that_asks_to_wait_after_wrong_passwords_can_be_read(browser: Browser, theme: str) -> None:
+    context = browser.new_context(viewport={"width": 390, "height": 844}, is_mobile=True, color_scheme=theme)
+    page = context.new_page()
+    page.set_content(wait_page(37, "en"))
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    # axe takes the ground for white, whatever the system's theme makes of it.
+    letters = page.evaluate("getComputedStyle(document.body).color")
+    assert letters == ("rgb(255, 255, 255)" if theme == "dark" else "rgb(0, 0, 0)")
     context.close()
 
 

@@ -117,9 +117,9 @@ def logged_in(scope: Scope) -> bool:
 def wait_page(seconds: int, language: Language) -> Markup:
     """Returns the page that stands in the login's place while an address has to wait."""
     title, words = t("ui.login_wait_title", language), t("ui.login_wait", language, seconds=seconds)
-    style = "font:16px system-ui;max-width:32rem;margin:20vh auto;padding:0 1rem;color-scheme:light dark"
+    style = "font:16px system-ui;max-width:32rem;margin:20vh auto;padding:0 1rem"
     return html(
-        '<!doctype html><html lang="{}"><head><meta charset="utf-8">'
+        '<!doctype html><html lang="{}" style="color-scheme:light dark"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><title>{}</title></head>'
         '<body style="{}"><h1>{}</h1><p role="status">{}</p></body></html>',
         language, title, style, title, words,
