@@ -122,6 +122,19 @@
     return reply;
   };
 
+  // The engine's log stays at its end, as long as nobody has scrolled away from there.
+  window.vqaFollow = () => {
+    const box = document.querySelector("#vqa-log textarea");
+    if (!box) return;
+    if (!box.vqaFollowed) {
+      box.vqaFollowed = true;
+      box.addEventListener("scroll", () => {
+        box.vqaAway = box.scrollHeight - box.clientHeight - box.scrollTop > 60;
+      });
+    }
+    requestAnimationFrame(() => { if (!box.vqaAway) box.scrollTop = box.scrollHeight; });
+  };
+
   // An answer is copied as the model wrote it, without what keeps its markup from becoming the page's.
   const joiner = "\u2060";
   let copied = null;

@@ -107,10 +107,10 @@ def test_a_profile_that_helped_is_kept_for_the_next_start_shown_on_both_tabs_and
     assert plan_start(settings)[0].profile == "serial"
     page.locator("button[role=tab]", has_text="Server").click()
     expect(page.locator("#server-kept")).to_contain_text("serial", timeout=SECONDS)
-    expect(page.locator(".vqa-command > pre")).to_contain_text("--max-num-seqs 1", timeout=SECONDS)
+    expect(page.locator("#vqa-command .vqa-command > pre")).to_contain_text("--max-num-seqs 1", timeout=SECONDS)
     page.locator("#server-unkeep").click()
     expect(page.locator("#server-kept")).to_be_hidden(timeout=SECONDS)
-    expect(page.locator(".vqa-command > pre")).not_to_contain_text("--max-num-seqs", timeout=SECONDS)
+    expect(page.locator("#vqa-command .vqa-command > pre")).not_to_contain_text("--max-num-seqs", timeout=SECONDS)
     assert plan_start(settings)[0].profile == "default"
 
 

@@ -12,6 +12,7 @@ import psutil
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.test_server import unfold
 from tests.conftest import ROOT, base_environment, stop_app, wait_for_url
 from tests.fakes.hub import FakeHub, model_files
 from tests.ports import free_port
@@ -20,6 +21,10 @@ from tests.processes import works_below
 pytestmark = [pytest.mark.browser, pytest.mark.engine, pytest.mark.slow, pytest.mark.timeout(1200)]
 SECONDS = 60_000
 ENGINE = 420_000
+LOG_AT_ITS_END = """() => {
+  const box = document.querySelector('#vqa-log textarea');
+  return box.scrollHeight > 2 * box.clientHeight && box.scrollHeight - box.clientHeight - box.scrollTop < 40;
+}"""
 ID = "maker/tiny-vl"
 BIG = "model-00001-of-00002.safetensors"
 
@@ -70,23 +75,30 @@ def test_a_start_that_fails_shows_its_cause_and_the_next_one_goes_through_its_ph
     state, start, stop = page.locator("#vqa-state"), page.locator("#vqa-start"), page.locator("#vqa-stop")
     length = page.locator("#flag-max_model_len textarea, #flag-max_model_len input")
     expect(state).to_contain_text("No model is running", timeout=SECONDS)
+    unfold(page, "Flags")
     length.fill("999999")
-    expect(page.locator(".vqa-command > pre")).to_contain_text("--max-model-len 999999", timeout=SECONDS)
+    expect(page.locator("#vqa-command .vqa-command > pre")).to_contain_text("--max-model-len 999999", timeout=SECONDS)
     start.click()
     expect(state).to_contain_text("Failed", timeout=ENGINE)
     expect(state).to_contain_text(re.compile("999999|max_model_len|max-model-len"))
     expect(start).to_be_enabled(timeout=SECONDS)
     assert not own.engines(), "a start that failed must leave no process"
+    page.wait_for_function(LOG_AT_ITS_END)
 
     length.fill("")
-    expect(page.locator(".vqa-command > pre")).not_to_contain_text("999999", timeout=SECONDS)
+    expect(page.locator("#vqa-command .vqa-command > pre")).not_to_contain_text("999999", timeout=SECONDS)
     start.click()
     expect(state).to_contain_text(re.compile("importing|loading weights|warming up"), timeout=SECONDS)
     expect(stop).to_be_enabled(timeout=SECONDS)
     expect(state).to_contain_text("Ready", timeout=ENGINE)
+    expect(state).to_contain_text("Running now")
+    state.get_by_text("Started with this command").click()
+    expect(state.locator("pre")).to_contain_text("vllm serve")
     running = own.engines()
     assert len(running) >= 2
-    stop.click()
+    page.get_by_role("tab", name="Ask", exact=True).click()
+    page.locator("#vqa-strip").get_by_role("button", name="Stop", exact=True).click()
+    page.get_by_role("tab", name="Server", exact=True).click()
     expect(state).to_contain_text("No model is running", timeout=SECONDS)
     _, left = psutil.wait_procs(running, timeout=10)
     assert not left

@@ -29,6 +29,12 @@ def test_the_state_names_model_address_and_a_link_to_the_servers_documentation(
     expect(page.locator("#vqa-stop")).to_be_enabled()
 
 
+def unfold(page: Page, section: str) -> None:
+    """Opens a section of the form."""
+    page.get_by_role("button", name=section, exact=True).or_(page.get_by_text(section, exact=True)).first.click()
+    page.wait_for_timeout(500)  # Gradio draws an opened section again, and what is typed before that is lost
+
+
 def test_the_log_and_the_figures_are_filled(page: Page, app_url: str) -> None:
     open_tab(page, app_url)
     expect(page.locator("#vqa-log textarea")).to_have_value(re.compile("vLLM|INFO"), timeout=SECONDS)
@@ -38,14 +44,15 @@ def test_the_log_and_the_figures_are_filled(page: Page, app_url: str) -> None:
 
 def test_the_command_follows_the_form_and_a_pasted_one_fills_it(page: Page, app_url: str) -> None:
     open_tab(page, app_url)
+    unfold(page, "Flags")
     page.locator("#flag-max_model_len textarea, #flag-max_model_len input").fill("1k")
-    expect(page.locator(".vqa-command > pre")).to_contain_text("--max-model-len 1000")
+    expect(page.locator("#vqa-command .vqa-command > pre")).to_contain_text("--max-model-len 1000")
     page.get_by_text("Paste a command").click()
     page.locator("#vqa-paste textarea").fill("vllm serve /models/some --port 8123 --max-model-len 4096 --dtype float32")
     page.get_by_role("button", name="Fill the form from it").click()
     expect(page.locator("#flag-port textarea, #flag-port input")).to_have_value("8123")
     expect(page.locator("#flag-max_model_len textarea, #flag-max_model_len input")).to_have_value("4096")
-    expect(page.locator(".vqa-command > pre")).to_contain_text("vllm serve /models/some")
+    expect(page.locator("#vqa-command .vqa-command > pre")).to_contain_text("vllm serve /models/some")
 
 
 @pytest.mark.parametrize(
@@ -63,13 +70,11 @@ def test_a_wrong_flag_is_told_and_restarts_nothing(
     open_tab(page, app_url)
     expect(page.locator("#vqa-restart")).to_be_enabled(timeout=SECONDS)
     box = page.locator(f"#flag-{field} textarea, #flag-{field} input")
-    if field == "tensor_parallel_size":
-        page.get_by_text("Several GPUs").click()
-        expect(box).to_be_visible()
-        page.wait_for_timeout(500)  # Gradio draws an opened section again, and what is typed before that is lost
+    unfold(page, "Several GPUs" if field == "tensor_parallel_size" else "Flags")
+    expect(box).to_be_visible()
     box.fill(value)
     if field == "tensor_parallel_size":
-        expect(page.locator(".vqa-command > pre")).to_contain_text("--tensor-parallel-size 8")
+        expect(page.locator("#vqa-command .vqa-command > pre")).to_contain_text("--tensor-parallel-size 8")
     page.locator("#vqa-restart").click()
     expect(page.locator(".toast-body, .toast-wrap").get_by_text(re.compile(told)).first).to_be_visible(timeout=SECONDS)
     expect(page.locator("#vqa-state")).to_contain_text("Ready")
@@ -77,6 +82,7 @@ def test_a_wrong_flag_is_told_and_restarts_nothing(
 
 def test_a_preset_is_saved_used_and_deleted(page: Page, app_url: str) -> None:
     open_tab(page, app_url)
+    unfold(page, "Flags")
     page.get_by_text("Presets", exact=True).click()
     port = page.locator("#flag-port textarea, #flag-port input")
     port.fill("8456")

@@ -42,7 +42,10 @@ class ServerForm:
 def render(spec: EngineSpec, lang: Language, help_texts: dict[str, str]) -> ServerForm:
     """Returns the fields, drawn and filled from `spec`; `help_texts` is what vLLM itself says of each flag."""
     tr = words(lang)
-    fields = _group(OFTEN, spec, lang, help_texts)
+    with gr.Row():
+        fields = {"profile": _field("profile", spec, lang, help_texts)}
+    with gr.Accordion(tr("server.flags"), open=False, elem_id="vqa-flags"):
+        fields |= _group(tuple(name for name in OFTEN if name != "profile"), spec, lang, help_texts)
     _explain_trust(fields["trust_remote_code"], spec, lang)
     with gr.Accordion(tr("server.more_flags"), open=False):
         fields |= _group(SELDOM, spec, lang, help_texts)

@@ -40,6 +40,8 @@ def state_html(snapshot: Snapshot, lang: Language) -> Markup:
         silent = round(snapshot.seconds_without_output or 0)
         parts.append(html("<p>{}</p>", badge(tr("server.silent", seconds=silent - silent % 10), "warn")))
     title = status.state_text(snapshot, lang)
+    if snapshot.serving and not snapshot.attached:
+        title = f"{tr('server.running_now')} · {title}"
     main = card(title, joined(parts), tone=status.TONES.get(snapshot.state, "busy"))
     return main + failure_html(snapshot, lang)
 
@@ -59,6 +61,8 @@ def _facts(snapshot: Snapshot, lang: Language) -> Markup:
         rows.append((tr("server.process"), str(snapshot.pid)))
     if snapshot.restarts:
         rows.append((tr("server.restarts"), str(snapshot.restarts)))
+    if snapshot.spec is not None and snapshot.serving and not snapshot.attached:
+        rows.append((tr("server.profile"), snapshot.spec.profile))
     if snapshot.variables:
         rows.append((tr("server.variables"), spelled(snapshot.variables)))
     body = stats(rows) if rows else html("<p>{}</p>", tr("server.none_hint"))
@@ -75,6 +79,9 @@ def _facts(snapshot: Snapshot, lang: Language) -> Markup:
             '<p>{} <a href="{}" target="_blank" rel="noopener noreferrer">{}</a></p>',
             tr("server.docs"), snapshot.docs_url, snapshot.docs_url,
         )  # fmt: skip
+    if snapshot.spec is not None and snapshot.serving and not snapshot.attached:
+        summary, command = tr("server.started_with"), _copied(snapshot.spec.command(), lang)
+        body += html('<details class="vqa-command"><summary>{}</summary>{}</details>', summary, command)
     return body
 
 

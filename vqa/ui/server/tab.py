@@ -19,13 +19,13 @@ from vqa.ui.server import environment_field, models_tab, presets_tab, profile_no
 from vqa.ui.server.models_view import choices
 from vqa.ui.services import Services
 from vqa.ui.text import words
+from vqa.ui.widgets import status
 from vqa.ui.widgets.blocks import root
 from vqa.ui.widgets.notices import safely
 from vqa.ui.widgets.parts import empty, error_card
 
 SECONDS_BUSY, SECONDS_CALM = 1.0, 3.0
 LOG_LINES = 300
-STARTABLE = {EngineState.STOPPED, EngineState.FAILED}
 
 
 def build(services: Services, lang: Language) -> gr.Timer:
@@ -42,7 +42,7 @@ def build(services: Services, lang: Language) -> gr.Timer:
             with gr.Accordion(tr("server.log"), open=True, visible=not attached):
                 log = gr.Textbox(
                     show_label=False, label=tr("server.log"), lines=12, max_lines=12, interactive=False,
-                    autoscroll=True, buttons=["copy"], elem_id="vqa-log", placeholder=tr("server.log_empty"),
+                    autoscroll=False, buttons=["copy"], elem_id="vqa-log", placeholder=tr("server.log_empty"),
                 )  # fmt: skip
             with gr.Accordion(tr("server.metrics"), open=True):
                 metrics = gr.HTML(elem_id="vqa-metrics", padding=False)
@@ -64,6 +64,7 @@ def build(services: Services, lang: Language) -> gr.Timer:
     outputs = [state, log, metrics, shown, start, stop, restart, timer]
     timer.tick(poll, shown, outputs, show_progress="hidden", queue=False)
     root().load(poll, shown, outputs, show_progress="hidden", queue=False)
+    log.change(None, None, None, js="() => window.vqaFollow()")
     stop.click(safely(lang)(services.engine.stop), None, None, show_progress="hidden")
     return timer
 
@@ -80,7 +81,7 @@ def _look(services: Services, lang: Language) -> tuple[Any, ...]:
     calm = snapshot.settled
     return (
         server_views.state_html(snapshot, lang), log, figures,
-        gr.Button(interactive=snapshot.state in STARTABLE),
+        gr.Button(interactive=snapshot.state in status.STARTABLE),
         gr.Button(interactive=_stoppable(snapshot)),
         gr.Button(interactive=_stoppable(snapshot) and snapshot.state is not EngineState.STOPPING),
         gr.Timer(SECONDS_CALM if calm else SECONDS_BUSY),

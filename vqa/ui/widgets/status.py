@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import PurePath
 from typing import Any
 
@@ -10,12 +12,13 @@ import gradio as gr
 from vqa.engine.state import EngineState, Snapshot
 from vqa.errors import VQAError
 from vqa.markup import Markup, html, joined
-from vqa.models.serve import DEMO_NAME
+from vqa.models.serve import DEMO_NAME, plan_start
 from vqa.settings import DEMO_MODEL
 from vqa.text import Language, t
 from vqa.ui.services import Services
 from vqa.ui.text import words
 from vqa.ui.widgets.blocks import root
+from vqa.ui.widgets.notices import safely
 from vqa.ui.widgets.parts import Tone, error_card
 
 TONES: dict[EngineState, Tone] = {
@@ -26,12 +29,24 @@ TONES: dict[EngineState, Tone] = {
     EngineState.STOPPED: "plain",
 }
 SECONDS_UNSETTLED, SECONDS_SETTLED = 1.0, 4.0
+STARTABLE = frozenset({EngineState.STOPPED, EngineState.FAILED})
+ACT_SCRIPT = """
+element.addEventListener('click', (event) => {
+  const button = event.target.closest('[data-act]');
+  if (!button || button.disabled) return;
+  button.disabled = true;
+  setTimeout(() => { button.disabled = false; }, 3000);
+  trigger('click', {act: button.dataset.act});
+});
+"""
+"""Tells the server which of the strip's buttons was pressed; one that changed nothing can soon be pressed again."""
 
 
 def build(services: Services, lang: Language) -> None:
     """Renders the strip and keeps it true, often while something is under way and seldom when not."""
     public = services.settings.public
-    strip = gr.HTML(elem_id="vqa-strip", padding=False)
+    looking = html('<div class="vqa-looking">…</div>')  # until the page has loaded
+    strip = gr.HTML(looking, elem_id="vqa-strip", padding=False, js_on_load=None if public else ACT_SCRIPT)
     shown = gr.State("")
     timer = gr.Timer(SECONDS_UNSETTLED)
 
@@ -48,6 +63,23 @@ def build(services: Services, lang: Language) -> None:
     outputs = [strip, shown, timer]
     timer.tick(poll, shown, outputs, show_progress="hidden", queue=False)
     root().load(poll, shown, outputs, show_progress="hidden", queue=False)
+    if not public and services.settings.base_url is None:
+        strip.click(safely(lang)(_acting(services, lang)), None, [strip, shown], show_progress="hidden")
+
+
+def _acting(services: Services, lang: Language) -> Callable[[gr.EventData], Awaitable[tuple[str, str]]]:
+    """Returns what the strip's buttons do: the engine is started as it starts by itself, or stopped."""
+
+    async def act(event: gr.EventData) -> tuple[str, str]:
+        if event._data.get("act") == "stop":
+            await asyncio.to_thread(services.engine.stop)
+        else:
+            spec, prepare = await asyncio.to_thread(plan_start, services.settings)
+            await asyncio.to_thread(services.engine.start, spec, prepare)
+        drawn = strip_html(services.engine.snapshot(), lang)
+        return drawn, drawn
+
+    return act
 
 
 def model_name(snapshot: Snapshot) -> str:
@@ -72,6 +104,11 @@ def strip_html(snapshot: Snapshot, lang: Language, *, public: bool = False) -> M
         parts.append(html('<span class="clock" data-since="{:.0f}"></span>', snapshot.started))
     if snapshot.state is EngineState.READY and is_demo(snapshot):
         parts.append(html('<span class="aside">{}</span>', tr("ui.demo_short")))
+    if not public and not snapshot.attached:
+        act = "start" if snapshot.state in STARTABLE else "stop"
+        if snapshot.state is not EngineState.STOPPING:
+            name = tr(f"server.{act}")
+            parts.append(html('<button type="button" class="act" data-act="{}">{}</button>', act, name))
     if not public and snapshot.state not in {EngineState.READY, EngineState.STARTING}:
         parts.append(html('<a href="?tab=server" data-vqa-tab="server">{}</a>', tr("ui.open_server")))
     return html(
