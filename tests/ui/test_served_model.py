@@ -18,6 +18,7 @@ from vqa.lab.run.manager import RunManager
 from vqa.settings import Settings
 from vqa.store import Store
 from vqa.ui.lab import lab_form
+from vqa.ui.pictures.treatment_box import UNTOUCHED
 from vqa.ui.services import Services
 from vqa.ui.widgets import served_model
 
@@ -62,6 +63,7 @@ async def test_what_is_chosen_is_asked_in_a_question_and_in_a_run(
         assert (await client.info()).model_ids == ("second", "vqa-demo", "text-embedding-3")
         await client.ask(Question("What?"))
     form: list[object] = [[str(red_circle)], "What?", False, 3, 1, 0, "fixed", "as_is", None, 8, 0.9, "", ""]
+    form += UNTOUCHED
     spec = lab_form.read(form, services.settings, services.asked_model())
     run = services.runs.start(spec, services.base_url())
     assert services.runs.wait(run, timeout=60).status == "finished"
