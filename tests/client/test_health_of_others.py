@@ -28,7 +28,7 @@ async def looked_at(
     return found, server.paths
 
 
-@pytest.mark.parametrize("status", [200, 302, 401, 403, 404, 405])
+@pytest.mark.parametrize("status", [200, 302, 401, 403, 404, 405, 501])
 async def test_its_health_page_may_be_anything(status: int) -> None:
     found, _ = await looked_at(ANSWER, health=http("", status=status, Location="/login"))
     assert (found.code, found.asked, found.model_id) == (None, True, "one")
@@ -39,8 +39,8 @@ async def test_one_that_says_that_it_is_ill_is_believed() -> None:
     assert (found.code, found.values["status"]) == ("health_status", 503)
 
 
-async def test_a_missing_list_is_no_obstacle_where_a_model_is_named() -> None:
-    gone = http("", status=404)
+@pytest.mark.parametrize("gone", [http("", status=404), http({"data": []})], ids=["missing", "empty"])
+async def test_a_missing_list_is_no_obstacle_where_a_model_is_named(gone: bytes) -> None:
     assert (await looked_at(ANSWER, models=gone))[0].code == "no_models"
     found, _ = await looked_at(ANSWER, models=gone, preferred="mine")
     assert (found.code, found.model_id) == (None, "mine")

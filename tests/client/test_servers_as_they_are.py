@@ -181,8 +181,12 @@ async def test_lists_of_models_are_read_in_every_form_embedders_last(models: byt
         http("", status=404),
         http(3),
         http({}, status=403),
+        http("", status=302, Location="https://elsewhere.example/"),
+        http({}, status=429),
+        http("", status=503),
+        http({"data": []}),
     ],
-    ids=["HTML", "null", "null data", "404", "number", "403"],
+    ids=["HTML", "null", "null data", "404", "number", "403", "302", "429", "503", "empty"],
 )
 async def test_no_list_of_models_is_told_and_no_obstacle_where_one_is_named(models: bytes) -> None:
     assert isinstance(await refused_by(GOOD, models=models), ServerError)
@@ -230,10 +234,20 @@ async def test_a_server_that_is_no_vllm_is_asked_once_whether_it_is() -> None:
     assert len(server.bodies) == 1
 
 
-@pytest.mark.parametrize("status", [400, 422, 501])
-async def test_logprobs_that_are_refused_are_left_out_from_then_on(status: int) -> None:
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (400, "logprobs are not supported"),
+        (400, "log probabilities are not available for this model"),
+        (400, "该模型不支持对数概率"),
+        (422, "this content cannot be processed"),
+        (501, "this model does not implement that"),
+        (501, ""),
+    ],
+)
+async def test_logprobs_that_are_refused_are_left_out_from_then_on(status: int, words: str) -> None:
     def without_logprobs(body: dict[str, Any]) -> bytes:
-        return http({"error": "logprobs are not supported"}, status=status) if "logprobs" in body else GOOD
+        return http({"error": words}, status=status) if "logprobs" in body else GOOD
 
     async with raw_server(without_logprobs) as server:
         for _ in range(2):

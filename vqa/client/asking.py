@@ -36,17 +36,6 @@ from vqa.errors import InputError, ServerError
 
 COUNT_SECONDS = 30.0
 LOOK_SECONDS = 10.0
-NO_CHAT_LIST = {
-    "server_no_chat",
-    "server_unauthorized",
-    "server_not_found",
-    "server_rejected",
-    "server_forbidden",
-    "server_failed",
-    "server_without_list",
-    "server_without_model",
-}
-"""Faults of the model list that are no obstacle where a model is named."""
 
 
 @dataclass(frozen=True)
@@ -119,8 +108,9 @@ class Client:
         try:
             return await self._ask_info(model)
         except ServerError as problem:
-            if model is None or problem.code not in NO_CHAT_LIST:
-                raise
+            way = problem.__cause__
+            if model is None or (isinstance(way, WayError) and way.code != "server_timeout"):
+                raise  # nobody is there; whatever else there is in place of a list is no obstacle
             self._known = MEMORY.of(self.base_url, (model,), model)
             return await self._behind_a_gateway(ServerInfo(self.base_url, (model,)))
 

@@ -18,11 +18,15 @@ KNOWN_SECONDS = 600.0
 LOGPROBS, TOKEN_IDS, USAGE = "logprobs", "token_ids", "usage"
 LEANER = ((LOGPROBS,), (TOKEN_IDS,), (LOGPROBS, TOKEN_IDS))
 """What is left out of a request that was rejected, in the order in which it is tried."""
-NAMED = {LOGPROBS: "logprob", TOKEN_IDS: "return_token_ids", USAGE: "stream_options"}
+NAMED = {
+    LOGPROBS: re.compile(r"log[ _-]?prob|对数概率", re.I),
+    TOKEN_IDS: re.compile(r"return_token_ids|token[ _-]ids", re.I),
+    USAGE: re.compile(r"stream_options|include_usage", re.I),
+}
 """How a server's words name what it does not take."""
 OTHER = re.compile(
     r"temperature|top_[pk]\b|max_(?:completion_)?tokens|messages?\b|image|picture|multimodal|\bseed\b|schema|\brole\b"
-    r"|response_format|structured|cache_salt|\bmodel\b|content",
+    r"|response_format|structured|cache_salt",
     re.I,
 )
 """Words that name what a leaner form would not heal."""
@@ -93,7 +97,7 @@ def without(question: Question, names: Sequence[str]) -> Question:
 def leaner(words: str, shown: Mapping[str, bool]) -> list[tuple[str, ...]]:
     """Returns what to leave out, in the order to try: what the server's words name first; none where they name else."""
     choices: list[tuple[str, ...]] = [names for names in LEANER if all(shown[name] for name in names)]
-    named = tuple(name for name, mark in NAMED.items() if mark in words.lower() and shown[name])
+    named = tuple(name for name, mark in NAMED.items() if mark.search(words) and shown[name])
     if not named and OTHER.search(words):
         return []
     return [named, *(each for each in choices if each != named)] if named else choices

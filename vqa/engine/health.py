@@ -121,7 +121,7 @@ def _check_listener(port: int, pids: Collection[int]) -> None:
 
 def _check_health(client: httpx.Client, *, managed: bool) -> None:
     response = client.get("/health")
-    if not managed and response.status_code < httpx.codes.INTERNAL_SERVER_ERROR:
+    if not managed and (response.status_code < 500 or response.status_code == 501):
         return  # another make of server may have anything there: what counts is whether it answers a question
     if response.status_code != httpx.codes.OK:
         raise _Wrong("health_status", status=response.status_code)
@@ -142,7 +142,7 @@ def _check_models(
             listed = None
     else:
         listed = None
-    if listed is None and not managed and (named := wanted or target.preferred):
+    if not listed and not managed and (named := wanted or target.preferred):
         return named, {}  # a server without a list is asked for the model that was named
     if response.status_code in (401, 403):
         raise _Wrong("key_refused", status=response.status_code)
