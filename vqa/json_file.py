@@ -10,6 +10,19 @@ from typing import Any
 from filelock import FileLock
 
 
+def read_value(path: Path) -> Any:
+    """Returns the JSON value in a file.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it holds no JSON; something nested deeper than anybody writes it counts as none.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError as problem:
+        raise ValueError("nested too deep") from problem
+
+
 class JsonFile:
     """One JSON value in a file; a file that is missing, damaged or not ours counts as None."""
 
@@ -20,7 +33,7 @@ class JsonFile:
     def read(self) -> Any:
         """Returns the value, or None."""
         try:
-            return json.loads(self._path.read_text(encoding="utf-8"))
+            return read_value(self._path)
         except (OSError, ValueError):
             return None
 

@@ -107,6 +107,14 @@ class Settings(BaseSettings):
     public_keep_minutes: float = Field(30.0, gt=0)
     """After which a visitor's runs and pictures are deleted."""
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_text(cls, value: object) -> object:
+        """Refuses bytes that are no UTF-8, as which neither a database nor a request could carry them."""
+        if isinstance(value, str | Path) and re.search("[\ud800-\udfff]", str(value)):
+            raise ValueError("not UTF-8")
+        return value
+
     @field_validator("api_key", "hub_token")
     @classmethod
     def _fits_a_header(cls, value: SecretStr | None) -> SecretStr | None:
@@ -161,7 +169,7 @@ def load_settings(**overrides: object) -> Settings:
     """Returns the settings of this process: overrides, then the environment, then `.env`, then the defaults.
 
     Raises:
-        InputError: a value cannot be used; the message names the variable.
+        InputError: a value cannot be used, and the message names the variable; or `.env` cannot be read.
     """
     try:
         return Settings(**overrides)  # type: ignore[arg-type]
@@ -171,3 +179,5 @@ def load_settings(**overrides: object) -> Settings:
         secret = first["loc"][0] in ("auth", "api_key", "hub_token")
         value = "***" if secret else first.get("input")
         raise InputError("setting_invalid", name=name, value=value, reason=first["msg"]) from problem
+    except (UnicodeDecodeError, OSError) as problem:
+        raise InputError("settings_file_unreadable", reason=str(problem)) from problem

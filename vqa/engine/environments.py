@@ -7,7 +7,6 @@ disk; nothing is imported from there, and no process started.
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from typing import Any, Literal, cast
 import psutil
 
 from vqa.errors import InputError
-from vqa.json_file import write_json
+from vqa.json_file import read_value, write_json
 from vqa.settings import PROJECT, Settings
 
 DEFAULT = "default"
@@ -114,7 +113,7 @@ def _read(folder: Path, name: str) -> Environment | None:
 
 def _known(path: Path) -> dict[str, Any]:
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
+        return dict(read_value(path))
     except (OSError, ValueError, TypeError):
         return {}
 

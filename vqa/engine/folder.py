@@ -3,12 +3,12 @@
 `check_folder` returns nothing or raises an `InputError` that says what the folder is instead. No weights are read.
 """
 
-import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from vqa.errors import InputError
+from vqa.json_file import read_value
 
 _WEIGHTS = (".safetensors", ".bin", ".pt")
 _NO_WEIGHTS = {"training_args.bin", "optimizer.bin", "optimizer.pt", "scheduler.bin", "scheduler.pt", "scaler.pt"}
@@ -58,7 +58,7 @@ def read_json(path: Path) -> dict[str, object]:
         InputError: it cannot be read, or is none.
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = read_value(path)
     except (OSError, ValueError) as problem:
         raise InputError("model_folder_bad_json", path=str(path), reason=str(problem)) from problem
     if not isinstance(value, dict):

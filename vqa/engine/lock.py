@@ -1,7 +1,6 @@
 """Who may manage the engine of a data folder: one process at a time, and the others can read its name."""
 
 import contextlib
-import json
 import os
 import time
 from dataclasses import asdict, dataclass
@@ -13,7 +12,7 @@ from filelock import FileLock, Timeout
 
 from vqa.engine.process import Member
 from vqa.errors import EngineError
-from vqa.json_file import write_json
+from vqa.json_file import read_value, write_json
 
 Kind = Literal["page", "cli"]
 
@@ -80,7 +79,7 @@ class FolderLock:
 def read_holder(folder: Path) -> Holder | None:
     """Returns the live process that manages the engine of `folder`, or None."""
     try:
-        holder = Holder(**json.loads((folder / "holder.json").read_text(encoding="utf-8")))
+        holder = Holder(**read_value(folder / "holder.json"))
     except (OSError, ValueError, TypeError):
         return None
     return holder if holder.alive() else None

@@ -27,7 +27,8 @@ def open_engine(
     A page outlives the commands of a terminal, so it manages the engine itself from when the command that did is gone.
 
     Raises:
-        EngineError: another page manages the engine of this data folder and `kind` is "page", or its holder is silent.
+        EngineError: another page manages the engine of this data folder and `kind` is "page", or its holder is silent,
+            or nothing can be written there.
     """
     if settings.base_url:
         return AttachedEngine(
@@ -48,7 +49,11 @@ def open_engine(
                 return remote
             raise
 
-    opened = open_once()
+    try:
+        opened = open_once()
+    except OSError as problem:
+        folder, reason = engine_folder(settings), problem.strerror or str(problem)
+        raise EngineError("engine_folder_unusable", folder=folder, reason=reason) from problem
     return Takeover(opened, open_once) if kind == "page" and isinstance(opened, RemoteEngine) else opened
 
 

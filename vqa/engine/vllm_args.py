@@ -24,7 +24,7 @@ from vqa.engine.python_facts import facts_of
 from vqa.engine.spec import EngineSpec
 from vqa.engine.state import Engine
 from vqa.errors import EngineError
-from vqa.json_file import write_json
+from vqa.json_file import read_value, write_json
 from vqa.settings import Settings
 
 __all__ = [
@@ -86,7 +86,7 @@ print(json.dumps({"problem": problem, "flags": flags}))
 def known_facts(settings: Settings) -> ParserFacts:
     """Returns what is remembered of the parser, without asking it."""
     try:
-        plain = json.loads(_cache(settings).read_text(encoding="utf-8"))
+        plain = read_value(_cache(settings))
         flags = {name: FlagFacts.from_json(each) for name, each in plain["flags"].items()}
         return ParserFacts(flags, dict(plain["checked"]))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):

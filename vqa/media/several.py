@@ -23,6 +23,8 @@ def is_document(path: Path) -> bool:
     if path.suffix.lower() == ".pdf":
         return True
     try:
+        if not path.is_file():  # opening a pipe that nobody writes into would wait without end
+            return False
         with path.open("rb") as file:
             if file.read(4) not in TIFF_STARTS:
                 return False

@@ -22,6 +22,7 @@ import psutil
 from filelock import FileLock, Timeout
 
 from vqa.errors import VQAError
+from vqa.json_file import read_value
 from vqa.models import listing as notes
 from vqa.models.hub_errors import HubFailedError, Situation, hub_error_of
 from vqa.models.hubs import Hub, Request, open_hub, remove_stale_locks
@@ -163,7 +164,7 @@ def _owner_file(folder: Path) -> Path:
 
 def _holder(folder: Path) -> int | None:
     try:
-        pid = int(json.loads(_owner_file(folder).read_text(encoding="utf-8"))["pid"])
+        pid = int(read_value(_owner_file(folder))["pid"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return pid if psutil.pid_exists(pid) else None

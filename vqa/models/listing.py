@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from vqa.errors import ModelError
+from vqa.json_file import read_value
 
 NOTES = ".vqa"
 """The folder of our own notes inside a model's folder."""
@@ -156,7 +157,7 @@ def write_complete(folder: Path, listing: Listing) -> None:
 
 def _read(path: Path) -> Listing | None:
     try:
-        return Listing.from_json(json.loads(path.read_text(encoding="utf-8")))
+        return Listing.from_json(read_value(path))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

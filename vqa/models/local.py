@@ -1,6 +1,5 @@
 """The models on this machine: the bundled one, downloads, own checkpoint folders."""
 
-import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from filelock import FileLock, Timeout
 
 from vqa.engine.folder import ADAPTER, check_folder
 from vqa.errors import ModelError, VQAError
+from vqa.json_file import read_value
 from vqa.models.caches import CachedModel, cached_models, find_cached
 from vqa.models.catalog import DEMO_ID, find, suggestions
 from vqa.models.elsewhere import remembered
@@ -310,7 +310,7 @@ def _describe_cached(model: CachedModel) -> LocalModel:
 
 def _architecture(path: Path) -> str | None:
     try:
-        names = json.loads((path / "config.json").read_text(encoding="utf-8")).get("architectures")
+        names = read_value(path / "config.json").get("architectures")
         return str(names[0]) if names else None
     except (OSError, ValueError, AttributeError, TypeError, IndexError, KeyError):
         return None

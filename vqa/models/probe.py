@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from vqa.errors import ModelError
+from vqa.json_file import read_value
 from vqa.models.probe_text import IMAGE, SPECIALS, VOCABULARY_SIZE, Architecture, write_text_files
 from vqa.models.probe_weights import HEAD_DIM, IMAGE_SIDE, PATCH, DType, Shape, draw, key_value_heads, write_safetensors
 
@@ -104,7 +105,7 @@ def ensure_probe(home: Path, architecture: Architecture = "idefics3") -> Path:
 def _made_by(folder: Path) -> int | None:
     """Returns the format of the probe in `folder`; None when there is no probe of ours."""
     try:
-        return int(json.loads((folder / "config.json").read_text(encoding="utf-8"))["vqa_probe"]["format"])
+        return int(read_value(folder / "config.json")["vqa_probe"]["format"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
