@@ -98,16 +98,18 @@ def load_image(
     *,
     name: str = "",
     treatment: Treatment | None = None,
+    part: tuple[float, float, float, float] | None = None,
 ) -> ImagePayload:
     """Returns the payload of a file or of bytes; web addresses are fetched by `vqa.media.fetch`.
 
-    A very long picture comes whole, whatever the treatment says; `load_tiles` cuts it.
+    A very long picture comes whole, whatever the treatment says; `load_tiles` cuts it. `part` is what is wanted of the
+    picture as it is seen: left, top, right and bottom as shares of its sides, with all the pixels that the file has.
 
     Raises:
         InputError: missing, empty, too large, not a picture, damaged, or one that ends its decoder.
     """
     whole = replace(treatment or Treatment(), shape="whole")
-    return load_tiles(source, limits, name=name, treatment=whole)[0]
+    return _prepared(source, limits or ImageLimits(), name, whole.check().wanted(1) | {"part": part or ()})[0]
 
 
 def load_tiles(
@@ -119,10 +121,15 @@ def load_tiles(
     at_most: int = MAX_TILES,
 ) -> tuple[ImagePayload, ...]:
     """Returns as `load_image` does; of a very long picture its tiles, where the treatment wants them."""
-    limits, chosen = limits or ImageLimits(), (treatment or Treatment()).check()
+    chosen = (treatment or Treatment()).check()
+    return _prepared(source, limits or ImageLimits(), name, chosen.wanted(at_most))
+
+
+def _prepared(
+    source: str | Path | bytes, limits: ImageLimits, name: str, wanted: dict[str, Any]
+) -> tuple[ImagePayload, ...]:
     data, name = read_source(source, limits, name)
-    answered = decode("prepare", [data], name=name, bounds=limits.bounds(), wanted=chosen.wanted(at_most))
-    return payloads(*answered, name=name, given=data)
+    return payloads(*decode("prepare", [data], name=name, bounds=limits.bounds(), wanted=wanted), name=name, given=data)
 
 
 def read_source(source: str | Path | bytes, limits: ImageLimits, name: str = "") -> tuple[bytes, str]:
@@ -200,13 +207,8 @@ def resized(image: ImagePayload, side: int) -> ImagePayload:
     return replace(made, notes=tuple(dict.fromkeys((*image.notes, "images.resized"))))
 
 
-def cut_out(image: ImagePayload, box: Box) -> ImagePayload:
-    """Returns the part of the picture within a box (left, top, right, bottom), in its pixels."""
-    return _copy(image, "cut", box=box, as_jpeg=image.mime == "image/jpeg")
-
-
 def boxed(image: ImagePayload, box: Box) -> ImagePayload:
-    """Returns the picture with a box drawn into it."""
+    """Returns the picture with a box (left, top, right, bottom), in its pixels, drawn into it."""
     return _copy(image, "boxed", box=box, as_jpeg=image.mime == "image/jpeg")
 
 

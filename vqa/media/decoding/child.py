@@ -113,7 +113,6 @@ DOINGS: dict[str, Callable[..., Answer]] = {
     "video": _video,
     "count": _count,
     "small": lambda request, data: _copy(copies.small(data, request["side"], as_jpeg=request["as_jpeg"])),
-    "cut": lambda request, data: _copy(copies.cut(data, _box(request), as_jpeg=request["as_jpeg"])),
     "boxed": lambda request, data: _copy(copies.boxed(data, _box(request), as_jpeg=request["as_jpeg"])),
     "again": lambda request, data: _copy(copies.again(data, request["level"])),
 }

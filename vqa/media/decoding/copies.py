@@ -1,4 +1,4 @@
-"""Other copies of a picture that was made ready: small, cut out, marked, encoded anew. Pure; runs in the child only."""
+"""Other copies of a picture that was made ready: small, marked, encoded anew. Pure; runs in the child only."""
 
 from __future__ import annotations
 
@@ -19,14 +19,8 @@ def small(data: bytes, side: int, *, as_jpeg: bool = False) -> tuple[bytes, str,
     return *encoded(picture, as_jpeg=as_jpeg), *picture.size
 
 
-def cut(data: bytes, box: Box, *, as_jpeg: bool) -> tuple[bytes, str, int, int]:
-    """Returns the part within a box (left, top, right, bottom)."""
-    part = seen(data).crop(box)
-    return *encoded(part, as_jpeg=as_jpeg), *part.size
-
-
 def boxed(data: bytes, box: Box, *, as_jpeg: bool) -> tuple[bytes, str, int, int]:
-    """Returns the picture with the box drawn into it, in red, along the inside of its edges."""
+    """Returns the picture with a box (left, top, right, bottom) drawn into it in red, along the inside of its edges."""
     picture = seen(data)
     line = max(3, max(picture.size) // LINE_SHARE)
     left, top, right, bottom = box

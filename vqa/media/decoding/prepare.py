@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -41,6 +42,8 @@ class Wanted:
     shape: str = "whole"
     at_most: int = 1
     """Tiles."""
+    part: Sequence[float] = ()
+    """Left, top, right and bottom of what is wanted of the picture as it is seen, as shares of its sides."""
 
 
 def prepare(data: bytes, name: str, bounds: Bounds, wanted: Wanted) -> list[Ready]:
@@ -68,8 +71,18 @@ def _prepare(data: bytes, name: str, bounds: Bounds, wanted: Wanted) -> list[Rea
         sent = data if mended else None
         mime = SENT_AS_GIVEN[one.kind]
         return [Ready(one.width, one.height, tuple(one.notes), sent, mime, one.kind, one.width, one.height)]
-    made = sent_of(one.picture, (one.width, one.height), bounds, wanted, one.notes, as_jpeg=one.kind in JPEGS)
+    picture, size = one.picture, (one.width, one.height)
+    if wanted.part:
+        picture = picture.crop(_corners(picture, wanted.part))
+        size = picture.size
+    made = sent_of(picture, size, bounds, wanted, one.notes, as_jpeg=one.kind in JPEGS)
     return [replace(each, format=one.kind, given_width=one.width, given_height=one.height) for each in made]
+
+
+def _corners(picture: Image.Image, part: Sequence[float]) -> tuple[int, int, int, int]:
+    left, top, right, bottom = (round(share * picture.size[n % 2]) for n, share in enumerate(part))
+    left, top = min(left, picture.width - 1), min(top, picture.height - 1)
+    return left, top, max(right, left + 1), max(bottom, top + 1)
 
 
 @dataclass
@@ -89,11 +102,12 @@ def _decoded(data: bytes, name: str, bounds: Bounds, wanted: Wanted) -> _Decoded
         return _toned(samples, "TIFF", _pages_note(data), wanted)
     picture = opened(data, name)
     kind, (width, height) = picture.format or "", picture.size
-    scale = _check(picture, kind, bounds)
+    scale = _check(picture, kind, bounds, max(picture.size) if wanted.part else bounds.max_side)
     notes = _notes(picture, kind, data)
     turn = picture.getexif().get(ORIENTATION, 1)
     long = max(width, height) > bounds.max_side
-    plain = not notes and turn not in TURNS and not long and not _tiled(picture.size, bounds, wanted)
+    whole = not long and not wanted.part and not _tiled(picture.size, bounds, wanted)
+    plain = not notes and turn not in TURNS and whole
     if kind in JPEGS and plain and not colours.needs_conversion(picture) and jpeg.is_usual(data):
         # Read to its last byte, so that a truncated one is found here, at an eighth of the cost.
         jpeg.draft(picture, jpeg.EIGHTH)
@@ -107,7 +121,7 @@ def _decoded(data: bytes, name: str, bounds: Bounds, wanted: Wanted) -> _Decoded
     if kind in JPEGS and not jpeg.is_usual(data):
         notes.append(note("unusual_jpeg"))
     shown = finished(shown, turn, notes, wanted)
-    if not notes and not long and not _tiled((width, height), bounds, wanted):
+    if not notes and whole:
         return _Decoded(kind, width, height, _extreme((width, height), (width, height), bounds), None)
     return _Decoded(kind, width, height, notes, shown)
 
@@ -147,15 +161,15 @@ def finished(picture: Image.Image, orientation: int, notes: list[str], wanted: W
     return coloured(picture, notes, wanted)
 
 
-def _check(picture: Image.Image, kind: str, bounds: Bounds) -> int:
-    """Returns by how much to reduce while decoding.
+def _check(picture: Image.Image, kind: str, bounds: Bounds, side: int) -> int:
+    """Returns by how much to reduce while decoding, where so many pixels of the longer side are needed.
 
     Raises:
         RefusedError: it has too many pixels even so.
     """
     width, height = picture.size
     most = round(bounds.max_pixels * MARGIN)
-    scale = jpeg.scale_for(width, height, bounds.max_side, most) if kind in JPEGS else 1
+    scale = jpeg.scale_for(width, height, side, most) if kind in JPEGS else 1
     if width * height > (most * JPEG_FACTOR if kind in JPEGS else most):
         limit = bounds.max_pixels * (JPEG_FACTOR if kind in JPEGS else 1) // 1_000_000
         raise RefusedError("image_too_many_pixels", limit=limit)

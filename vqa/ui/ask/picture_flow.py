@@ -15,6 +15,7 @@ from vqa.media.fetch import fetch_file
 from vqa.media.images import ImageLimits, ImagePayload, load_image
 from vqa.media.notes import values_of
 from vqa.media.several import has_several, load_data, load_pictures
+from vqa.media.treatment import Treatment
 from vqa.media.video import is_video
 from vqa.text import Language
 from vqa.ui.ask import asking
@@ -23,6 +24,7 @@ from vqa.ui.ask.conversation import Conversation
 from vqa.ui.ask.picture_files import files_of
 from vqa.ui.pictures import MAX_PICTURES, region, region_box, tray, treatment_box
 from vqa.ui.pictures.carrier import carried
+from vqa.ui.pictures.known import known
 from vqa.ui.pictures.written import write
 from vqa.ui.services import Services
 from vqa.ui.text import words
@@ -134,21 +136,21 @@ class PictureFlow:
         """Moves a picture of the composer, takes it out, or opens it to draw a box on it."""
         files = files_of(written)
         if act == "region" and 0 <= place < len(files):
-            return await self._opened(files[place], place)
+            return await self._opened(files[place], place, chosen)
         files = tray.moved(files, act, place)
         return await self._laid_out(written, files, chosen)
 
-    async def latest(self, written: Written, conversation: Conversation) -> Update:
+    async def latest(self, written: Written, conversation: Conversation, *chosen: Any) -> Update:
         """Opens the newest picture to draw a box on it."""
         files = files_of(written)
         if files:
-            return await self._opened(files[-1], len(files) - 1)
-        return await self._opened(await self.last_picture(written, conversation), None)
+            return await self._opened(files[-1], len(files) - 1, chosen)
+        return await self._opened(await self.last_picture(written, conversation), None, chosen)
 
-    async def _opened(self, path: str, place: int | None) -> Update:
-        parts = self._parts.region_box
+    async def _opened(self, path: str, place: int | None, chosen: Sequence[Any]) -> Update:
+        parts, wanted = self._parts.region_box, treatment_box.read(chosen) if chosen else None
         with self._services.visitors.reading():
-            image = (await asyncio.to_thread(load_pictures, [path], self._services.limits, frames=1))[0]
+            image = await asyncio.to_thread(load_image, Path(path), self._services.limits, treatment=wanted)
             html = await asyncio.to_thread(region_box.area_html, image, self._lang)
         chosen = (await asyncio.to_thread(write, image), path, place)
         return {parts.section: gr.Accordion(open=True), parts.area: html, parts.chosen: chosen}
@@ -165,7 +167,8 @@ class PictureFlow:
             raise InputError("image_none")
         opened, given, place = chosen
         with self._services.visitors.reading():
-            made = await asyncio.to_thread(_region, opened, act, box, self._services.limits)
+            wanted = treatment_box.read(treatment) if treatment else None
+            made = await asyncio.to_thread(_region, opened, given, act, box, self._services.limits, wanted)
         files = files_of(written)
         here = place is not None and place < len(files) and files[place] == given
         at = place if here and place is not None else len(files)
@@ -212,7 +215,12 @@ class PictureFlow:
         return {self._parts.tray.tray: shown} | opened
 
 
-def _region(path: str, act: str, box: dict[str, Json], limits: ImageLimits) -> str:
-    image = load_image(Path(path), limits)
-    found = region.box_of(box, image)
-    return write(region.marked(image, found) if act == "mark" else region.cut_out(image, found))
+def _region(
+    opened: str, given: str, act: str, box: dict[str, Json], limits: ImageLimits, treatment: Treatment | None
+) -> str:
+    """Returns a file with the region of the picture `given`, of which `opened` is what the box was drawn on."""
+    shown = known.recalled(load_image(Path(opened), limits))
+    found = region.box_of(box, shown)
+    if act == "mark":
+        return write(region.marked(shown, found))
+    return write(region.cut_out(Path(given), shown, found, limits, treatment))

@@ -59,4 +59,4 @@ def bind(services: Services, parts: AskParts, flow: PictureFlow, lang: Language)
         box.area.submit(boxed, [box.chosen, parts.composer, *chosen], shown, **quick),
     ):
         take_over(filling, parts.carrier, parts.composer, parts.tray.tray)
-    box.load.click(told(flow.latest), [parts.composer, parts.conversation], opened, **quick)
+    box.load.click(told(flow.latest), [parts.composer, parts.conversation, *chosen], opened, **quick)

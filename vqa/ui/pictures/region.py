@@ -7,8 +7,8 @@ from pathlib import Path
 
 from vqa.answers import Json
 from vqa.errors import InputError
-from vqa.media.images import ImagePayload, boxed
-from vqa.media.images import cut_out as part_of
+from vqa.media.images import ImageLimits, ImagePayload, boxed, load_image
+from vqa.media.treatment import Treatment
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,18 @@ def box_of(values: dict[str, Json], image: ImagePayload) -> Box:
     return Box(left, top, right - left, bottom - top)
 
 
-def cut_out(image: ImagePayload, box: Box) -> ImagePayload:
-    """Returns the part of the picture within the box."""
-    return _named(part_of(image, _corners(box)), "region")
+def cut_out(
+    source: Path, shown: ImagePayload, box: Box, limits: ImageLimits, treatment: Treatment | None = None
+) -> ImagePayload:
+    """Returns the part of a picture within a box on `shown`, with all the pixels that its file has.
+
+    Raises:
+        InputError: the file can no longer be read.
+    """
+    left, top, right, bottom = _corners(box)
+    width, height = shown.width, shown.height
+    part = (left / width, top / height, right / width, bottom / height)
+    return _named(load_image(source, limits, treatment=treatment, part=part), "region")
 
 
 def marked(image: ImagePayload, box: Box) -> ImagePayload:
@@ -53,4 +62,4 @@ def _corners(box: Box) -> tuple[int, int, int, int]:
 
 
 def _named(image: ImagePayload, word: str) -> ImagePayload:
-    return replace(image, given_name=f"{Path(image.given_name).stem or 'picture'}-{word}", notes=())
+    return replace(image, given_name=f"{Path(image.given_name).stem or 'picture'}-{word}")
