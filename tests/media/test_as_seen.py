@@ -8,6 +8,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+import pillow_heif as heif
 import pytest
 import tifffile
 from PIL import Image, ImageCms
@@ -132,6 +133,45 @@ def test_a_png_that_names_an_exponent_is_as_bright_as_a_viewer_shows_it() -> Non
     assert np.percentile(np.abs(seen - bright), 80) <= 3 and named("srgb", payload.notes)
     usual = png(bright, (b"gAMA", struct.pack(">I", 45_455)))
     assert load_image(usual).data == usual
+
+
+P3 = (0.680, 0.320, 0.265, 0.690, 0.150, 0.060, 0.3127, 0.3290)
+"""Red, green, blue and white of Display P3."""
+
+
+def in_p3(colour: tuple[int, int, int]) -> tuple[int, ...]:
+    """A colour of sRGB as Display P3 writes it: the matrix is the one of CSS Color 4."""
+    matrix = np.array([[0.8225, 0.1774, 0.0], [0.0332, 0.9669, 0.0], [0.0171, 0.0724, 0.9108]])
+    return tuple(np.rint(255 * (matrix @ (np.array(colour) / 255) ** 2.2) ** (1 / 2.2)).astype(int).tolist())
+
+
+@pytest.mark.parametrize("kind", ["png", "16-bit png", "heic"])
+def test_wide_colours_that_are_named_without_a_profile_are_converted(kind: str) -> None:
+    colour = (200, 40, 30)
+    picture = Image.new("RGB", (64, 48), in_p3(colour))
+    if kind == "heic":
+        out = io.BytesIO()
+        named_so = {"color_primaries": 12, "transfer_characteristics": 13, "matrix_coefficients": 6}
+        heif.from_pillow(picture).save(out, quality=100, chroma=444, full_range_flag=1, **named_so)
+        data = out.getvalue()
+    else:
+        values = np.asarray(picture)
+        values = values.astype(np.uint16) * 257 if kind.startswith("16") else values
+        told = struct.pack(">8I", *(round(100_000 * value) for value in (*P3[6:], *P3[:6])))
+        data = png(values, (b"gAMA", struct.pack(">I", 45_455)), (b"cHRM", told))
+    payload = load_image(data)
+    seen = payload.picture().convert("RGB").getpixel((9, 9))
+    assert max(abs(a - b) for a, b in zip(seen, colour, strict=True)) <= 4
+    assert named("srgb", payload.notes)
+
+
+def test_what_is_named_as_srgb_in_other_words_goes_out_as_it_is() -> None:
+    srgb = (0.3127, 0.3290, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06)
+    told = struct.pack(">8I", *(round(100_000 * value) for value in srgb))
+    nonsense = struct.pack(">8I", *[0] * 8)
+    for chunk in (told, nonsense):
+        data = png(np.asarray(quarters()), (b"gAMA", struct.pack(">I", 45_455)), (b"cHRM", chunk))
+        assert load_image(data).data == data
 
 
 @pytest.mark.parametrize(("means", "at"), [("unassalpha", 228), ("assocalpha", 228), ("unspecified", 200)])

@@ -13,12 +13,9 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageCms
 
+from vqa.media.decoding.primaries import SAME, converted, exponent_of, matrix_of
 from vqa.media.notes import note
 
-SAME = 3
-"""Levels of 255 by which a profile may differ from sRGB, and still be called that."""
-SCREEN = 2.2
-"""The exponent of a screen, as PNG's gAMA is meant for one."""
 GRAYS = {"white": (255, 255, 255), "black": (0, 0, 0), "gray": (128, 128, 128)}
 LOST = 48
 """Levels of 255 by which an edge must differ from what is behind it, to be seen."""
@@ -60,21 +57,9 @@ def _transform(profile: bytes, mode: str) -> Any:
         return None
 
 
-def _exponent(picture: Image.Image) -> float:
-    """Returns the exponent that a PNG without a profile wants its samples raised to, on a screen as sRGB has it; 1
-    where it makes no difference that can be seen.
-    """
-    gamma = picture.info.get("gamma")
-    if _profile(picture) or "srgb" in picture.info or not isinstance(gamma, float) or not 0.05 < gamma < 5:
-        return 1.0
-    exponent = 1 / (gamma * SCREEN)
-    half = 0.5**exponent * 255 - 0.5 * 255
-    return exponent if abs(half) > SAME else 1.0
-
-
 def needs_conversion(picture: Image.Image) -> bool:
     """Returns whether a picture's colours mean something else than sRGB."""
-    if _exponent(picture) != 1:
+    if exponent_of(picture.info) != 1 or (_base(picture) == "RGB" and matrix_of(picture.info) is not None):
         return True
     return picture.mode == "LAB" or (bool(_profile(picture)) and _differs(_profile(picture), _base(picture)) is True)
 
@@ -94,10 +79,10 @@ def to_srgb(picture: Image.Image) -> Image.Image:
     profile, base = _profile(picture), _base(picture)
     alpha = picture.convert("RGBA").getchannel("A") if picture.has_transparency_data else None
     plain = picture if picture.mode == base else picture.convert(base)
+    exponent, matrix = exponent_of(picture.info), matrix_of(picture.info)
     made: Image.Image | None
-    if (exponent := _exponent(picture)) != 1:
-        table = [round(255 * (level / 255) ** exponent) for level in range(256)]
-        made = plain.point(table * len(plain.getbands()))
+    if exponent != 1 or matrix is not None:
+        made = converted(plain, exponent, matrix)
     else:
         made = ImageCms.applyTransform(plain, _transform(profile, base))
     if made is None:

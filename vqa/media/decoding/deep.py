@@ -37,7 +37,9 @@ def is_tiff(data: bytes) -> bool:
 
 def meaning_of(picture: Image.Image) -> dict[str, Any]:
     """Returns what a picture's file says about its colours."""
-    return {name: picture.info[name] for name in ("icc_profile", "gamma", "srgb") if name in picture.info}
+    return {
+        name: picture.info[name] for name in ("icc_profile", "gamma", "srgb", "chromaticity") if name in picture.info
+    }
 
 
 def _turn(picture: Image.Image) -> int:
