@@ -18,6 +18,8 @@ from vqa.ui.web.visitors import Visitors
 if TYPE_CHECKING:
     from vqa.lab.run.manager import RunManager
 
+STOP_SECONDS = 2.0
+
 
 @dataclass(frozen=True)
 class Services:
@@ -53,6 +55,12 @@ class Services:
         if not snapshot.serving or snapshot.base_url is None:
             raise EngineError("engine_not_ready")
         return snapshot.base_url
+
+    def stop_run(self, run_id: str | None) -> None:
+        """Stops a run and returns once it has ended, so that the end can be drawn at once; or after two seconds."""
+        if run_id:
+            self.runs.stop(run_id)
+            self.runs.wait(run_id, timeout=STOP_SECONDS)
 
     def client(self) -> Client:
         """Returns a client of the server that answers now; use it within one event loop and close it.

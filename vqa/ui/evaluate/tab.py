@@ -74,8 +74,9 @@ def build(services: Services, lang: Language) -> gr.Timer:  # noqa: PLR0915 - on
         resume.click(safely(lang)(view.resume), run_id, shown, show_progress="minimal"),
     ):
         begun.success(None, None, None, js=lab_views.address("evaluate"))  # a reload finds the run again
-    stop.click(lambda run: services.runs.stop(run) if run else None, run_id, None, **quiet)
-    timer.tick(safely(lang)(view.draw), [run_id, progress], shown, **quiet)
+    draw = safely(lang)(view.draw)
+    stop.click(services.stop_run, run_id, None, **quiet).then(draw, [run_id, progress], shown, **quiet)
+    timer.tick(draw, [run_id, progress], shown, **quiet)
     first = safely(lang)(lambda run, kind, margin, at, than: view.rows(run, kind, margin, 0, than))
     for component in (wanted, by_margin):
         component.change(first, given, taken, show_progress="hidden")

@@ -90,7 +90,7 @@ def build(services: Services, lang: Language, conversation: gr.State) -> None:
     ):
         started.success(None, None, None, js=lab_views.address("diagnose"))
     planned.click(show_plan, form.inputs, panels[2], show_progress="minimal")
-    stop.click(lambda run: services.runs.stop(run) if run else None, run_id, None, **quiet)
+    stop.click(services.stop_run, run_id, None, **quiet).then(tick, looked, watched, **quiet)
     timer.tick(tick, looked, watched, **quiet)
     choice.input(tick, looked, watched, trigger_mode="always_last", **quiet)
     if aids is not None:

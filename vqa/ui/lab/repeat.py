@@ -105,7 +105,7 @@ def build(services: Services, lang: Language, conversation: gr.State) -> None:
         press_asked.click(begin_asked, [which, conversation], [*form.inputs, *opened], js=from_answer.WHICH, **queued),
     ):
         started.success(None, None, None, js=lab_views.address("repeat"))
-    stop.click(lambda run: services.runs.stop(run) if run else None, run_id, None, **quiet)
+    stop.click(services.stop_run, run_id, None, **quiet).then(tick, [run_id, seen, choice, pressed], watched, **quiet)
     timer.tick(tick, [run_id, seen, choice, pressed], watched, **quiet)
     last: dict[str, Any] = quiet | {"trigger_mode": "always_last"}  # what is pressed meanwhile is not dropped
     choice.input(lambda: [], None, pressed, **last).then(tick, [run_id, seen, choice, pressed], watched, **last)
