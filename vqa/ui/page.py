@@ -97,8 +97,9 @@ def _header(title: str, subtitle: str, lang: Language) -> Markup:
     return html(
         '<header class="vqa-header"><div class="mark">{}</div><div class="names"><h1>{}</h1><p>{}</p></div>'
         '<nav><button type="button" class="tour" data-vqa="tour" title="{}">{}</button>'
+        '<button type="button" class="keys" data-vqa="keys" aria-label="{keys}" title="{keys}">?</button>'
         '<a href="./?lang={other}" data-vqa="language" lang="{other}" title="{}">{}</a>'
         '<button type="button" data-vqa="theme" aria-label="{theme}" title="{theme}">◐</button></nav></header>',
         Markup(mark), title, subtitle, tr("tour.button_title"), tr("tour.button"),
-        tr("ui.language_label"), tr("ui.language"), other=other, theme=tr("ui.theme_label"),
+        tr("ui.language_label"), tr("ui.language"), other=other, theme=tr("ui.theme_label"), keys=tr("page.keys_title"),
     )  # fmt: skip

@@ -126,14 +126,23 @@ def css() -> str:
     return (ASSETS / "page.css").read_text(encoding="utf-8")
 
 
+SCRIPTS = ("events.js", "page.js", "sending.js", "keys.js")
+KEYS = ("title", "send", "line", "composer", "new", "tabs", "theme", "list", "close")
+
+
 def head() -> Markup:
     """Returns what goes first into <head>: the page's small scripts, Gradio's own words in Chinese, and how to wait."""
     prefix = "page.gradio_"
     pairs = {text: table("zh")[key] for key, text in table("en").items() if key.startswith(prefix)}
-    script = "".join((ASSETS / name).read_text(encoding="utf-8") for name in ("events.js", "page.js", "sending.js"))
+    script = "".join((ASSETS / name).read_text(encoding="utf-8") for name in SCRIPTS)
     chinese = json.dumps(pairs, ensure_ascii=False).replace("</", "<\\/")
     waiting = {lang: [table(lang)[f"page.queue_{name}"] for name in ("next", "ahead", "turn")] for lang in LANGUAGES}
-    words = f"window.vqaChinese={chinese};window.vqaQueue={json.dumps(waiting, ensure_ascii=False)};"
+    keys = {lang: {name: table(lang)[f"page.keys_{name}"] for name in KEYS} for lang in LANGUAGES}
+    words = "".join(
+        f"window.{name}={json.dumps(value, ensure_ascii=False)};"
+        for name, value in (("vqaQueue", waiting), ("vqaKeys", keys))
+    ).replace("</", "<\\/")
+    words += f"window.vqaChinese={chinese};"
     return html('<meta name="color-scheme" content="light dark"><script>{}</script>', Markup(words + script))
 
 

@@ -73,7 +73,7 @@ def render(services: Services, lang: Language, examples: tuple[Example, ...]) ->
         with gr.Column(scale=7, min_width=340):
             with gr.Row(elem_classes="vqa-bar-row"):
                 title = gr.HTML("", elem_id="vqa-chat-title", padding=False)
-                new = gr.Button(tr("ask.new"), size="sm", scale=0, min_width=150)
+                new = gr.Button(tr("ask.new"), size="sm", scale=0, min_width=150, elem_id="vqa-new")
             chatbot = _chatbot(examples, lang)
             with gr.Row(visible=False, elem_classes="vqa-bar-row") as versions_row:
                 versions = gr.HTML("", padding=False)

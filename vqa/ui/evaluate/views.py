@@ -11,6 +11,7 @@ from vqa.evaluate.reporting.saying import percent, sentences
 from vqa.lab.run.live import RunStatus
 from vqa.markup import Markup, html, joined
 from vqa.text import Language, t
+from vqa.ui.lab import lab_views
 from vqa.ui.widgets import parts
 
 STYLE = """<style>
@@ -104,7 +105,8 @@ def progress(status: RunStatus, already: int, lang: Language) -> Markup:
     if step := status.notes.get("step"):
         words = t(f"lab.{step}", lang, **status.notes) + " · " + words
     share = status.done / status.total if status.total else None
-    return shown(html('<div data-run="{}">{}</div>', status.run_id, parts.progress(share, words)))
+    told = lab_views.tell_me(lang) if status.seconds > lab_views.LONG_SECONDS else Markup()
+    return shown(html('<div data-run="{}">{}{}</div>', status.run_id, parts.progress(share, words), told))
 
 
 def result(found: Mapping[str, Json], run_id: str, lang: Language) -> Markup:

@@ -32,6 +32,8 @@ element.addEventListener('click', (event) => {
 });
 """
 """Tells the server which group's button was pressed; bound to the root, so that it survives every redraw."""
+LONG_SECONDS = 10.0
+"""From when on somebody may rather look elsewhere than at a run."""
 
 
 def address(tab: str) -> str:
@@ -129,20 +131,26 @@ def progress(status: RunStatus, lang: Language) -> str:
 def _progress(status: RunStatus, lang: Language) -> str:
     if status.running:
         if not status.total:
-            return Markup(parts.progress(None, step(status, lang) or t("repeat.preparing", lang)))
+            return parts.progress(None, step(status, lang) or t("repeat.preparing", lang))
         words = t("repeat.progress", lang, done=status.done, total=status.total, time=duration(status.seconds, lang))
         if status.seconds_left is not None:
             words += " · " + t("repeat.left", lang, time=duration(status.seconds_left, lang))
         if status.failed:
             words += " · " + t("repeat.failed", lang, n=status.failed)
         doing = step(status, lang)
-        return Markup(parts.progress(status.done / status.total, f"{doing} · {words}" if doing else words))
+        bar = parts.progress(status.done / status.total, f"{doing} · {words}" if doing else words)
+        return bar + tell_me(lang) if status.seconds > LONG_SECONDS else bar
     words = t(f"repeat.ended_{status.status}", lang, done=status.done, total=max(status.total, status.done))
     tone: parts.Tone = {"finished": "good", "failed": "bad"}.get(status.status, "warn")  # type: ignore[assignment]
     error = error_text(status.error, status.result, lang)
     detail = f" {error}" if error else ""
     took = f" · {duration(status.seconds, lang)}" if status.seconds else ""
-    return html('<p class="vl-ended">{}{}{}</p>', Markup(parts.badge(words, tone)), took, detail)
+    return html('<p class="vl-ended">{}{}{}</p>', parts.badge(words, tone), took, detail)
+
+
+def tell_me(lang: Language) -> Markup:
+    """Returns the button by which somebody is told of the end of a run elsewhere; assets/keys.js does it."""
+    return html('<button type="button" class="vqa-tell" data-vqa="tell">{}</button>', t("repeat.tell_me", lang))
 
 
 def step(status: RunStatus, lang: Language) -> str:
