@@ -49,7 +49,10 @@ def test_tiles_are_counted_and_an_ordinary_picture_needs_no_choice(tmp_path: Pat
     assert not calls_for(notes_of([usual], ImageLimits()))
 
 
-@pytest.mark.parametrize("values", [["bright", "auto", "whole"], ["auto", "sky", "whole"], ["3:3", "auto", "whole"]])
+@pytest.mark.parametrize(
+    "values",
+    [["bright", "auto", "whole"], ["auto", "sky", "whole"], ["3:3", "auto", "whole"], ["1e400:2", "auto", "whole"]],
+)
 def test_a_choice_that_cannot_be_used_is_told(values: list[str]) -> None:
     with pytest.raises(InputError) as told:
         read(values)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from math import isfinite
 
 from vqa.errors import InputError
 
@@ -44,7 +45,7 @@ class Treatment:
         tones = self.tones.strip() or "auto"
         if found := ENDS.fullmatch(tones):
             low, high = found.groups()
-            if float(low) == float(high):
+            if float(low) == float(high) or not isfinite(float(high) - float(low)):
                 raise InputError("choice_invalid", name="tones", value=tones, known=", ".join((*TONES, "low:high")))
             tones = f"{low}:{high}"
         elif tones not in TONES:
