@@ -178,12 +178,17 @@ class Answer:
         return "\n".join([*(f"[{name}]\n{text}" for name, text in named if text), *calls])
 
     @property
+    def answered(self) -> str:
+        """Returns what was said but the reasoning: the content; with a refusal or calls of tools beside it, all."""
+        return replace(self, reasoning="").all_text
+
+    @property
     def fault(self) -> Fault | None:
         """Why this is no answer that could agree with another, or None when it is one."""
         reason = self.finish_reason
         if reason is None:
             return "unfinished"
-        if reason and reason.lower() not in WHOLE:
+        if not ended_well(reason):
             return CUT_OFF.get(reason.lower(), "unfamiliar")
         if self.text.strip() or self.refusal or self.tool_calls:
             return None
@@ -195,6 +200,11 @@ class Answer:
         if not self.completion_tokens or self.completion_tokens < 2 or self.seconds_to_first_token is None:
             return None
         return (self.completion_tokens - 1) / max(self.seconds - self.seconds_to_first_token, 1e-9)
+
+
+def ended_well(reason: str | None) -> bool:
+    """Returns whether a finish reason, if there is one, says that the model ended the answer, or its length did."""
+    return not reason or reason.lower() in WHOLE
 
 
 def content_json(content: dict[str, Json]) -> bytes:

@@ -9,6 +9,7 @@ import io
 import os
 import threading
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -35,6 +36,7 @@ def test_uploads_that_are_too_large_or_broken_are_refused(app: RunningApp, publi
         assert announced(place.url, 10**15) == 413
         endless = post(url, content=(bytes(1000) for _ in range(3)), headers={"Content-Type": "multipart/form-data"})
         assert endless.status_code == 411
+        assert smuggled(place.url, 100_000) == 411
         for kind, body in (
             ("multipart/form-data", b""),
             ("multipart/form-data; boundary=x", b"--x\r\n\r\n"),
@@ -60,6 +62,29 @@ def announced(url: str, length: int) -> int:
     connection.putrequest("POST", f"{API}/upload")
     connection.putheader("Content-Length", str(length))
     connection.endheaders()
+    status = connection.getresponse().status
+    connection.close()
+    return status
+
+
+def smuggled(url: str, size: int) -> int:
+    """The answer to an upload in chunks that names a small length beside them."""
+    part = (
+        b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
+        + bytes(size)
+        + b"\r\n--x--\r\n"
+    )
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=30)
+    connection.putrequest("POST", f"{API}/upload")
+    for name, value in (
+        ("Content-Type", "multipart/form-data; boundary=x"),
+        ("Content-Length", "10"),
+        ("Transfer-Encoding", "chunked"),
+    ):
+        connection.putheader(name, value)
+    connection.endheaders()
+    with suppress(OSError):  # it may be refused before all of it is sent
+        connection.send(b"%x\r\n%s\r\n0\r\n\r\n" % (len(part), part))
     status = connection.getresponse().status
     connection.close()
     return status

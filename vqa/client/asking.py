@@ -27,7 +27,7 @@ from vqa.client.problems import (
     text_of,
     way_error,
 )
-from vqa.client.replies import chunk_of, whole_of
+from vqa.client.replies import chunk_of, ends, whole_of
 from vqa.client.request import check_question, encoded, messages, request_body
 from vqa.client.server import MEMORY, TOKEN_IDS, USAGE, Known, ServerInfo, listed_models
 from vqa.client.transport import Reply, Transport, WayError
@@ -324,15 +324,24 @@ class Client:
             while block and not done:
                 block = await _next(source, collected)
                 deltas: list[Delta] = []
+                problem: RefusedError | None = None
                 for kind, data in self._events(reader, block):
-                    if done := data.startswith(b"[DONE]"):
+                    if done := ends(data):
                         break
-                    chunk = chunk_of(kind, data)
+                    try:
+                        chunk = chunk_of(kind, data)
+                    except RefusedError as told:  # what had arrived before it is handed over first
+                        problem = told
+                        break
                     heard = time.monotonic() if "choices" in chunk else heard
                     deltas += collected.add(chunk)
                 if deltas:
                     yield deltas
-                elif time.monotonic() - heard > self._timeout:  # what keeps a connection alive is no answer
+                if problem is not None:
+                    raise problem
+                if (
+                    not deltas and time.monotonic() - heard > self._timeout
+                ):  # what keeps a connection alive is no answer
                     raise WayError("server_timeout", "keep-alive")
             if done:
                 await reply.finish()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from vqa.answers import Answer, Json, Token, ToolCall, ids_digest, placeholder_count, whole_text
+from vqa.answers import Answer, Json, Token, ToolCall, ended_well, ids_digest, placeholder_count, whole_text
 from vqa.client.fields import Part, old_form, pieces, token_of
 
 MAX_ID = 1 << 63
@@ -88,11 +88,12 @@ class Collector:
             self._logprobs(logprobs)
         if isinstance(ids := choice.get("token_ids"), list):
             self._token_ids += ids
-        if (reason := choice.get("finish_reason")) is not None:
-            self.finish_reason = str(reason)
+        if (reason := choice.get("finish_reason")) is not None and ended_well(self.finish_reason):
+            self.finish_reason = str(reason)  # one that cut the answer off stands, whatever comes after it
         delta = choice.get("delta")
         if not delta:
-            delta = choice.get("message")
+            said = self._calls or any(self._parts.values())
+            delta = {} if said else choice.get("message")  # some servers repeat the whole answer at the end
         if not isinstance(delta, dict):
             delta = {"content": choice.get("text")}
         deltas = []
@@ -212,8 +213,7 @@ def _first_choice(choices: Json) -> dict[str, Json] | None:
     """Returns the first choice of a chunk; one question asks for one answer."""
     if not isinstance(choices, list) or not choices:
         return None
-    choice = choices[0]
-    return choice if isinstance(choice, dict) and not choice.get("index") else None
+    return next((each for each in choices if isinstance(each, dict) and not each.get("index")), None)
 
 
 def _numbers(ids: Json) -> list[int] | None:

@@ -31,6 +31,11 @@ def chunk_of(kind: bytes, data: bytes) -> dict[str, Json]:
     return value if isinstance(value, dict) else {}
 
 
+def ends(data: bytes) -> bool:
+    """Returns whether the data of an event says that the stream is at its end: [DONE], however it is written."""
+    return not data.startswith(b"{") and data.strip(b'" \t').upper().startswith(b"[DONE]")
+
+
 def whole_of(body: bytes, reply: Reply, address: str) -> dict[str, Json]:
     """Returns a reply that came as one JSON though a stream was asked for.
 

@@ -125,7 +125,12 @@ def _read(chunks: list[dict[str, Json]]) -> Read | None:
             continue
         choice = choices[0]
         delta = choice["delta"]
-        if choice.get("index") or choice.get("error") or any(map(delta.get, delta.keys() - PLAIN)):
+        if (
+            choice.get("index")
+            or choice.get("error")
+            or choice.get("message")
+            or any(map(delta.get, delta.keys() - PLAIN))
+        ):
             return None
         if content := delta.get("content"):
             texts.append(content if content.isascii() else whole_text(content))
@@ -134,6 +139,8 @@ def _read(chunks: list[dict[str, Json]]) -> Read | None:
         if given := choice.get("token_ids"):
             ids += given
         if (ended := choice.get("finish_reason")) is not None:
+            if reason is not None:
+                return None
             reason = str(ended)
     plain = not isinstance(once.get("prompt_token_ids", []), list) or not isinstance(once.get("usage", {}), dict)
     return None if plain else (texts, tokens, ids, reason, once)

@@ -79,7 +79,20 @@ class SideBySide:
         }
 
 
-ROW_FIELDS = ("place", "number", "id", "kind", "question", "wanted", "options", "texts", "indexes", "failed", "why")
+ROW_FIELDS = (
+    "place",
+    "number",
+    "id",
+    "kind",
+    "question",
+    "wanted",
+    "options",
+    "texts",
+    "indexes",
+    "failed",
+    "said",
+    "why",
+)
 
 
 def side_by_side(rows: Iterable[ScoredRow], scorers: Sequence[Scorer], repeats: int) -> dict[str, Json]:

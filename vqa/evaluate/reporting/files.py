@@ -76,7 +76,7 @@ class RunFiles:
                 assert answer is not None
                 told = (score.value, score.parsed or "", int(score.unparsed)) if score else ("", "", "")
                 measured = (round(answer.seconds, 4), answer.completion_tokens or "")
-                given = answer.text or answer.all_text
+                given = answer.answered
                 write(*first, index + 1, given, *told, *measured, state_of(row), "", answer.retried)
             if not row.indexes:
                 write(*first, "", "", "", "", "", "", "", "failed", row.why, "")

@@ -73,6 +73,7 @@ def scored_rows(
             indexes,
             score_row(scorer, texts, target),
             len(failed),
+            tuple(sample.answer.answered for index in indexes if (sample := found[index]).answer is not None),
             next(filter(None, failed), ""),
         )
         if figures is not None:

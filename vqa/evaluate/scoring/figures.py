@@ -41,6 +41,8 @@ class ScoredRow:
     scores: tuple[Score, ...]
     """Empty for a row without expected answers."""
     failed: int = 0
+    said: tuple[str, ...] = ()
+    """The same with refusals and calls of tools, which an answer may have in place of a text."""
     why: str = ""
     """Why one of the failed has failed."""
 
@@ -56,13 +58,13 @@ class ScoredRow:
 
     @property
     def flips(self) -> bool:
-        """Whether the texts of its repeats differ."""
-        return len(set(self.texts)) > 1
+        """Whether what its repeats answered differs."""
+        return len(set(self.said or self.texts)) > 1
 
     @property
     def answer_flips(self) -> bool:
         """Whether they differ when case, punctuation and articles do not count."""
-        return len({normalize_answer(text) for text in self.texts}) > 1
+        return len({normalize_answer(text) for text in self.said or self.texts}) > 1
 
 
 def score_row(scorer: Scorer, texts: Sequence[str], target: Target) -> tuple[Score, ...]:
