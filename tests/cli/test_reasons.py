@@ -73,6 +73,20 @@ def test_a_refusal_is_shown_among_the_answers(tmp_path: Path) -> None:
     assert "I will not" in (tmp_path / "out.csv").read_text(encoding="utf-8")
 
 
+def test_repeats_that_refuse_in_other_words_are_no_agreement(tmp_path: Path) -> None:
+    made.put(tmp_path, "a.png")
+    path = made.lines(tmp_path / "set.jsonl", [{"image": "a.png", "question": "What?", "answer": "x"}])
+    words = iter("abcdef")
+
+    def refuses(_: object) -> bytes:
+        return sse(delta(refusal=f"I will not, {next(words)}"), delta("stop"))
+
+    with raw_thread(refuses) as server:
+        assert main(["evaluate", str(path), "-n", "3", "--base-url", server.address, "--json", "out.json"]) == 0
+    found = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
+    assert (found["flips"], found["tar_raw"], found["holds"]) == (1, 0.0, False)
+
+
 def test_a_fault_of_the_program_within_a_run_is_a_sentence(
     red_circle: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.client.raw import delta, http, raw_server, sse, texts
 from vqa.answers import Answer, Question, ToolCall
-from vqa.client import BrokenStreamError, Client, Collector, whole
+from vqa.client import BrokenStreamError, Client, Collector, NoAnswerError, whole
 from vqa.client import asking as asking_module
 from vqa.errors import ServerError, VQAError
 from vqa.lab.stats.agreement import Level, level_key, shown_levels
@@ -177,3 +177,46 @@ async def test_an_answer_with_its_finish_reason_is_whole_where_nothing_comes_any
     for answer in await both_ways(head + body + pauses):
         assert isinstance(answer, Answer)
         assert (answer.text, answer.finish_reason) == ("Red", "stop")
+
+
+@pytest.mark.parametrize("reason", ["error", "abort", "content_filter", "no_such_reason"])
+async def test_a_reason_that_cut_an_answer_off_stands_whatever_comes_after_it(reason: str) -> None:
+    for told in await both_ways(sse(delta(content="Re"), delta(reason), delta("stop"))):
+        assert isinstance(told, NoAnswerError)
+        assert (told.partial.finish_reason, told.partial.text) == (reason, "Re")
+
+
+async def test_the_first_of_several_choices_is_found_in_any_place() -> None:
+    choices = [{"index": 1, "delta": {"content": "Blue"}}, {"index": 0, "delta": {"content": "Red"}}]
+    for answer in await both_ways(sse({"choices": choices}, delta("stop"))):
+        assert isinstance(answer, Answer)
+        assert answer.text == "Red"
+
+
+async def test_a_message_that_repeats_the_whole_answer_is_not_said_twice() -> None:
+    last = {"choices": [{"index": 0, "delta": {}, "message": {"content": "Red"}, "finish_reason": "stop"}]}
+    for events in ((delta(content="Re"), delta(content="d"), last), (last,)):
+        for answer in await both_ways(sse(*events)):
+            assert isinstance(answer, Answer)
+            assert answer.text == "Red"
+
+
+@pytest.mark.parametrize("end", [b"[DONE]", b"[done]", b'"[DONE]"', b"  [DONE] "])
+async def test_the_end_of_a_stream_is_known_however_it_is_written(end: bytes) -> None:
+    for answer in await both_ways(sse(delta(content="[DONE]"), delta(None), b"data: %s\n\n" % end, done=False)):
+        assert isinstance(answer, Answer)
+        assert (answer.text, answer.finish_reason) == ("[DONE]", "")
+
+
+async def test_what_arrived_together_with_an_error_is_handed_over_before_it() -> None:
+    found: list[object] = []
+
+    async def read(client: Client) -> None:
+        async for event in client.stream(Question("What?")):
+            found.append(event)
+
+    reply = sse(delta(content="Re"), {"error": "engine died"})
+    async with raw_server(reply) as server, Client(server.address) as client:
+        with pytest.raises(BrokenStreamError):
+            await read(client)
+    assert texts(found) == ["Re"]
