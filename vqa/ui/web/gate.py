@@ -114,10 +114,12 @@ class Gate:
         return self._rate_refusal(path, method, address_of(scope)) if self._public else None
 
     def _body_refusal(self, path: str, headers: Headers) -> tuple[int, str] | None:
+        if "transfer-encoding" in headers:
+            # Nobody knows how much is still coming, whatever length is named beside it; browsers always send a length.
+            return 411, "Length Required"
         length = headers.get("content-length", "")
         if not length.isdecimal():
-            # Without it nobody knows how much is still coming; browsers always send it.
-            return (411, "Length Required") if "transfer-encoding" in headers else None
+            return None
         uploads = path.rstrip("/") in {"/gradio_api/upload", "/gradio_api/component_server"}
         limit = self._upload_limit if uploads else MAX_PUBLIC_BODY if self._public else MAX_BODY
         return (413, f"At most {limit} bytes are accepted.") if int(length) > limit else None
