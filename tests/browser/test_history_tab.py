@@ -88,7 +88,35 @@ def test_two_runs_are_compared_in_how_they_were_made_and_what_they_answered(
     expect(compared).to_contain_text("engine.profile", timeout=SECONDS)
     expect(compared.locator("tr").filter(has_text="engine.profile")).to_contain_text("serial")
     expect(compared).to_contain_text("another answer")
+    outcome, made = (
+        compared.locator(each).first.bounding_box() for each in (".vl-pair", "tr:has-text('engine.profile')")
+    )
+    assert outcome and made and outcome["y"] < made["y"], "how they came out is told first"
     expect(compared.locator(".vl-diff mark").first).to_contain_text("red")
+
+
+def test_a_run_that_is_pressed_far_down_is_shown_where_one_looks(
+    page: Page, faulty: FaultyApp, stored: dict[str, str]
+) -> None:
+    store = Store(f"sqlite:///{faulty.data_dir / 'vqa.db'}")
+    for place in range(15):
+        store_run(store, f"one more {place}", "What is it?", ["a red circle"] * 2, "default")
+    store.close()
+    open_tab(page, faulty.url, "history")
+    far = page.locator(f"#history-list [data-run='{stored['first']}']")
+    expect(far.locator("img")).to_have_js_property("complete", True, timeout=SECONDS)
+    far.click()
+    title = page.locator("#history-run h3", has_text="the first run").first
+    expect(title).to_be_in_viewport(timeout=SECONDS)
+
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.get_by_role("button", name="All runs").click()
+    page.locator(f"#history-list [data-run='{stored['second']}']").click()
+    sheet = page.locator("#history-detail")
+    expect(sheet.locator("h3", has_text="the second run").first).to_be_in_viewport(timeout=SECONDS)
+    assert sheet.bounding_box() == {"x": 0, "y": 0, "width": 390, "height": 844}
+    page.get_by_role("button", name="All runs").click()
+    expect(far).to_be_in_viewport()
 
 
 def test_a_run_is_deleted_only_after_it_was_confirmed(page: Page, faulty: FaultyApp, stored: dict[str, str]) -> None:

@@ -21,19 +21,33 @@ from vqa.text import Language, t
 ROW_SCRIPT = """
 element.addEventListener('click', (event) => {
   const button = event.target.closest('button[data-run]');
-  if (button) trigger('click', {run: button.dataset.run});
+  if (!button) return;
+  document.querySelector('#history-detail')?.classList.add('open');
+  trigger('click', {run: button.dataset.run});
 });
 """
-"""Tells the server which run was chosen."""
+"""Tells the server which run was chosen, and opens the sheet that it is shown on where the screen is narrow."""
+CLOSE_SCRIPT = """
+element.addEventListener('click', (event) => {
+  if (event.target.closest('button')) document.querySelector('#history-detail')?.classList.remove('open');
+});
+"""
+FEW = 6
+"""Differences in how two runs were made that are shown at once; more are folded."""
 STATUS_TONES = {"finished": "vl-good", "failed": "vl-bad", "running": "vl-warn"}
 
 
-def listing(runs: Sequence[Run], chosen: str | None, lang: Language) -> str:
-    """Returns the runs as toggle buttons, newest first."""
+def back(lang: Language) -> str:
+    """Returns the button that leads from a run's sheet back to the list."""
+    return html('<button type="button" class="vqa-copy">← {}</button>', t("history.back", lang))
+
+
+def listing(runs: Sequence[Run], chosen: str | None, small: Mapping[str, str], lang: Language) -> str:
+    """Returns the runs as toggle buttons, newest first; `small` holds small pictures as data URLs by run."""
     if not runs:
         words = html("<p class='vl-note-box'>{}</p>", t("history.none", lang))
         return fragments.wrap(words)
-    rows = joined(_row(run, run.id == chosen, lang) for run in runs)
+    rows = joined(_row(run, run.id == chosen, small.get(run.id, ""), lang) for run in runs)
     return fragments.wrap(html('<div class="vl-runs">{}</div>', rows))
 
 
@@ -43,16 +57,18 @@ def title(run: Run) -> str:
     return run.name or (texts[0] if texts else "") or run.id
 
 
-def _row(run: Run, pressed: bool, lang: Language) -> str:
+def _row(run: Run, pressed: bool, small: str, lang: Language) -> str:
     kind = t(f"report.kind_{run.kind}", lang)
     model = public_header.public_text(str(run.header.get("model") or ""))
     when = run.created_at.strftime("%Y-%m-%d %H:%M UTC")
     counts = t("report.counts", lang, n=run.samples)
     line = " · ".join(part for part in (kind, model, recorded.label(run, lang) or when, counts, run.id) if part)
+    picture = html('<img alt="" src="{}">', small) if small else ""
     return html(
-        '<button type="button" class="vl-run" data-run="{}" aria-pressed="{}"><b>{}</b>{}<small>{}</small></button>',
+        '<button type="button" class="vl-run" data-run="{}" aria-pressed="{}">{}<b>{}</b>{}<small>{}</small></button>',
         run.id,
         str(pressed).lower(),
+        picture,
         title(run)[:160],
         outcome(run, lang),
         line,
@@ -121,12 +137,31 @@ def comparison(
         html('<tr><th scope="row">{}</th><td class="vl-mono">{}</td><td class="vl-mono">{}</td></tr>', name, one, other)
         for name, one, other in changed
     )
-    made = html('<div class="vl-scroll" tabindex="0"><table><tbody>{}</tbody></table></div>', rows) if rows else ""
-    same = "" if rows else html("<p class='vl-soft'>{}</p>", t("history.same_header", lang))
+    made = html(
+        "<details{}><summary>{}</summary>"
+        '<div class="vl-scroll" tabindex="0"><table><tbody>{}</tbody></table></div></details>',
+        html(" open") if len(changed) <= FEW else "", t("history.changed", lang, n=len(changed)), rows,
+    )  # fmt: skip
+    made = made if rows else html("<p class='vl-soft'>{}</p>", t("history.same_header", lang))
     answers = joined(_answers(text, one, other, lang) for text, one, other in modal)
     return fragments.wrap(
-        titled("comparison", figures), titled("made_differently", made, same), titled("modal_answers", answers)
+        _outcomes(runs, arms, lang),
+        titled("modal_answers", answers),
+        titled("made_differently", made),
+        titled("comparison", figures),
     )
+
+
+def _outcomes(
+    runs: tuple[Run, Run], arms: tuple[Mapping[str, RunSummary], Mapping[str, RunSummary]], lang: Language
+) -> str:
+    """Returns how each of two runs came out, in a pill and a sentence."""
+    columns = [_column(run, found, lang) for run, found in zip(runs, arms, strict=True)]
+    cards = joined(
+        html("<section><b>{}</b> {}<p>{}</p></section>", title(run)[:80], column["level"], column["verdict"])
+        for run, column in zip(runs, columns, strict=True)
+    )
+    return html('<div class="vl-pair">{}</div>', cards)
 
 
 def _figures(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
 from vqa.answers import Answer
-from vqa.errors import InputError
+from vqa.errors import InputError, VQAError
 from vqa.lab.report import conclusions
 from vqa.lab.report.reproduce import case_texts
 from vqa.lab.run.recorded import is_recorded
@@ -27,6 +29,7 @@ from vqa.ui.widgets.page_event import sent
 
 LISTED = 60
 COMPARABLE = 200
+SMALL_SIDE = 56
 KINDS = ("all", "repeat", "diagnose", "certify", "compare", "evaluate")
 TABS = {"repeat": "repeat", "diagnose": "diagnose", "certify": "diagnose", "evaluate": "evaluate"}
 OPEN = "(address) => { if (address) location.assign(location.pathname + address); }"
@@ -59,7 +62,10 @@ def build(services: Services, lang: Language) -> gr.Timer:
                 kinds = [(tr(f"history.kind_{kind}"), kind) for kind in KINDS]
                 kind = gr.Dropdown(kinds, value="all", label=tr("history.kind"), min_width=120)
             listing = lab_views.panel("history-list", js_on_load=history_views.ROW_SCRIPT)
-        with gr.Column(scale=6, min_width=320):
+        with gr.Column(scale=6, min_width=320, elem_id="history-detail"):
+            gr.HTML(
+                history_views.back(lang), elem_id="history-back", padding=False, js_on_load=history_views.CLOSE_SCRIPT
+            )
             parts, buttons = _chosen(services, lang, chosen)
     timer = gr.Timer(3.0, active=False)
     quiet: dict[str, Any] = {"show_progress": "hidden", "queue": False}
@@ -124,11 +130,27 @@ class RunActions:
         self._services = services
         self._lang = lang
         self._kept = KeptSummaries(services.runs)
+        self._small: OrderedDict[str, str] = OrderedDict()
+
+    def _picture(self, run: Run) -> str:
+        """Returns a run's first picture, small, as a data URL; empty where it has none or it is gone."""
+        digest = next(iter((run.plan.get("spec") or {}).get("images") or ()), None)
+        if digest is None:
+            return ""
+        if digest not in self._small:
+            try:
+                png = self._services.store.image(digest).thumbnail(SMALL_SIDE)
+                self._small[digest] = f"data:image/png;base64,{base64.b64encode(png).decode()}"
+            except VQAError:
+                self._small[digest] = ""
+            while len(self._small) > COMPARABLE:
+                self._small.popitem(last=False)
+        return self._small[digest]
 
     def listing(self, search: str, kind: str, chosen: str | None) -> str:
         """Returns the list of runs that a search finds."""
         found = self._services.store.runs(search=search or "", kind=None if kind == "all" else kind, limit=LISTED)
-        return history_views.listing(found, chosen, self._lang)
+        return history_views.listing(found, chosen, {run.id: self._picture(run) for run in found}, self._lang)
 
     def choose(self, run_id: str) -> Any:
         """Returns the values of all parts for a chosen run."""
