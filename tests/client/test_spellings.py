@@ -220,3 +220,33 @@ async def test_what_arrived_together_with_an_error_is_handed_over_before_it() ->
         with pytest.raises(BrokenStreamError):
             await read(client)
     assert texts(found) == ["Re"]
+
+
+NESTED = ["[" * depth + "]" * depth for depth in (300, 1000, 100_000)]
+
+
+@pytest.mark.parametrize("nested", [*NESTED, "[" * 100_000, '{"error":' * 500 + '"x"' + "}" * 500])
+async def test_what_is_nested_without_end_is_told_as_any_other_fault(nested: str) -> None:
+    content = json.dumps({"choices": [{"index": 0, "delta": {"content": "@"}}]}).replace('"@"', nested)
+    for reply in (
+        http(nested),
+        http(nested, status=400),
+        sse(b"data: %s\n\n" % nested.encode()),
+        sse(b"data: %s\n\n" % content.encode(), delta("stop")),
+    ):
+        for told in await both_ways(reply):
+            assert isinstance(told, ServerError)
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ('{"error": "余额不足"}'.encode("gb18030"), "余额不足"),
+        (b'\xef\xbb\xbf{"error": "no"}', ": no"),
+        ("<h1>caf\u00e9 closed</h1>".encode("latin-1"), "caf\u00e9 closed"),
+    ],
+)
+async def test_a_servers_words_are_read_in_its_encoding(body: bytes, words: str) -> None:
+    for told in await both_ways(http(body, status=400)):
+        assert isinstance(told, ServerError)
+        assert words in told.message()

@@ -10,6 +10,8 @@ from vqa.answers import Json, Token, whole_text
 LEAST_LOGPROB = -9999.0
 """What OpenAI and vLLM write for a token that could not have come; -inf, which JSON cannot hold, is written so too."""
 Part: TypeAlias = Literal["content", "reasoning", "refusal", "tool_call"]
+DEEPEST = 20
+"""Levels of lists and typed parts in which a content's texts are looked for."""
 THOUGHTS = ("reasoning", "reasoning_content", "thinking", "reasoning_details")
 """What servers call the model's thinking: vLLM the first; one that uses two of them says the same in both."""
 
@@ -30,12 +32,14 @@ def pieces(delta: dict[str, Json]) -> list[tuple[Part, str]]:
     return found
 
 
-def texts(value: Json, part: Part) -> list[tuple[Part, str]]:
+def texts(value: Json, part: Part, depth: int = 0) -> list[tuple[Part, str]]:
     """Returns the texts of a content that may be a list of typed parts."""
     if isinstance(value, str):
         return [(part, value)] if value else []
+    if depth > DEEPEST:
+        return []
     if isinstance(value, list):
-        return [found for each in value for found in texts(each, part)]
+        return [found for each in value for found in texts(each, part, depth + 1)]
     if not isinstance(value, dict):
         return [(part, str(value))] if isinstance(value, int | float) else []
     kind = str(value.get("type") or "")
@@ -45,7 +49,7 @@ def texts(value: Json, part: Part) -> list[tuple[Part, str]]:
         part = "refusal"
     named = (value.get(name) for name in ("text", "thinking", "reasoning", "refusal", "content", "summary"))
     inner = next((each for each in named if each), None)
-    return [] if inner is None else texts(inner, part)
+    return [] if inner is None else texts(inner, part, depth + 1)
 
 
 def token_of(row: Json) -> Token | None:

@@ -14,6 +14,8 @@ from vqa.answers import Answer, Json
 from vqa.client.transport import WayError, status_phrase
 from vqa.errors import ServerError
 
+DEEPEST = 20
+"""Levels of a server's JSON in which its words are looked for."""
 MAX_WORDS = 400
 """Characters of a server's own words that are repeated."""
 OVERFLOW = re.compile(
@@ -128,7 +130,7 @@ def way_error(problem: WayError, address: str) -> ServerError:
 def refusal(status: int, body: bytes, headers: Mapping[str, str]) -> RefusedError:
     """Returns what a reply with a status other than 200 says."""
     try:
-        value = orjson.loads(body)
+        value = orjson.loads(_text(body))
     except ValueError:
         return RefusedError(status, text_of(body), headers=headers)
     words, kind = words_of(value)
@@ -145,7 +147,14 @@ def error_in(value: Json) -> RefusedError | None:
     if not value.get("error") and value.get("object") != "error" and (value.get("choices") or _harmless(value)):
         return None
     words, kind = words_of(value)
-    return RefusedError(status, words or trimmed(orjson.dumps(value, default=str).decode()), kind=kind)
+    return RefusedError(status, words or _as_json(value), kind=kind)
+
+
+def _as_json(value: Json) -> str:
+    try:
+        return trimmed(orjson.dumps(value).decode())
+    except TypeError:  # deeper than it writes
+        return ""
 
 
 def _error_of_choice(choices: Json) -> Json:
@@ -165,18 +174,20 @@ def _harmless(value: Mapping[str, Json]) -> bool:
     return not any(value.get(name) for name in ("detail", "message", "msg", "errors"))
 
 
-def words_of(value: Json) -> tuple[str, str]:
+def words_of(value: Json, depth: int = 0) -> tuple[str, str]:
     """Returns (what an error's JSON says, the name that it gives to the error), whichever form it has."""
+    if depth > DEEPEST:
+        return "", ""
     if isinstance(value, str):
         return trimmed(value), ""
     if isinstance(value, list):
-        return trimmed("; ".join(filter(None, (words_of(each)[0] for each in value[:5])))), ""
+        return trimmed("; ".join(filter(None, (words_of(each, depth + 1)[0] for each in value[:5])))), ""
     if not isinstance(value, dict):
         return "", ""
     kind = next((str(value[name]) for name in ("code", "type") if isinstance(value.get(name), str)), "")
     for name in ("error", "detail", "message", "msg", "errors", "error_msg", "reason"):
         if value.get(name):
-            words, inner = words_of(value[name])
+            words, inner = words_of(value[name], depth + 1)
             if words:
                 place = value.get("loc")
                 where = ".".join(map(str, place)) + ": " if isinstance(place, list) and name == "msg" else ""
@@ -184,9 +195,19 @@ def words_of(value: Json) -> tuple[str, str]:
     return "", kind
 
 
+def _text(body: bytes) -> str:
+    """Returns bytes as text: UTF-8 as a rule, GB18030 as older servers in China write it, else Latin-1."""
+    for encoding in ("utf-8-sig", "gb18030"):
+        try:
+            return body.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+    return body.decode("latin-1")
+
+
 def text_of(body: bytes) -> str:
     """Returns what a body that is no JSON says: a page's title, or its text without tags."""
-    text = body[:200_000].decode("utf-8", "replace")
+    text = _text(body[:200_000])
     if "<" in text and re.search(r"<(?:!doctype|html|head|body|h1|title|center)\b", text, re.IGNORECASE):
         if (title := TITLE.search(text)) and title[1].strip():
             return trimmed(html.unescape(title[1]))

@@ -63,4 +63,7 @@ def _json(data: bytes) -> Json:
     try:
         return orjson.loads(data)
     except ValueError:  # NaN, Infinity, and halves of characters, which Python's own reader takes
-        return json.loads(data.decode("utf-8", "replace"))
+        try:
+            return json.loads(data.decode("utf-8", "replace"))
+        except RecursionError as problem:
+            raise ValueError("nested too deep") from problem
