@@ -50,6 +50,15 @@ def test_diagnose_says_it_too(red_circle: Path, capsys: pytest.CaptureFixture[st
     assert WHY["reasoning"] in capsys.readouterr().out
 
 
+def test_reasoning_that_differs_is_no_agreement_whatever_token_ids_are_shown(
+    red_circle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with FakeServer(thinks=True) as server:
+        assert main(["diagnose", str(red_circle), "What?", "--base-url", server.base_url]) == 1
+    told = capsys.readouterr().out
+    assert ("identical" in told, "different answers" in told) == (False, True)
+
+
 def test_evaluate_says_it_in_every_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     made.put(tmp_path, "a.png")
     path = made.lines(tmp_path / "set.jsonl", [{"image": "a.png", "question": "What?", "answer": "x"}])

@@ -13,7 +13,7 @@ from vqa.lab.stats.agreement import Level
 from vqa.lab.stats.summary import RunSummary, Summary
 
 Labels = Mapping[int, Hashable]
-"""Which answer each index gave: token ids, or the text where some arm shows no token ids."""
+"""Which answer each index gave: token ids and text, or the text alone where some arm shows no token ids."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class CaseView:
             return {}
         groups = summary.levels[self.level].groups
         found = {
-            index: group.token_ids if self.level is Level.TOKENS else group.text
+            index: (group.token_ids, group.text) if self.level is Level.TOKENS else group.text
             for group in groups
             for index in group.indexes
         }
