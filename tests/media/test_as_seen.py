@@ -145,7 +145,7 @@ def in_p3(colour: tuple[int, int, int]) -> tuple[int, ...]:
     return tuple(np.rint(255 * (matrix @ (np.array(colour) / 255) ** 2.2) ** (1 / 2.2)).astype(int).tolist())
 
 
-@pytest.mark.parametrize("kind", ["png", "16-bit png", "heic"])
+@pytest.mark.parametrize("kind", ["png", "png by number", "16-bit png", "heic", "avif"])
 def test_wide_colours_that_are_named_without_a_profile_are_converted(kind: str) -> None:
     colour = (200, 40, 30)
     picture = Image.new("RGB", (64, 48), in_p3(colour))
@@ -154,6 +154,14 @@ def test_wide_colours_that_are_named_without_a_profile_are_converted(kind: str) 
         named_so = {"color_primaries": 12, "transfer_characteristics": 13, "matrix_coefficients": 6}
         heif.from_pillow(picture).save(out, quality=100, chroma=444, full_range_flag=1, **named_so)
         data = out.getvalue()
+    elif kind == "avif":
+        out = io.BytesIO()
+        picture.save(out, "AVIF", quality=100, subsampling="4:4:4")
+        before, mark, after = out.getvalue().partition(b"colrnclx")
+        assert mark and after[:2] == b"\0\1", "Pillow says that they are sRGB's"
+        data = before + mark + b"\0\x0c" + after[2:]
+    elif kind == "png by number":
+        data = png(np.asarray(picture), (b"cICP", bytes((12, 13, 0, 1))))
     else:
         values = np.asarray(picture)
         values = values.astype(np.uint16) * 257 if kind.startswith("16") else values

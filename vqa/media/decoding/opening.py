@@ -9,7 +9,7 @@ from pathlib import PurePath
 
 from PIL import Image, UnidentifiedImageError
 
-from vqa.media.decoding import jpeg, png
+from vqa.media.decoding import jpeg, png, primaries
 from vqa.media.decoding.values import SENT_AS_GIVEN, RefusedError
 
 CONVERTED = ("GIF", "BMP", "TIFF", "HEIF", "AVIF", "ICO", "PPM", "JPEG2000", "QOI")
@@ -44,9 +44,12 @@ def opened(data: bytes, name: str) -> Image.Image:
     if PurePath(name).suffix.lower() in TGA_SUFFIXES or data.endswith(TGA_FOOTER):
         kinds = (*kinds, "TGA")  # has no mark at its beginning, so that words may pass for one
     try:
-        return Image.open(io.BytesIO(data), formats=kinds)
+        picture = Image.open(io.BytesIO(data), formats=kinds)
     except UnidentifiedImageError as problem:
         raise RefusedError("image_not_a_picture") from problem
+    if named := primaries.named_by_code(data, picture.format or ""):
+        picture.info["chromaticity"] = named
+    return picture
 
 
 def mended(data: bytes, name: str, decode: Callable[[bytes], None]) -> tuple[bytes, tuple[str, ...]]:

@@ -17,6 +17,16 @@ SCREEN = 2.2
 """The exponent of a screen, as gAMA is meant for one."""
 SRGB = (0.64, 0.33, 0.30, 0.60, 0.15, 0.06, 0.3127, 0.3290)
 """Red, green, blue and white, as CIE x and y."""
+BY_CODE = {
+    9: (0.708, 0.292, 0.170, 0.797, 0.131, 0.046, 0.3127, 0.3290),
+    11: (0.680, 0.320, 0.265, 0.690, 0.150, 0.060, 0.3140, 0.3510),
+    12: (0.680, 0.320, 0.265, 0.690, 0.150, 0.060, 0.3127, 0.3290),
+}
+"""Wider ones than sRGB's, by their number in ITU-T H.273, table 2."""
+MARKS = {"AVIF": (b"colrnclx", 2), "PNG": (b"cICP", 1)}
+"""What stands before that number, and its bytes."""
+HEAD = 65_536
+"""Bytes of a file in which it is looked for."""
 BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
 SAME = 3
 """Levels of 255 by which colours may differ from sRGB's, and still be called that."""
@@ -59,6 +69,16 @@ def converted(picture: Image.Image, exponent: float, matrix: Floats | None) -> I
         mixed = light[pixels[row : row + step]] @ matrix.T.astype(np.float32)
         out[row : row + step] = np.rint(255 * np.clip(mixed, 0, 1) ** (1 / SCREEN))
     return Image.fromarray(out)
+
+
+def named_by_code(data: bytes, kind: str) -> tuple[float, ...] | None:
+    """Returns the primaries that an AVIF or PNG names by a number, white first as in cHRM; None for sRGB's or none."""
+    mark, size = MARKS.get(kind, (b"", 0))
+    at = data.find(mark, 0, HEAD) if mark else -1
+    if at < 0:
+        return None
+    found = BY_CODE.get(int.from_bytes(data[at + len(mark) : at + len(mark) + size], "big"))
+    return found and (*found[6:], *found[:6])
 
 
 def _told(info: Mapping[Any, Any]) -> bool:
