@@ -15,7 +15,7 @@ from PIL import Image, ImageCms
 
 from vqa.errors import InputError
 from vqa.media.images import ImageLimits, ImagePayload, load_image, load_tiles
-from vqa.media.notes import named
+from vqa.media.notes import named, note_text
 from vqa.media.pdf import pdf_pages
 from vqa.media.several import load_data
 from vqa.media.treatment import Treatment
@@ -208,6 +208,16 @@ def test_an_animation_with_a_picture_for_old_programs_is_sent_as_it_begins() -> 
     black.save(out, "PNG", save_all=True, default_image=True, append_images=[quarters(), black])
     payload = load_image(out.getvalue())
     assert lies_as_it_should(payload) and named("first_frame", payload.notes)
+
+
+def test_of_a_heic_with_several_pictures_the_main_one_is_sent() -> None:
+    out, file = io.BytesIO(), heif.HeifFile()
+    file.add_from_pillow(Image.new("RGB", (64, 48)))
+    file.add_from_pillow(quarters())
+    file.save(out, quality=95, primary_index=1)
+    payload = load_image(out.getvalue())
+    assert lies_as_it_should(payload, 20)
+    assert note_text(payload.notes[-1], "en") == "the main one of the 2 pictures in its file"
 
 
 @pytest.mark.parametrize("photometric", ["cielab", "icclab"])

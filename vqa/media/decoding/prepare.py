@@ -180,7 +180,10 @@ def _notes(picture: Image.Image, kind: str, data: bytes) -> list[str]:
     notes = [] if kind in SENT_AS_GIVEN else [note("converted")]
     if is_tiff(data):
         return _pages_note(data)
-    if kind != "MPO" and getattr(picture, "n_frames", 1) > 1:
+    pictures = getattr(picture, "n_frames", 1)
+    if kind == "HEIF" and pictures > 1:
+        notes.append(note("main_picture", pictures=pictures))  # it is open already, and need not be the first
+    elif kind != "MPO" and pictures > 1:
         notes.append(note("first_frame"))
         # A PNG may hold a picture for programs that show no animations; everybody else begins after it.
         picture.seek(1 if getattr(picture, "default_image", False) else 0)
