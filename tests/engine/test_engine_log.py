@@ -176,3 +176,16 @@ def test_the_tail_leaves_out_what_our_own_probes_cause(tmp_path: Path) -> None:
     assert logfile.tail(path, 10) == ("a", 'INFO: "GET /health HTTP/1.1" 503 Bad')
     assert len(logfile.tail(path, 10, quiet=False)) == 3
     assert logfile.tail(tmp_path / "none.log", 10) == ()
+
+
+RECORDED = Path(__file__).parent / "vllm-0.33-h200.log"
+"""The demo model on an H200 under vLLM 0.33.0, without the lines of its settings and routes."""
+
+
+def test_the_phases_of_a_recorded_start_on_a_gpu_come_in_their_order() -> None:
+    reached: list[Phase] = []
+    for line in RECORDED.read_text(encoding="utf-8").splitlines():
+        phase = phase_of(line)
+        if phase is not None and (not reached or later(phase, reached[-1]) == phase != reached[-1]):
+            reached.append(phase)
+    assert reached == [Phase.IMPORTING, Phase.LOADING, Phase.COMPILING, Phase.WARMING_UP]

@@ -13,6 +13,7 @@ FAKE_CHILDREN     comma-separated: stubborn (ignores SIGTERM), detached (a sessi
                   marker), late (spawned when the leader gets SIGTERM, which then exits)
 FAKE_SWITCH       a file read before every answer: ok, hang, error, text_only, sick, other_model, die, break (the
                   stream, by dying), stall (the stream, for ever)
+FAKE_COMPILES     seconds that the first question with candidates takes, as where a kernel is compiled for them
 FAKE_DIE_AFTER    seconds after the first answer, then it exits by itself with status 1
 """
 
@@ -87,6 +88,10 @@ class Handler(BaseHTTPRequestHandler):
             self.stream(breaks=kind == "break", stalls=kind == "stall")
         else:
             self.server.generated += 1
+            if request.get("logprobs") and not self.server.compiled:
+                self.server.compiled = True
+                time.sleep(float(os.environ.get("FAKE_COMPILES", "0")))
+                print("compiled for", request["max_tokens"], "tokens", flush=True)
             choice = {"index": 0, "message": {"role": "assistant", "content": "a"}, "finish_reason": "length"}
             self.answer({"id": "x", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice]})
             if after := os.environ.get("FAKE_DIE_AFTER"):
@@ -119,6 +124,7 @@ class Handler(BaseHTTPRequestHandler):
 class Server(ThreadingHTTPServer):
     daemon_threads = True
     generated = 0
+    compiled = False
 
     def metrics(self):
         rows = {

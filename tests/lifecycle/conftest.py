@@ -31,6 +31,7 @@ QUICK = Limits(
     start=90.0,
     connect=1.0,
     chat=0.6,
+    warm=0.6,
     probe_starting=0.05,
     probe_ready=0.1,
     chat_every=0.2,

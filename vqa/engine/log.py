@@ -21,7 +21,7 @@ _PHASES: tuple[tuple[Phase, re.Pattern[str]], ...] = (
     (
         Phase.KV_CACHE,
         re.compile(
-            r"KV cache size|Available KV cache memory|for KV cache|GiB KV cache|KV cache layout|"
+            r"KV cache size|Available KV cache memory|for KV cache|GiB KV cache|"  # a layout is named before compiling
             r"reserved for KV|num_gpu_blocks|# (GPU|CPU|cpu) blocks",
             re.I,
         ),

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import psutil
 
+from vqa.engine import record
 from vqa.engine.environments import engine_environment, engine_python
 from vqa.engine.python_facts import PythonFacts, facts_of
 from vqa.settings import Settings
@@ -22,6 +23,8 @@ class Gpu:
     capability: float
     """Compute capability, such as 9.0."""
     uuid: str = ""
+    memory_ours: int = 0
+    """What the engine of this data folder has of it: free again as soon as that one is restarted."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ class Machine:
         else:  # what is there of it is not whole
             facts = PythonFacts(works=True, versions=used.planned if used.state == "installing" else {})
         distribution, version = facts.distribution, facts.vllm_version
-        gpus, driver = _gpus()
+        gpus, driver = _gpus(_own_processes(settings))
         memory = psutil.virtual_memory()
         return Machine(
             gpus=gpus,
@@ -93,7 +96,15 @@ def _cores() -> int:
     return psutil.cpu_count() or 1
 
 
-def _gpus() -> tuple[tuple[Gpu, ...], str | None]:
+def _own_processes(settings: Settings) -> frozenset[int]:
+    """Returns the processes that are written down for the engine of this data folder; some may be gone."""
+    written = record.load(settings.data_dir / "engine" / "engine.json")
+    return (
+        frozenset() if written is None else frozenset({written.identity.pid, *(each.pid for each in written.members)})
+    )
+
+
+def _gpus(ours: frozenset[int]) -> tuple[tuple[Gpu, ...], str | None]:
     """Returns the GPUs that a child would see (CUDA_VISIBLE_DEVICES counts) and the driver's version."""
     import pynvml
 
@@ -102,7 +113,7 @@ def _gpus() -> tuple[tuple[Gpu, ...], str | None]:
     except pynvml.NVMLError:
         return (), None
     try:
-        every = [_gpu(pynvml, index) for index in range(pynvml.nvmlDeviceGetCount())]
+        every = [_gpu(pynvml, index, ours) for index in range(pynvml.nvmlDeviceGetCount())]
         return _visible(every), str(pynvml.nvmlSystemGetDriverVersion())
     except pynvml.NVMLError:
         return (), None
@@ -110,7 +121,7 @@ def _gpus() -> tuple[tuple[Gpu, ...], str | None]:
         pynvml.nvmlShutdown()
 
 
-def _gpu(pynvml: Any, index: int) -> Gpu:
+def _gpu(pynvml: Any, index: int, ours: frozenset[int]) -> Gpu:
     handle = pynvml.nvmlDeviceGetHandleByIndex(index)
     memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
     major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
@@ -121,7 +132,16 @@ def _gpu(pynvml: Any, index: int) -> Gpu:
         memory_free=int(memory.free),
         capability=float(f"{major}.{minor}"),
         uuid=str(pynvml.nvmlDeviceGetUUID(handle)),
+        memory_ours=_memory_of(pynvml, handle, ours) if ours else 0,
     )
+
+
+def _memory_of(pynvml: Any, handle: Any, ours: frozenset[int]) -> int:
+    try:
+        running = pynvml.nvmlDeviceGetComputeRunningProcesses(handle)
+    except pynvml.NVMLError:
+        return 0
+    return sum(int(each.usedGpuMemory or 0) for each in running if each.pid in ours)  # None where it is not told
 
 
 def _visible(gpus: list[Gpu]) -> tuple[Gpu, ...]:

@@ -42,6 +42,8 @@ class EngineSpec:
     max_num_seqs: int | None = None
     gpu_memory_utilization: float | None = None
     """The share of each GPU's memory, above 0 and at most 1."""
+    kv_cache_memory_bytes: int | None = None
+    """Of each GPU; with it vLLM sizes the KV cache by this, and only checks that the share is free."""
     dtype: str | None = None
     seed: int | None = None
     trust_remote_code: bool = False
@@ -160,6 +162,7 @@ _LEAST = {
     "max_model_len": -1,
     "max_num_batched_tokens": 1,
     "max_num_seqs": 1,
+    "kv_cache_memory_bytes": 1,
     "seed": 0,
 }
 

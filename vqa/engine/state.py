@@ -70,6 +70,8 @@ class Limits:
     connect: float = 3.0
     chat: float = 20.0
     """The longest that a one-token question may take while the server is idle."""
+    warm: float = 180.0
+    """The longest that the question before the first READY may take; kernels are compiled for it."""
     probe_starting: float = 0.3
     probe_ready: float = 5.0
     chat_every: float = 30.0

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from vqa.engine import health
+from vqa.engine import health, warm
 from vqa.engine.metrics import MetricsHistory, MetricsSnapshot, scrape_server
 from vqa.engine.run import EngineRun
 from vqa.engine.state import EngineState, Snapshot
@@ -78,14 +78,18 @@ class Watcher:
             self._next_question = now + self._limits.chat_every
         self._number += 1
         self._under_way = True
-        self._overdue_at = now + self._limits.chat + 4 * self._limits.connect + 1.0
-        every = self._limits.probe_starting if snapshot.state == EngineState.STARTING else self._limits.probe_ready
+        starting = snapshot.state == EngineState.STARTING
+        patience = self._limits.chat + (self._limits.warm if starting else 0.0)
+        self._overdue_at = now + patience + 4 * self._limits.connect + 1.0
+        every = self._limits.probe_starting if starting else self._limits.probe_ready
         self._next_look = now + (self._limits.probe_failing if self._failures else every)
         target = self._around.target(snapshot.spec, run, snapshot.takes_images)
         number, state = self._number, snapshot.state
 
         def work() -> None:
             found = health.probe(target, self._limits, ask=ask)
+            if starting and found.fine and found.asked:
+                warm.warm_up(target, found, self._limits)
             self._around.post(lambda: self._answered(number, found, state))
 
         threading.Thread(target=work, name="engine-probe", daemon=True).start()

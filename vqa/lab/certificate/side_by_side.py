@@ -47,8 +47,7 @@ def neighbours(specs: Mapping[str, EngineSpec], *, cuda: bool) -> dict[str, Engi
         found[name] = replace(spec, port=port)
         if cuda:
             share = round(GPU_SHARE / len(specs), 2)
-            words = (*spec.extra_args, f"--kv-cache-memory-bytes={KV_CACHE_BYTES}")
-            found[name] = replace(found[name], gpu_memory_utilization=share, extra_args=words)
+            found[name] = replace(found[name], gpu_memory_utilization=share, kv_cache_memory_bytes=KV_CACHE_BYTES)
     return found
 
 

@@ -19,8 +19,8 @@ SELECTS = {"dtype": DTYPES, "distributed_executor_backend": EXECUTORS, "profile"
 SWITCHES = ("enforce_eager", "trust_remote_code")
 OFTEN = ("port", "max_model_len", "gpu_memory_utilization", "dtype", "profile", "enforce_eager", "trust_remote_code")
 SELDOM = (
-    "host", "served_model_name", "max_num_seqs", "max_num_batched_tokens", "seed", "limit_mm_per_prompt",
-    "generation_config", "quantization", "chat_template",
+    "kv_cache_memory_bytes", "host", "served_model_name", "max_num_seqs", "max_num_batched_tokens", "seed",
+    "limit_mm_per_prompt", "generation_config", "quantization", "chat_template",
 )  # fmt: skip
 SPREAD = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size", "distributed_executor_backend")
 HELP_LENGTH = 90

