@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from tests.models.conftest import MakeSettings
+from vqa.cli.doctor import _model
 from vqa.engine.machine import Gpu, Machine
 from vqa.engine.spec import EngineSpec
 from vqa.models.share import plan_share, share_again, with_share
 from vqa.settings import DEMO_MODEL
+from vqa.ui.server.server_views import command_html
 
 H200 = Gpu(0, "H200", 150_754_820_096, 150_000_000_000, 9.0)
 SMALL = Gpu(0, "T4", 16_000_000_000, 15_500_000_000, 7.5)
@@ -149,3 +152,11 @@ def test_it_is_explained_in_both_languages(folder: Path, gpu: Gpu) -> None:
     english, chinese = share.explanation("en"), share.explanation("zh")
     assert english != chinese
     assert f"{gpu.memory_total / 1e9:.1f} GB" in english
+
+
+def test_doctor_and_the_form_say_what_is_taken_and_why(make_settings: MakeSettings) -> None:
+    share = plan_share(EngineSpec(str(DEMO_MODEL)), machine(H200))
+    assert share is not None
+    assert share.explanation() in [finding.found for finding in _model(make_settings(), machine(H200))]
+    assert len(_model(make_settings(), machine())) == len(_model(make_settings(), machine(H200))) - 1
+    assert share.explanation() in command_html(EngineSpec(str(DEMO_MODEL)), "en", share)
