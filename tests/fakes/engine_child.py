@@ -85,13 +85,13 @@ class Handler(BaseHTTPRequestHandler):
         ):
             self.answer({"error": {"message": "At most 0 image(s) may be provided", "code": 400}}, 400)
         elif request.get("stream"):
-            self.stream(breaks=kind == "break", stalls=kind == "stall")
-        else:
-            self.server.generated += 1
             if request.get("logprobs") and not self.server.compiled:
                 self.server.compiled = True
                 time.sleep(float(os.environ.get("FAKE_COMPILES", "0")))
                 print("compiled for", request["max_tokens"], "tokens", flush=True)
+            self.stream(breaks=kind == "break", stalls=kind == "stall")
+        else:
+            self.server.generated += 1
             choice = {"index": 0, "message": {"role": "assistant", "content": "a"}, "finish_reason": "length"}
             self.answer({"id": "x", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice]})
             if after := os.environ.get("FAKE_DIE_AFTER"):

@@ -87,7 +87,7 @@ def test_a_start_from_a_shell_that_asks_for_batch_invariance_is_refused_and_star
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("VLLM_BATCH_INVARIANT", "1")
-    monkeypatch.setattr("vqa.engine.machine._gpus", lambda: ((), None))
+    monkeypatch.setattr("vqa.engine.machine._gpus", lambda _: ((), None))
     engine = make()
     with pytest.raises(InputError) as refused:
         engine.start(spec)

@@ -35,12 +35,12 @@ def stalling(
 ) -> Supervisor:
     """An engine that begins every streamed answer and never goes on, and does not heed SIGTERM, as vLLM may not."""
     switch = tmp_path / "switch"
-    switch.write_text("stall")
     monkeypatch.setenv("FAKE_SWITCH", str(switch))
     monkeypatch.setenv("FAKE_IGNORE_TERM", request.param)
     engine = make()
     engine.start(spec)
     assert engine.wait(timeout=30).state is EngineState.READY
+    switch.write_text("stall")
     return engine
 
 

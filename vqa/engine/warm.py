@@ -50,7 +50,8 @@ def warm_up(target: Endpoint, found: Probe, limits: Limits) -> None:
         "top_logprobs": CANDIDATES,
         "return_token_ids": True,
         "cache_salt": secrets.token_hex(16),
-        "stream": False,
+        "stream": True,
+        "stream_options": {"include_usage": True},
     }
     path = f"{target.base_url.removeprefix(server_root(target.base_url))}/chat/completions"
     with (
