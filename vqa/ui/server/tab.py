@@ -117,7 +117,8 @@ def _controls(
         note = profile_note.build(services, lang, "server")
         form = server_form.render(spec, lang, help_texts(settings))
         base = gr.State(spec)
-        command = gr.HTML(server_views.command_html(spec, lang), elem_id="vqa-command", padding=False)
+        share = plan_share(spec, Machine.load(settings))
+        command = gr.HTML(server_views.command_html(spec, lang, share), elem_id="vqa-command", padding=False)
         with gr.Accordion(tr("server.paste"), open=False):
             pasted = gr.Textbox(
                 show_label=False,
@@ -139,8 +140,8 @@ def _controls(
 
     def written(plan: EngineSpec, *values: Any) -> Any:
         wanted = server_form.read(plan, values)
-        own = wanted.gpu_memory_utilization != plan.gpu_memory_utilization
-        return server_views.command_html(wanted, lang) if own else explained(wanted)
+        left = wanted.gpu_memory_utilization == plan.gpu_memory_utilization is not None
+        return explained(wanted) if left else server_views.command_html(wanted, lang)
 
     def parsed(text: str) -> Any:
         plan = EngineSpec.from_command(text or "")
