@@ -17,6 +17,10 @@ Fault: TypeAlias = Literal["unfinished", "aborted", "filtered", "failed", "unfam
 reason that is not known; or it said nothing but its reasoning, or nothing at all."""
 
 
+MAX_SEED = 2**63 - 1
+"""The largest seed that vLLM takes, and the largest number that a store keeps."""
+
+
 @dataclass(frozen=True)
 class Sampling:
     """How the next token is chosen, named as vLLM's SamplingParams names it."""

@@ -81,8 +81,12 @@ class Everything:
 
     def run(self, name: str) -> Told:
         """Runs a command; whatever it raises is a fault of the test."""
+        return self.typed(COMMANDS[name])
+
+    def typed(self, words: list[str]) -> Told:
+        """Runs a command as it was typed."""
         self._capfd.readouterr()
-        status = main(COMMANDS[name])
+        status = main(words)
         told = self._capfd.readouterr()
         return Told(status, told.out, told.err)
 

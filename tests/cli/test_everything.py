@@ -216,3 +216,31 @@ def test_the_environment_may_be_anything(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert everything.faults() == {}
+
+
+HUGE = str(2**70)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["ask", "p.png", "What?", "--seed", HUGE],
+        ["repeat", "p.png", "What?", "--seed", HUGE],
+        ["repeat", "p.png", "What?", "--seed", str(2**63 - 2), "--seeds", "varied", "-n", "9"],
+        ["diagnose", "p.png", "What?", "--seed", HUGE],
+        ["evaluate", "rows.jsonl", "--seed", HUGE],
+        ["evaluate", "rows.jsonl", "-n", HUGE],
+        ["runs", "--limit", HUGE],
+        ["runs", "\udcff"],
+        ["report", "\udcff", "--html", "-"],
+        ["repeat", "p.png", "\udcff", "-n", "2"],
+        ["repeat", "p.png", "What?", "--name", "\udcff"],
+        ["repeat", "p.png", "What?", "--csv", "x" * 300],
+        ["repeat", "p.png", "What?", "--csv", "~nobody9/x.csv"],
+    ],
+    ids=lambda words: " ".join(words)[:40].encode("ascii", "replace").decode(),
+)
+def test_what_is_typed_may_be_anything(words: list[str], everything: Everything) -> None:
+    told = everything.typed([*words, *([] if words[0] in {"runs", "report"} else ["--base-url", "http://127.0.0.1:9"])])
+    assert (told.status, told.fault) == (2, None)
+    assert "127.0.0.1" not in told.err, "it is told before anybody is asked"

@@ -13,7 +13,7 @@ import typer
 
 from vqa import __version__
 from vqa.cli.lazy import LazyGroup
-from vqa.errors import UnforeseenError, VQAError
+from vqa.errors import InputError, UnforeseenError, VQAError
 from vqa.text import Language, pick_language
 
 USAGE_ERROR = 2
@@ -81,12 +81,20 @@ def _speak_plainly() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
+def _check_text(arguments: list[str]) -> None:
+    """Raises InputError for a word that is no UTF-8: no store keeps it, and no request carries it."""
+    for word in arguments:
+        if any("\ud800" <= char <= "\udfff" for char in word):
+            raise InputError("word_no_text", word=ascii(word))
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command; returns its exit status: 2 for bad input, 130 when interrupted."""
     # So that `finally` blocks stop an engine that this command started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     _speak_plainly()
     try:
+        _check_text(sys.argv[1:] if arguments is None else arguments)
         result = build_app()(args=arguments, standalone_mode=False)
     except VQAError as error:
         show_error(error)

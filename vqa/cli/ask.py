@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from vqa.answers import Answer, Question, Sampling
+from vqa.answers import MAX_SEED, Answer, Question, Sampling
 from vqa.cli import cli_language, show_error
 from vqa.cli.pictures import Background, Pages, Tiles, Tones, load_all, tell_cut, treatment
 from vqa.cli.target import Target, target
@@ -45,7 +45,7 @@ def ask(
     temperature: Annotated[float, typer.Option(min=0.0, max=2.0)] = 0.0,
     top_p: Annotated[float, typer.Option(min=0.0, max=1.0)] = 0.9,
     max_tokens: Annotated[int | None, typer.Option(min=1)] = None,
-    seed: Annotated[int | None, typer.Option(min=0)] = None,
+    seed: Annotated[int | None, typer.Option(min=0, max=MAX_SEED)] = None,
     system: Annotated[str, typer.Option(help="System prompt.")] = "",
     tones: Tones = "auto",
     background: Background = "auto",

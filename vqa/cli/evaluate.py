@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from vqa.answers import Sampling
+from vqa.answers import MAX_SEED, Sampling
 from vqa.cli import cli_language
 from vqa.cli.ask import tell_temperature
 from vqa.cli.evaluate_follow import follow_rows
@@ -77,7 +77,7 @@ def evaluate(
     temperature: Annotated[float, typer.Option(min=0.0, max=2.0)] = 0.0,
     top_p: Annotated[float, typer.Option(min=0.0, max=1.0)] = 0.9,
     max_tokens: Annotated[int | None, typer.Option(min=1)] = None,
-    seed: Annotated[int | None, typer.Option(min=0)] = None,
+    seed: Annotated[int | None, typer.Option(min=0, max=MAX_SEED)] = None,
     wait: Annotated[float, typer.Option(min=0.0, help="Seconds to wait for a server that went away.")] = WAIT_SECONDS,
     name: Annotated[str, typer.Option(help="A name to find the run by.")] = "",
     resume: Annotated[str | None, typer.Option(metavar="RUN", help="Go on with a run: no row is asked twice.")] = None,
@@ -90,6 +90,8 @@ def evaluate(
     settings, outputs = load_settings(), Outputs(json_file, html_file, csv_file, junit_file)
     tell_temperature(temperature)
     outputs.check(cli_language())
+    if repeats > settings.max_repeats:
+        raise InputError("repeats_invalid", n=repeats, least=1, most=settings.max_repeats)
     limits = ImageLimits.of(settings)
     store = Store(settings.database)
     try:

@@ -10,7 +10,7 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from vqa.answers import Sampling
+from vqa.answers import MAX_SEED, Sampling
 from vqa.cli import cli_language
 from vqa.cli.ask import BaseUrl, check_text, tell_temperature
 from vqa.cli.lab_output import Outputs, follow, print_runs, stored_report
@@ -44,7 +44,7 @@ Model = Annotated[str | None, typer.Option(help="Of the server, its first one by
 Temperature = Annotated[float, typer.Option(min=0.0, max=2.0)]
 TopP = Annotated[float, typer.Option(min=0.0, max=1.0)]
 MaxTokens = Annotated[int | None, typer.Option(min=1)]
-Seed = Annotated[int | None, typer.Option(min=0)]
+Seed = Annotated[int | None, typer.Option(min=0, max=MAX_SEED)]
 System = Annotated[str, typer.Option(help="System prompt.")]
 Require = Annotated[str, typer.Option(help="bitwise, tokens, text or answer.")]
 EachImage = Annotated[bool, typer.Option("--each-image", help="Ask every question of each picture by itself.")]
@@ -250,7 +250,7 @@ def _whole(word: str) -> int:
 def runs(
     search: Annotated[str, typer.Argument(help="Words in the name, the questions, the model or the id.")] = "",
     kind: Annotated[str | None, typer.Option(help="repeat, diagnose, certify, evaluate or compare.")] = None,
-    limit: Annotated[int, typer.Option(min=1)] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=1_000_000)] = 50,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     delete: Annotated[str | None, typer.Option(metavar="RUN", help="Delete this run for good.")] = None,
     rename: Annotated[tuple[str, str] | None, typer.Option(metavar="RUN NAME", help="Give a run a name.")] = None,

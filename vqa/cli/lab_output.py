@@ -56,8 +56,15 @@ class Outputs:
     def check(self, language: Language) -> None:
         """Raises InputError when a file could not be written: better now than after a long run."""
         for path in filter(None, self._all()):
-            folder = Path(path).expanduser().parent
-            if path != STDOUT and (not folder.is_dir() or not os.access(folder, os.W_OK) or Path(path).is_dir()):
+            if path == STDOUT:
+                continue
+            try:
+                folder = Path(path).expanduser().parent
+                writable = folder.is_dir() and os.access(folder, os.W_OK) and not Path(path).is_dir()
+            except (OSError, ValueError, RuntimeError) as problem:  # too long a name, no name at all, nobody's home
+                reason = getattr(problem, "strerror", None) or str(problem)
+                raise InputError("output_unwritable", path=path, reason=reason) from problem
+            if not writable:
                 raise InputError("output_unwritable", path=path, reason=t("lab.output_folder", language))
 
     def write(self, store: Store, run_id: str, require: Level, language: Language) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
-from vqa.answers import Sampling
+from vqa.answers import MAX_SEED, Sampling
 from vqa.errors import InputError
 from vqa.lab.stats.agreement import Level
 from vqa.media.images import ImagePayload
@@ -91,8 +91,9 @@ class RunSpec:
             )
         if self.concurrency > self.n:
             raise InputError("concurrency_over_repeats", concurrency=self.concurrency, n=self.n)
-        if self.sampling.seed is not None and self.sampling.seed < 0:  # vLLM takes -1 for no seed at all
-            raise InputError("number_invalid", name="seed", value=self.sampling.seed, least=0, most=2**63 - 1)
+        most = MAX_SEED - self.n if self.seed_policy == "varied" else MAX_SEED
+        if self.sampling.seed is not None and not 0 <= self.sampling.seed <= most:  # vLLM takes -1 for no seed at all
+            raise InputError("number_invalid", name="seed", value=self.sampling.seed, least=0, most=most)
         if self.require is Level.NONE:
             raise InputError("level_unknown", level=self.require, known="bitwise, tokens, text, answer")
         return self

@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncGenerator
 from dataclasses import asdict, dataclass, fields
 
-from vqa.answers import Answer, Json, Question, Sampling
+from vqa.answers import MAX_SEED, Answer, Json, Question, Sampling
 from vqa.client import BrokenStreamError, Client, Collector, Waiting
 from vqa.engine.serving import Watch, while_serving
 from vqa.engine.state import Engine
@@ -24,7 +24,6 @@ SECONDS_PER_CHARACTER = 0.0006
 """The page renders the whole text at each draw, so a long answer is drawn less often: the page must stay quick."""
 SLOWEST_DRAW = 1.5
 LOGPROBS = 5
-MAX_SEED = 2**63 - 1
 
 
 @dataclass(frozen=True)
