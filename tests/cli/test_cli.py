@@ -9,6 +9,7 @@ import pytest
 
 from tests.fakes.checkpoint import write_checkpoint
 from tests.fakes.openai_server import FakeServer
+from tests.ports import free_port
 from vqa.cli import cli_language, main
 
 
@@ -48,6 +49,7 @@ def test_an_engine_that_fails_shows_the_end_of_its_log(
     )
     python.chmod(0o755)
     monkeypatch.setenv("VQA_VLLM_PYTHON", str(python))
+    monkeypatch.setenv("VQA_ENGINE_PORT", str(free_port()))
     assert main(["ask", str(red_circle), "What?", "--model", str(tmp_path / "empty")]) == 2
     assert "this went wrong" in capsys.readouterr().err
 
