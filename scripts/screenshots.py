@@ -125,7 +125,7 @@ def ask(page: Page, picture: Path, question: str) -> None:
     """Asks a question and waits for the whole answer."""
     expect(page.locator(".vqa-strip.good")).to_be_visible(timeout=PATIENCE)
     page.locator("#vqa-composer input[type=file]").first.set_input_files(str(picture))
-    page.locator("#vqa-composer .thumbnail-wrapper").wait_for(timeout=PATIENCE)
+    page.locator("#vqa-tray img").wait_for(timeout=PATIENCE)
     box = page.locator("#vqa-composer textarea")
     box.fill(question)
     box.press("Enter")
