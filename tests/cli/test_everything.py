@@ -42,16 +42,17 @@ def test_a_setting_that_is_taken_may_be_any_text(
         assert everything.faults(MATTERING) == {}, value
 
 
-@pytest.mark.parametrize("name", Settings.model_fields)
-@pytest.mark.parametrize("value", ["\udcff", "-1", "1e309", "\u4f60"])
+@pytest.mark.parametrize("value", ["\udcff", "1e309"])
 def test_a_setting_that_is_not_taken_is_named(
-    value: str, name: str, everything: Everything, monkeypatch: pytest.MonkeyPatch
+    value: str, everything: Everything, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(f"VQA_{name.upper()}", value)
-    told = everything.run("runs")
-    assert told.fault is None
-    if not accepted(name, value):
-        assert (told.status, f"VQA_{name.upper()}" in told.err) == (2, True)
+    for name in Settings.model_fields:
+        with monkeypatch.context() as set_here:
+            set_here.setenv(f"VQA_{name.upper()}", value)
+            told = everything.run("runs")
+        assert (name, told.fault) == (name, None)
+        if not accepted(name, value):
+            assert (told.status, f"VQA_{name.upper()}" in told.err) == (2, True)
 
 
 @pytest.mark.parametrize("place", ["environment", ".env"])
