@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import shutil
@@ -69,6 +70,16 @@ def base_environment(**settings: object) -> dict[str, str]:
     """The environment without anybody's own settings of this app, and with these."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("VQA_", "VLLM_"))}
     return kept | {"VQA_AUTO_START": "false"} | {f"VQA_{name.upper()}": str(value) for name, value in settings.items()}
+
+
+@pytest.fixture(autouse=True)
+def same_log() -> Iterator[None]:
+    """A command that a test runs in its own process may send its log elsewhere: not that of the tests after it."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 @pytest.fixture(autouse=True)
