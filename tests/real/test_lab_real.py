@@ -119,6 +119,26 @@ def test_a_diagnosis_of_the_demo_model_runs_every_arm_and_claims_no_more_than_it
         assert status.result["diagnosis"]["findings"]
 
 
+def kinds(answers: list[Answer]) -> tuple[int, int]:
+    """Returns how many different sequences of logprobs and of tokens there are among answers."""
+    logprobs = {
+        (each.token_ids, *((token.logprob, *(value for _, value in token.top)) for token in each.tokens or ()))
+        for each in answers
+    }
+    return len(logprobs), len({each.token_ids for each in answers})
+
+
+def agreement(answers: list[Answer]) -> dict[str, bool]:
+    """Returns for each level whether all answers agree in it, by comparing them as they are."""
+    logprobs, tokens = kinds(answers)
+    return {
+        "bitwise": logprobs == 1,
+        "tokens": tokens == 1,
+        "text": len({each.text for each in answers}) == 1,
+        "answer": len({normalize_answer(each.text) for each in answers}) == 1,
+    }
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_the_certificate_tells_the_profiles_of_a_cpu_apart(
@@ -156,22 +176,15 @@ def test_the_certificate_tells_the_profiles_of_a_cpu_apart(
         # Random weights at temperature 1 never say the same tokens twice.
         assert all(rows[name]["control"]["distinct"] == certify.CONTROLS for name in names[:2])
         for place, answers in seen.items():
-            tokens = {each.token_ids for each in answers}
-            logprobs = {
-                (each.token_ids, *((token.logprob, *(value for _, value in token.top)) for token in each.tokens or ()))
-                for each in answers
-            }
             assert all(len(each.token_ids or ()) == TOKENS for each in answers)
             assert shown[place]["ok"] == len(answers) == (4 if place[1] == 1 else 16)
-            assert (shown[place]["distinct"], shown[place]["logprob_variants"]) == (len(tokens), len(logprobs)), place
-            assert shown[place]["holds"] == {
-                "bitwise": len(logprobs) == 1,
-                "tokens": len(tokens) == 1,
-                "text": len({each.text for each in answers}) == 1,
-                "answer": len({normalize_answer(each.text) for each in answers}) == 1,
-            }
+            variants, tokens = kinds(answers)
+            assert (shown[place]["distinct"], shown[place]["logprob_variants"]) == (tokens, variants), place
+            assert shown[place]["alone"] == agreement(answers)
+            # Eight at a time may all agree, and with none of those that came one at a time.
+            assert shown[place]["holds"] == agreement([*answers, *seen[place[0], 1]])
         # One profile cannot run here: that leaves it open, unless another shows that tokens do not hold.
-        split = any(len({each.token_ids for each in answers}) > 1 for answers in seen.values())
+        split = any(not shown[place]["holds"]["tokens"] for place in seen)
         assert status.result["holds"] is (False if split else None)
         assert shown["float32", 8]["distinct"] == 1, "float32 flips no token"
         assert store.run(run).header["engine"]["profile"] == "default"
