@@ -16,6 +16,7 @@ import psutil
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.test_server import unfold
 from tests.conftest import ROOT, base_environment, stop_app, wait_for_url
 from tests.fakes.hub import FakeHub, model_files
 from tests.models.conftest import ID
@@ -124,9 +125,11 @@ def test_hub_revision_and_folder_are_those_of_the_fields(page: Page, own: Own, t
 
 
 def test_switching_foreign_code_on_says_at_once_what_it_means(page: Page, own: Own) -> None:
-    for path, word in (("", "outside any sandbox"), ("zh", "没有沙箱隔离")):
+    for path, flags, word in (("", "Flags", "outside any sandbox"), ("zh", "参数", "没有沙箱隔离")):
         page.goto(f"{own.url}/{path}?tab=server")
         note, switch = page.locator("#vqa-trust"), page.locator("#flag-trust_remote_code input")
+        expect(page.locator("#vqa-flags")).to_be_visible(timeout=SECONDS)
+        unfold(page, flags)
         expect(switch).to_be_visible(timeout=SECONDS)
         expect(note).to_be_hidden()
         switch.check()
