@@ -32,7 +32,7 @@ ON_A_SERVER = ("first_token", "page_load", "lab_throughput", "evaluation", "limi
 
 
 def main() -> int:
-    """Runs the wanted benchmarks; exit status 1 when a bound did not hold."""
+    """Runs the wanted benchmarks; exit status 1 when a bound did not hold, or one could not be measured."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", choices=[*ALONE, *ON_A_SERVER, []], help="all of them when none is named")
     parser.add_argument("--base-url", help="a running server; else one is started with the demo model")
@@ -40,15 +40,24 @@ def main() -> int:
     wanted = parser.parse_args()
     names = wanted.names or [*ALONE, *ON_A_SERVER]
     rows: list[Row] = []
+    missing: list[str] = []
+
+    def add(name: str, *arguments: str) -> None:
+        try:
+            rows.extend(run(name, *arguments))
+        except (Exception, SystemExit) as problem:  # minutes of others' figures are not lost with one
+            print(f"  {name} could not be measured: {problem}", file=sys.stderr)
+            missing.append(name)
+
     for name in (name for name in names if name in ALONE):
-        rows += run(name)
+        add(name)
     if any(name in ON_A_SERVER for name in names):
         with server(wanted.base_url) as base_url:
             for name in (name for name in names if name in ON_A_SERVER):
-                rows += run(name, base_url)
+                add(name, base_url)
     show(rows)
     save(rows, wanted.json)
-    return 0 if all(row.held for row in rows) else 1
+    return 0 if all(row.held for row in rows) and not missing else 1
 
 
 def run(name: str, *arguments: str) -> list[Row]:

@@ -25,6 +25,7 @@ from benchmarks import Row
 from benchmarks.instant_server import TOKENS, instant_server
 from vqa.answers import Question, Sampling
 from vqa.client import request_body, server_root
+from vqa.engine.environments import engine_python
 from vqa.evaluate.reading import Row as DataRow
 from vqa.evaluate.reading import open_dataset
 from vqa.evaluate.reading.pictures import load_local
@@ -148,7 +149,7 @@ def evaluate(dataset: Path, base_url: str, data: Path, load: Load) -> float:
 
 def bench(requests: Path, base_url: str, model: str, load: Load) -> float:
     """Returns the requests a second that vLLM's client reports."""
-    python = str(load_settings().vllm_python or sys.executable)
+    python = str(engine_python(load_settings()))
     fields = requests.with_name("fields.json").read_text()
     options = {
         "backend": "openai-chat", "base-url": server_root(base_url), "endpoint": "/v1/chat/completions",
