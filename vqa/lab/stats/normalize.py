@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 _ONES = (
     *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"),
@@ -65,10 +66,17 @@ def normalize_answer(text: str) -> str:
     comparisons, units, currency, ranges, emoji, question marks and the commas of a list stay. Empty only for an answer
     without a visible character.
     """
-    plain = _spelt_alike(text)
-    words = _words(plain)
-    out = " ".join(words).strip(", ")
+    return _kept(text) if len(text) <= _SHORT else _normalized(text)
+
+
+def _normalized(text: str) -> str:
+    out = " ".join(_words(_spelt_alike(text))).strip(", ")
     return out or " ".join(unicodedata.normalize("NFKC", text).casefold().translate(_INVISIBLE).split())
+
+
+_SHORT = 2000
+"""Characters of a text whose normal form is kept: most answers of a run are one and the same."""
+_kept = lru_cache(maxsize=2048)(_normalized)
 
 
 def _spelt_alike(text: str) -> str:
