@@ -15,9 +15,8 @@ from vqa.errors import InputError
 from vqa.settings import Settings
 from vqa.ui.lab import lab_form, lab_pictures
 from vqa.ui.lab.lab_pictures import LabPictureFlow, paths_of
+from vqa.ui.pictures.treatment_box import UNTOUCHED
 from vqa.ui.services import Services
-
-UNTOUCHED = ("auto", "auto", "whole")
 
 
 @pytest.fixture

@@ -204,11 +204,7 @@ def _port(key: str, host: str, port: int) -> Check:
     what = t(key, cli_language(), port=port)
     try:
         free = port_free(host, port)
-    except (
-        OSError,
-        ValueError,
-        TypeError,
-    ) as problem:  # an address that is none of this machine's, or no address at all
+    except (OSError, ValueError, TypeError) as problem:  # no address of this machine's, or none at all
         reason = getattr(problem, "strerror", None) or str(problem)
         return Check(BAD, what, _say("host_unusable", host=host, reason=reason), _say("host_unusable_remedy"))
     if free:

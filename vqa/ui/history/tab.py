@@ -76,13 +76,17 @@ def build(services: Services, lang: Language) -> gr.Timer:
         html = keeper.listing(text, wanted, run)
         return (gr.skip(), gr.skip()) if html == before else (html, html)
 
+    def first() -> Any:
+        html = keeper.listing("", "all", None, decode=False)  # whoever opens the page need not wait for pictures
+        return html, html
+
     @safely(lang)
     def choose(event: gr.EventData) -> Any:
         return keeper.choose(sent(event, "run", str))
 
     listed: tuple[Any, ...] = (refresh, [search, kind, chosen, shown], [listing, shown])
     timer.tick(*listed, **quiet)
-    root().load(*listed, **quiet)  # so that the list is there before the first tick
+    root().load(safely(lang)(first), None, [listing, shown], **quiet)  # so that the list is there before the first tick
     search.change(*listed, **quiet)
     kind.change(*listed, **quiet)
     chosen_last: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last"}
@@ -132,10 +136,12 @@ class RunActions:
         self._kept = KeptSummaries(services.runs)
         self._small: OrderedDict[str, str] = OrderedDict()
 
-    def _picture(self, run: Run) -> str:
-        """Returns a run's first picture, small, as a data URL; empty where it has none or it is gone."""
+    def _picture(self, run: Run, *, decode: bool) -> str:
+        """Returns a run's first picture, small, as a data URL; empty where it has none, it is gone, or not known yet
+        and not to be decoded.
+        """
         digest = next(iter((run.plan.get("spec") or {}).get("images") or ()), None)
-        if digest is None:
+        if digest is None or not (decode or digest in self._small):
             return ""
         if digest not in self._small:
             try:
@@ -147,10 +153,11 @@ class RunActions:
                 self._small.popitem(last=False)
         return self._small[digest]
 
-    def listing(self, search: str, kind: str, chosen: str | None) -> str:
+    def listing(self, search: str, kind: str, chosen: str | None, *, decode: bool = True) -> str:
         """Returns the list of runs that a search finds."""
         found = self._services.store.runs(search=search or "", kind=None if kind == "all" else kind, limit=LISTED)
-        return history_views.listing(found, chosen, {run.id: self._picture(run) for run in found}, self._lang)
+        small = {run.id: self._picture(run, decode=decode) for run in found}
+        return history_views.listing(found, chosen, small, self._lang)
 
     def choose(self, run_id: str) -> Any:
         """Returns the values of all parts for a chosen run."""
