@@ -3,17 +3,16 @@
 (() => {
   "use strict";
   const words = window.vqaKeys[/\/zh\/?$/.test(location.pathname) ? "zh" : "en"];
-  const TABS = ["ask", "repeat", "diagnose", "evaluate", "history", "server"];
+  const tabs = () => [...new Set([...document.querySelectorAll("#vqa-tabs [role=tab][id^=tab-]")].map((each) => each.id))];
   const seen = (element) => element && element.getClientRects().length > 0 && !element.disabled;
   const press = (selector) => { const found = [...document.querySelectorAll(selector)].find(seen); if (found) found.click(); return Boolean(found); };
-  const open = (name) => press(`#tab-${name}-button`) || press(`[role=tab][data-tab-id="${name}"]`);
+  const open = (name) => press(`#tab-${name}-button`);
   const acts = {
     "/": () => { open("ask"); setTimeout(() => document.querySelector("#vqa-composer textarea")?.focus(), 60); },
     n: () => { open("ask"); setTimeout(() => press("#vqa-new"), 60); },
     t: () => press('[data-vqa="theme"]'),
     "?": () => list(),
   };
-  TABS.forEach((name, place) => { acts[String(place + 1)] = () => open(name); });
 
   const list = () => {
     const shown = document.querySelector("#vqa-keys");
@@ -25,7 +24,7 @@
     title.textContent = words.title;
     const rows = document.createElement("dl");
     for (const [key, meaning] of [["Enter", words.send], ["Shift+Enter", words.line], ["/", words.composer], ["N", words.new],
-      [`1–${TABS.length}`, words.tabs], ["T", words.theme], ["?", words.list], ["Esc", words.close]]) {
+      [`1–${tabs().length}`, words.tabs], ["T", words.theme], ["?", words.list], ["Esc", words.close]]) {
       const row = document.createElement("div"), name = document.createElement("dt"), told = document.createElement("dd");
       const drawn = document.createElement("kbd");
       drawn.textContent = key;
@@ -48,7 +47,8 @@
   addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || event.defaultPrevented) return;
     if (event.target.closest?.("input, textarea, select, [contenteditable=true], [role=listbox], .vqa-tour")) return;
-    const act = acts[event.key] || acts[event.key.toLowerCase()];
+    const tab = /^[1-9]$/.test(event.key) && tabs()[event.key - 1];
+    const act = tab ? () => press(`#${tab}`) : acts[event.key.toLowerCase()];
     if (!act || (document.querySelector("dialog[open]") && event.key !== "?")) return;
     event.preventDefault();
     act();

@@ -24,6 +24,7 @@ def test_keys_open_the_tabs_the_composer_and_their_own_list(page: Page, faulty: 
     listed = page.get_by_role("dialog", name="Keyboard shortcuts")
     expect(listed).to_be_visible()
     expect(listed.locator("kbd")).to_have_count(8)
+    expect(listed).to_contain_text("1–6")
     page.keyboard.press("2")
     expect(page.locator("#tab-ask")).to_be_visible()
     page.keyboard.press("Escape")
