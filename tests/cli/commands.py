@@ -20,6 +20,7 @@ COMMANDS: dict[str, list[str]] = {
     "repeat": ["repeat", "p.png", "What?", "-n", "2"],
     "diagnose": ["diagnose", "p.png", "What?"],
     "certify": ["certify", "--profiles", "nonsense"],
+    "horizon": ["horizon", "--profiles", "nonsense"],
     "runs": ["runs"],
     "report": ["report", "nothing", "--html", "-"],
     "evaluate": ["evaluate", "rows.jsonl"],

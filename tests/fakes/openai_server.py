@@ -63,6 +63,10 @@ class Behaviour:
     """So many requests after the start take another path, cached or not."""
     splits_under_load: bool = False
     """Every second request that meets others under way takes another path."""
+    splits_above: int | None = None
+    """Every request that meets so many others, or more, takes another path."""
+    drifts_above: int | None = None
+    """The logprobs of every request that meets so many others, or more, move."""
     never_overlaps: bool = False
     """Whole answers come one after another, however many were asked for at a time."""
     lone_differs: bool = False
@@ -300,6 +304,8 @@ class FakeServer:
             cached = self._look_up(body)
             words = self._words(body, number, crowd, cached)
             moved = faults.drift if crowd > 1 and number % 2 else 0.0
+            if faults.drifts_above is not None and crowd > faults.drifts_above:
+                moved = 0.001
             yield self._event(number, {"role": "assistant", "content": ""}, first=True)
             if faults.thinks or faults.ends_as == "reasoning":
                 yield self._event(number, {"reasoning": f"Thought number {number}."})
@@ -387,6 +393,8 @@ class FakeServer:
             return 1
         if faults.lone_differs and crowd > 1:
             return 3
+        if faults.splits_above is not None and crowd > faults.splits_above:
+            return 4
         if faults.splits_under_load and crowd > 1 and number % 2:
             return min(crowd, 4)
         if (faults.strangers or faults.preempts) and number % 3 == 0:

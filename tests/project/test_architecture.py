@@ -33,7 +33,17 @@ RANKS = {
 }
 """A module may import rooms of lower rank, and its own."""
 INSIDE = {
-    "lab": {"stats": 0, "plan": 1, "diagnosis": 2, "run": 3, "certificate": 4, "report": 5, "api": 6, "__init__": 7},
+    "lab": {
+        "stats": 0,
+        "plan": 1,
+        "diagnosis": 2,
+        "run": 3,
+        "certificate": 4,
+        "horizon": 5,
+        "report": 6,
+        "api": 7,
+        "__init__": 8,
+    },
     "ui": {
         "text": 0,
         "theme": 0,

@@ -169,15 +169,15 @@ def _checked_again(settings: Settings, spec: RunSpec, base_url: str | None, prof
             work = diagnose_work(spec, profile=profile, before=before[0])
             return manager.start_work(work, spec, server.base_url, kind="diagnose", engine=server.engine)
 
-        _followed(settings, first, spec.require, Outputs())
-        return _followed(settings, second, spec.require, outputs)
+        followed(settings, first, spec.require, Outputs())
+        return followed(settings, second, spec.require, outputs)
 
 
 def _run(settings: Settings, spec: RunSpec, base_url: str | None, kind: str, outputs: Outputs) -> int:
     outputs.check(cli_language())
     with target(settings, base_url, model=spec.model) as server:
         named = replace(spec, model=server.model)
-        return _followed(
+        return followed(
             settings,
             lambda manager: manager.start(named, server.base_url, kind=kind, engine=server.engine),
             spec.require,
@@ -185,7 +185,7 @@ def _run(settings: Settings, spec: RunSpec, base_url: str | None, kind: str, out
         )
 
 
-def _followed(settings: Settings, start: Callable[[RunManager], str], require: Level, outputs: Outputs) -> int:
+def followed(settings: Settings, start: Callable[[RunManager], str], require: Level, outputs: Outputs) -> int:
     """Starts a run, follows it to its end, writes what was asked for, and returns the exit status."""
     store = Store(settings.database)
     manager = RunManager(store, settings)
@@ -225,7 +225,7 @@ def certify(
     engine = open_engine(settings)
     kept = engine.snapshot().serving
     try:
-        return _followed(
+        return followed(
             settings,
             lambda manager: start_certificate(
                 manager, engine, settings, wanted, counts, require=level, name=name, together=together
@@ -249,7 +249,7 @@ def _whole(word: str) -> int:
 
 def runs(
     search: Annotated[str, typer.Argument(help="Words in the name, the questions, the model or the id.")] = "",
-    kind: Annotated[str | None, typer.Option(help="repeat, diagnose, certify, evaluate or compare.")] = None,
+    kind: Annotated[str | None, typer.Option(help="repeat, diagnose, certify, horizon, evaluate or compare.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=1_000_000)] = 50,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     delete: Annotated[str | None, typer.Option(metavar="RUN", help="Delete this run for good.")] = None,

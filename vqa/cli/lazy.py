@@ -15,6 +15,7 @@ MODULES = {
     "page": ("page",),
     "ask": ("ask",),
     "lab": ("repeat", "diagnose", "certify", "runs", "report"),
+    "horizon": ("horizon",),
     "evaluate": ("evaluate", "score", "compare", "gate", "power", "forecast"),
     "engine": ("serve", "start", "stop", "restart", "status", "logs", "check"),
     "models": ("download", "models", "remove", "complete"),

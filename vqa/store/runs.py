@@ -35,7 +35,7 @@ class Run:
 
     id: str
     kind: str
-    """`repeat`, `diagnose`, `certify`, `compare` or `evaluate`."""
+    """`repeat`, `diagnose`, `certify`, `horizon`, `compare` or `evaluate`."""
     name: str
     status: str
     """`running`, `finished`, `stopped` (by the user), `failed`, or `interrupted` (its process is gone)."""

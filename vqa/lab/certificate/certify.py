@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from vqa.answers import Json, Sampling
 from vqa.engine.machine import Machine
 from vqa.engine.profiles import PROFILES
-from vqa.errors import EngineError, InputError
+from vqa.errors import EngineError, InputError, ModelError
 from vqa.lab.certificate.rows import certificate_result, control_row, load_row
 from vqa.lab.certificate.side_by_side import Started, neighbours, settled, side_by_side
 from vqa.lab.diagnosis.facts import Facts
@@ -117,30 +117,48 @@ def start_certificate(
         ModelError: the probe cannot be written.
         EngineError: the engine is not managed from here.
     """
+    spec = certificate_spec(require=require, name=name)
+    plan = certificate_plan(spec, tuple(dict.fromkeys(loads)))
+    before = engine.snapshot()
+    wanted = wanted_profiles(engine, settings, profiles)
+    if together:
+        able = [each for each in wanted if each.reason is None]
+        specs = neighbours({each.name: each.spec for each in able}, cuda=Machine.load(settings).device == "cuda")
+        wanted = [replace(each, spec=specs.get(each.name, each.spec)) for each in wanted]
+    work = certify_work(plan, wanted, before.spec if before.serving else None, together=together)
+    return runs.start_work(work, spec, before.base_url or wanted[0].spec.base_url, kind="certify", engine=engine)
+
+
+def wanted_profiles(
+    engine: Engine, settings: Settings, profiles: Sequence[str], model: str | None = None, **fields: Json
+) -> list[Certified]:
+    """Returns what to start under each profile: the probe, or `model` where one is named; at the running one's port.
+
+    `fields` are further ones of the spec, named as `EngineSpec` names them.
+
+    Raises:
+        InputError: there is no such profile, or none is named.
+        VQAError: the model is not on this machine, or the probe cannot be written.
+        EngineError: the engine is not managed from here.
+    """
     if settings.base_url is not None:
         raise EngineError("engine_not_managed")
     unknown = [profile for profile in profiles if profile not in PROFILES]
     if unknown or not profiles:
         raise InputError("profile_unknown", name=", ".join(unknown) or "–", known=", ".join(PROFILES))
-    spec = certificate_spec(require=require, name=name)
-    plan = certificate_plan(spec, tuple(dict.fromkeys(loads)))
-    before = engine.snapshot()
     machine = Machine.load(settings)
-    probe, _ = plan_start(settings, PROBE_ID)
-    if machine.device == "cuda":
-        probe = replace(probe, model=str(ensure_probe(settings.models_path, "llava")))
-    if before.spec is not None:
-        probe = replace(probe, port=before.spec.port)
-    wanted = [
-        Certified(profile, probe.with_profile(profile), PROFILES[profile].available(machine))
+    spec, prepare = plan_start(settings, model or PROBE_ID, **fields)
+    if prepare is not None:
+        raise ModelError("model_not_local", id=model, known=PROBE_ID)
+    if machine.device == "cuda" and model in {None, PROBE_ID}:
+        spec = replace(spec, model=str(ensure_probe(settings.models_path, "llava")))
+    running = engine.snapshot().spec
+    if running is not None:
+        spec = replace(spec, port=running.port)
+    return [
+        Certified(profile, spec.with_profile(profile), PROFILES[profile].available(machine))
         for profile in dict.fromkeys(profiles)
     ]
-    if together:
-        able = [each for each in wanted if each.reason is None]
-        specs = neighbours({each.name: each.spec for each in able}, cuda=machine.device == "cuda")
-        wanted = [replace(each, spec=specs.get(each.name, each.spec)) for each in wanted]
-    work = certify_work(plan, wanted, before.spec if before.serving else None, together=together)
-    return runs.start_work(work, spec, before.base_url or probe.base_url, kind="certify", engine=engine)
 
 
 def certify_work(plan: Plan, wanted: Sequence[Certified], before: EngineSpec | None, *, together: bool = False) -> Work:
@@ -196,7 +214,7 @@ async def _measure(
         return row
     job.live.tell(step="step_profile_of", profile=wanted.name, round=place[0], rounds=place[1])
     try:
-        on = await _serving(job, wanted, started)
+        on = await serving_under(job, wanted, started)
     except EngineError as problem:
         return row | {"reason": problem.message()}
     job.live.tell()
@@ -229,7 +247,7 @@ def _load_rows(
     return rows
 
 
-async def _serving(job: RunJob, wanted: Certified, started: Started | None) -> RunJob:
+async def serving_under(job: RunJob, wanted: Certified, started: Started | None = None) -> RunJob:
     """Returns the job on the engine of a profile, once that serves.
 
     Raises:

@@ -10,6 +10,7 @@ from vqa.lab.diagnosis.findings import Diagnosis
 from vqa.lab.diagnosis.invalid import invalid_sentence
 from vqa.lab.diagnosis.shown import shown_lines
 from vqa.lab.report import charts, conclusions
+from vqa.lab.report.horizon import horizon_html
 from vqa.lab.run.documents import diagnosis_from_record
 from vqa.lab.stats.agreement import Level
 from vqa.markup import html, joined
@@ -33,6 +34,8 @@ def of_run(run: Run, language: Language) -> str:
         refused = conclusions.refused(run.result, language)
         shown = joined(html('<p class="vl-note-box">{}</p>', words) for words in shown_lines(run.result, language))
         return compared + conclusions.diagnosis(found, language) + shown + restarts + refused
+    if run.kind == "horizon":
+        return titled("horizon", horizon_html(run.result or {}, language))
     return titled("certificate", certificate(run.result or {}, language))
 
 

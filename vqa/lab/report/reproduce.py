@@ -6,7 +6,9 @@ import shlex
 from collections.abc import Mapping
 
 from vqa.answers import Json
+from vqa.lab.plan.arms import MAX_CONCURRENCY
 from vqa.lab.run.public_header import public
+from vqa.models.probe import PROBE_MAX_TOKENS, PROBE_QUESTION
 from vqa.store import Run
 from vqa.text import Language, t
 
@@ -43,6 +45,8 @@ def run_argv(run: Run) -> list[str]:
         argv = ["python", "-m", "vqa", "certify", "--profiles", ",".join(str(row["name"]) for row in rows)]
         argv += ["--loads", ",".join(loads)] if loads else []
         return [*argv, *_require(spec, "tokens")]
+    if run.kind == "horizon":
+        return _horizon_argv(run, spec, sampling)
     argv = ["python", "-m", "vqa", "diagnose" if run.kind == "diagnose" else "repeat"]
     argv += [_name(image, place) for place, image in enumerate(run.header.get("images") or [])]
     argv += list(spec.get("questions") or [])
@@ -67,6 +71,25 @@ def run_argv(run: Run) -> list[str]:
     if run.header.get("base_url"):
         argv += ["--base-url", str(public(run.header["base_url"]))]
     return argv
+
+
+def _horizon_argv(run: Run, spec: Mapping[str, Json], sampling: Mapping[str, Json]) -> list[str]:
+    asked = run.plan.get("horizon") or {}
+    argv = ["python", "-m", "vqa", "horizon"]
+    if list(spec.get("questions") or []) != [PROBE_QUESTION]:
+        argv += [_name(image, place) for place, image in enumerate(run.header.get("images") or [])]
+        argv += list(spec.get("questions") or [])
+    if asked.get("profiles"):
+        argv += ["--profiles", ",".join(asked["profiles"])]
+    elif run.header.get("base_url"):
+        argv += ["--base-url", str(public(run.header["base_url"]))]
+    usual = {"most": MAX_CONCURRENCY, "waves": 2, "at_least": 1, "model": None}
+    for name, value in usual.items():
+        if asked.get(name, value) != value:
+            argv += [f"--{name.replace('_', '-')}", str(public(asked[name]))]
+    if (length := sampling.get("max_tokens")) not in (None, PROBE_MAX_TOKENS):
+        argv += ["--max-tokens", str(length)]
+    return [*argv, *_require(spec, "tokens")]
 
 
 def _require(spec: Mapping[str, Json], usual: str) -> list[str]:

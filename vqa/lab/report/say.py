@@ -9,6 +9,7 @@ from vqa.lab.diagnosis.invalid import invalid_sentence
 from vqa.lab.diagnosis.shown import shown_lines
 from vqa.lab.report.charts import ERROR, letter
 from vqa.lab.report.conclusions import arm_title, cause_values, number, verdict_words
+from vqa.lab.report.horizon import horizon_lines
 from vqa.lab.run.documents import diagnosis_from_record
 from vqa.lab.run.live import RunStatus
 from vqa.text import Language, t, table
@@ -99,6 +100,8 @@ def result_lines(status: RunStatus, language: Language = "en", *, technical: boo
             return [diagnosis_sentence(found, language), *hidden]
         lines = [*diagnosis_lines(found, language), *shown_lines(result, language)]
         return [*lines, *restart_lines(result, language), *hidden]
+    if status.kind == "horizon" and "profiles" in result:
+        return horizon_lines(result, language, technical=technical)
     if "profiles" in result:
         return certificate_lines(result, language)
     return [t("lab.open_nothing", language)]

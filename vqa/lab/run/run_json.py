@@ -55,6 +55,7 @@ def document(report: Report) -> dict[str, Json]:
     rows = [_sample_row(sample, answers) for sample in report.samples]
     run = asdict(report.run) | {
         "header": public(report.run.header),
+        "plan": _public_plan(report.run.plan),
         "created_at": report.run.created_at.isoformat(),
         "finished_at": report.run.finished_at and report.run.finished_at.isoformat(),
     }
@@ -67,6 +68,11 @@ def document(report: Report) -> dict[str, Json]:
         "answers": answers,
         "samples": rows,
     }
+
+
+def _public_plan(plan: dict[str, Json]) -> dict[str, Json]:
+    """Returns the plan without the folder of the model that a horizon started."""
+    return plan | {"horizon": public(plan["horizon"])} if "horizon" in plan else plan
 
 
 def dump(report: Report) -> str:

@@ -7,6 +7,9 @@ import numpy as np
 from vqa.answers import Answer, Sample
 from vqa.lab.stats.summary import Latency
 
+BRIEF = 0.05
+"""The share of an answer, at its beginning and at its end, during which others are not counted as met."""
+
 
 class Timing:
     """Takes the answers of one question in any order."""
@@ -39,8 +42,12 @@ class Timing:
         """
         if not self._running or len(self._running) < len(self.seconds):
             return None
-        # An answer that ends at the moment at which another begins does not meet it.
-        moments = sorted([(end, -1) for _, end in self._running] + [(began, 1) for began, _ in self._running])
+        # One after another, an answer's end may be read a moment after the next one's first token: that is no meeting.
+        brief = [BRIEF * (end - began) for began, end in self._running]
+        moments = sorted(
+            [(end - less, -1) for (_, end), less in zip(self._running, brief, strict=True)]
+            + [(began + less, 1) for (began, _), less in zip(self._running, brief, strict=True)]
+        )
         return int(np.cumsum([step for _, step in moments]).max())
 
     def latency(self) -> Latency:

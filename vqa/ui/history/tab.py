@@ -30,8 +30,14 @@ from vqa.ui.widgets.page_event import sent
 LISTED = 60
 COMPARABLE = 200
 SMALL_SIDE = 56
-KINDS = ("all", "repeat", "diagnose", "certify", "compare", "evaluate")
-TABS = {"repeat": "repeat", "diagnose": "diagnose", "certify": "diagnose", "evaluate": "evaluate"}
+KINDS = ("all", "repeat", "diagnose", "certify", "horizon", "compare", "evaluate")
+TABS = {
+    "repeat": "repeat",
+    "diagnose": "diagnose",
+    "certify": "diagnose",
+    "horizon": "diagnose",
+    "evaluate": "evaluate",
+}
 OPEN = "(address) => { if (address) location.assign(location.pathname + address); }"
 
 

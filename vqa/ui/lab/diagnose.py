@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gradio as gr
 
 from vqa.text import Language
 from vqa.ui.ask.conversation import Conversation
-from vqa.ui.lab import certify_tab, from_answer, lab_form, lab_views, remedy
+from vqa.ui.lab import certify_tab, from_answer, horizon_tab, lab_form, lab_views, remedy
 from vqa.ui.lab.diagnose_run import PARTS, DiagnoseView
 from vqa.ui.lab.repeat import managed
 from vqa.ui.services import Services
@@ -97,8 +97,14 @@ def build(services: Services, lang: Language, conversation: gr.State) -> None:
         checked = aids.check.click(safely(lang)(lambda *values: show(aids.again(*values))), aids.inputs, opened)
         checked.success(None, None, None, js=lab_views.address("diagnose"))
     if own:
-        certify_tab.build(services, lang, show, opened)
+        _of_the_engine(services, lang, show, opened)
     root().load(load, None, [*form.inputs, *opened], **quiet)
+
+
+def _of_the_engine(services: Services, lang: Language, show: Callable[[str | None], Any], opened: list[Any]) -> None:
+    """Renders what is measured of the engine itself, whatever is asked of it."""
+    certify_tab.build(services, lang, show, opened)
+    horizon_tab.build(services, lang, show, opened)
 
 
 def _left(

@@ -25,7 +25,7 @@ class DiagnoseView(RunView):
     """Draws one run at a time; holds nothing of it."""
 
     topic = "diagnose"
-    kinds = ("diagnose", "certify")
+    kinds = ("diagnose", "certify", "horizon")
 
     def known(self, wanted: str | None) -> str | None:
         """Returns the id of a stored run of any kind, or None when there is none of that id."""
