@@ -21,6 +21,7 @@ COMMANDS: dict[str, list[str]] = {
     "diagnose": ["diagnose", "p.png", "What?"],
     "certify": ["certify", "--profiles", "nonsense"],
     "horizon": ["horizon", "--profiles", "nonsense"],
+    "verify": ["verify", "nothing"],
     "runs": ["runs"],
     "report": ["report", "nothing", "--html", "-"],
     "evaluate": ["evaluate", "rows.jsonl"],

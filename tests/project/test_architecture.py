@@ -40,9 +40,10 @@ INSIDE = {
         "run": 3,
         "certificate": 4,
         "horizon": 5,
-        "report": 6,
-        "api": 7,
-        "__init__": 8,
+        "verify": 6,
+        "report": 7,
+        "api": 8,
+        "__init__": 9,
     },
     "ui": {
         "text": 0,

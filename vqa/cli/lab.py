@@ -1,4 +1,4 @@
-"""`python -m vqa repeat | diagnose | certify | runs | report`: the lab from a terminal or a CI job."""
+"""`python -m vqa repeat | diagnose | runs | report`: the lab from a terminal or a CI job."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vqa.cli.pictures import Background, Pages, Tiles, Tones, load_all, treatmen
 from vqa.cli.target import target
 from vqa.engine.profiles import PROFILES
 from vqa.errors import EngineError, InputError
-from vqa.lab.plan.arms import MAX_CONCURRENCY, CachePolicy, RunSpec, SeedPolicy
+from vqa.lab.plan.arms import CachePolicy, RunSpec, SeedPolicy
 from vqa.lab.run.documents import exit_code
 from vqa.lab.run.failures import error_text
 from vqa.lab.run.manager import RunManager
@@ -57,7 +57,7 @@ JunitFile = Annotated[str | None, typer.Option("--junit", metavar="FILE", help="
 
 def register(app: typer.Typer) -> None:
     """Adds the commands to the command line."""
-    for command in (repeat, diagnose, certify, runs, report):
+    for command in (repeat, diagnose, runs, report):
         app.command()(command)
 
 
@@ -200,51 +200,6 @@ def followed(settings: Settings, start: Callable[[RunManager], str], require: Le
         print(error, file=sys.stderr)
     holds = status.result.get("holds") if status.result and status.status == "finished" else None
     return exit_code(holds)
-
-
-def certify(
-    profiles: Annotated[str, typer.Option(help="Engine profiles, separated by commas; all that can run here.")] = "",
-    loads: Annotated[str, typer.Option(help="Requests at a time, separated by commas.")] = "1,8",
-    require: Require = "tokens",
-    together: Annotated[bool, typer.Option("--together", help="Start all profiles' engines side by side.")] = False,
-    name: Name = "",
-    json_file: JsonFile = None,
-    html_file: HtmlFile = None,
-    csv_file: CsvFile = None,
-    junit_file: JunitFile = None,
-) -> int:
-    """Measure which engine profiles keep answers identical on this hardware: 0 all asked for do, 1 not, 2 unknown."""
-    from vqa.engine.opening import open_engine
-    from vqa.lab.certificate.certify import able_profiles, start_certificate
-
-    settings, outputs = load_settings(), Outputs(json_file, html_file, csv_file, junit_file)
-    outputs.check(cli_language())
-    wanted = [word.strip() for word in profiles.split(",") if word.strip()] or able_profiles(settings)
-    counts = [_whole(word) for word in loads.split(",") if word.strip()]
-    level = read_level(require)
-    engine = open_engine(settings)
-    kept = engine.snapshot().serving
-    try:
-        return followed(
-            settings,
-            lambda manager: start_certificate(
-                manager, engine, settings, wanted, counts, require=level, name=name, together=together
-            ),
-            level,
-            outputs,
-        )
-    finally:
-        if not kept:
-            engine.stop()
-            engine.wait(timeout=30)
-        engine.close(leave_running=kept)
-
-
-def _whole(word: str) -> int:
-    try:
-        return int(word)
-    except ValueError:
-        raise InputError("number_invalid", name="load", value=word, least=1, most=MAX_CONCURRENCY) from None
 
 
 def runs(

@@ -14,8 +14,10 @@ from typer.core import TyperCommand, TyperGroup
 MODULES = {
     "page": ("page",),
     "ask": ("ask",),
-    "lab": ("repeat", "diagnose", "certify", "runs", "report"),
+    "lab": ("repeat", "diagnose", "runs", "report"),
+    "certify": ("certify",),
     "horizon": ("horizon",),
+    "verify": ("verify",),
     "evaluate": ("evaluate", "score", "compare", "gate", "power", "forecast"),
     "engine": ("serve", "start", "stop", "restart", "status", "logs", "check"),
     "models": ("download", "models", "remove", "complete"),

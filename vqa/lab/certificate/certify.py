@@ -7,28 +7,26 @@ change in the numbers flips tokens.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from vqa.answers import Json, Sampling
+from vqa.answers import Json, Sample, Sampling
 from vqa.engine.machine import Machine
 from vqa.engine.profiles import PROFILES
 from vqa.errors import EngineError, InputError, ModelError
-from vqa.lab.certificate.rows import certificate_result, control_row, load_row
+from vqa.lab.certificate.rows import certificate_result, control_row, load_rows
 from vqa.lab.certificate.side_by_side import Started, neighbours, settled, side_by_side
-from vqa.lab.diagnosis.facts import Facts
-from vqa.lab.diagnosis.premises import invalid_reason
 from vqa.lab.plan.arms import MAX_CONCURRENCY, Arm, ArmPlan, Plan, RunSpec
 from vqa.lab.plan.plans import CONTROL_TEMPERATURE
 from vqa.lab.run.failures import failure_record
 from vqa.lab.run.header import plan_record
 from vqa.lab.run.job import RESTART_SECONDS, RunJob, Work, is_serial, wait_serving
 from vqa.lab.run.manager import RunManager
+from vqa.lab.run.public_header import public
 from vqa.lab.stats.agreement import Level
-from vqa.lab.stats.summarize import RunSummarizer
-from vqa.lab.stats.summary import RunSummary
+from vqa.lab.stats.summarize import summarize_run
 from vqa.media.images import load_image
 from vqa.models.probe import PROBE_ID, PROBE_MAX_TOKENS, PROBE_QUESTION, ensure_probe, probe_image
 from vqa.models.serve import plan_start
@@ -225,26 +223,17 @@ async def _measure(
             job.headed = True
         serial = is_serial(on.engine) or wanted.name == "serial"
         facts = await on.run(replace(plan, serial=serial), client, view, prefix=prefix)
-    shown = {name: run for name, run in job.summaries(prefix).items() if run.questions}
-    control = control_row(shown.pop(str(Arm.POSITIVE_CONTROL)))
-    loads = await asyncio.to_thread(_load_rows, job, plan, prefix, shown, facts)
-    return row | {"loads": loads, "control": control, "changed": facts.changed, "others": facts.others}
+    taken = await asyncio.to_thread(_taken, job, plan, prefix)
+    control = control_row(summarize_run(taken.pop(str(Arm.POSITIVE_CONTROL))))
+    loads = await asyncio.to_thread(load_rows, prefix, taken, facts)
+    seen = {"changed": facts.changed, "others": facts.others, "facts": public(facts.to_record())}
+    return row | {"loads": loads, "control": control, **seen}
 
 
-def _load_rows(
-    job: RunJob, plan: Plan, prefix: str, shown: Mapping[str, RunSummary], facts: Facts
-) -> list[dict[str, Json]]:
-    """Returns the rows of the loads, smallest first, each compared with all the smaller ones that were reached."""
-    rows, so_far = [], RunSummarizer()
-    for name in sorted(shown, key=lambda each: plan.arm(each).concurrency):
-        invalid = invalid_reason(prefix + name, shown[name], facts)
-        if invalid is None:
-            for sample in job.store.samples(job.live.run_id, arm=prefix + name):
-                so_far.add(sample)
-        rows.append(
-            load_row(plan.arm(name).concurrency, shown[name], so_far.summary() if not invalid else None, invalid)
-        )
-    return rows
+def _taken(job: RunJob, plan: Plan, prefix: str) -> dict[str, list[Sample]]:
+    """Returns the samples of each arm that was asked under a profile, by the arm's own name."""
+    arms = {arm.name: job.store.samples(job.live.run_id, arm=prefix + arm.name) for arm in plan.arms}
+    return {name: samples for name, samples in arms.items() if samples}
 
 
 async def serving_under(job: RunJob, wanted: Certified, started: Started | None = None) -> RunJob:

@@ -4,10 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from vqa.answers import Json
+from vqa.answers import Json, Sample
+from vqa.lab.diagnosis.facts import Facts
+from vqa.lab.diagnosis.premises import arm_load, invalid_reason
 from vqa.lab.run.documents import exit_code
 from vqa.lab.stats.agreement import LEVELS, Level
+from vqa.lab.stats.summarize import RunSummarizer, summarize_run
 from vqa.lab.stats.summary import RunSummary, Summary
+
+
+def load_rows(prefix: str, arms: Mapping[str, Sequence[Sample]], facts: Facts) -> list[dict[str, Json]]:
+    """Returns the rows of the loads, smallest first, each compared with all the smaller ones that were reached.
+
+    `arms` are the samples of each arm of one profile by its own name; `prefix` stands before it in `facts`.
+    """
+    rows, so_far = [], RunSummarizer()
+    for name in sorted(arms, key=arm_load):
+        run = summarize_run(arms[name])
+        invalid = invalid_reason(prefix + name, run, facts)
+        if invalid is None:
+            for sample in arms[name]:
+                so_far.add(sample)
+        rows.append(load_row(arm_load(name), run, so_far.summary() if not invalid else None, invalid))
+    return rows
 
 
 def load_row(

@@ -109,6 +109,17 @@ def load_report(source: Path | str | bytes) -> Report:
         raise InputError("report_invalid", path=name, reason=f"{type(problem).__name__}: {problem}") from problem
 
 
+def false_answers(source: Path | str) -> list[str]:
+    """Returns the digests in a report's file that do not name the answer beside them; none where it is no file."""
+    path = Path(source)
+    if not path.is_file():
+        return []
+    answers = json.loads(_unpacked(path.read_bytes()))["answers"]
+    return [
+        digest for digest, content in answers.items() if hashlib.sha256(content_json(content)).hexdigest() != digest
+    ]
+
+
 @cache
 def _validator() -> jsonschema_rs.Draft202012Validator:
     schema = (files("vqa.lab.run") / "report.schema.json").read_text(encoding="utf-8")
