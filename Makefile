@@ -2,10 +2,10 @@
 # make engine: the engine's environment alone; VLLM=0.33.0 or VLLM=path/to/wheel makes another beside it
 # make renew: the newest versions into constraints.txt and engine/constraints-cpu.txt, then the tests
 PYTHON ?= python3
-# Tests with a real engine run one after the other; those without one run beside them.
+# Tests with a real engine run one after the other; those without one run beside them, and wait more than they compute.
 WORKERS ?= -n 2
 BIN := .venv/bin
-SETUP = $(PYTHON) scripts/setup.py
+SETUP = $(PYTHON) -m scripts.setup
 
 .PHONY: help run test test-models lint bench screenshots engine renew clean
 

@@ -13,7 +13,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from scripts.setup import CONSTRAINTS, REQUIREMENTS, ROOT, cpu_index, pip
+from scripts.setup.engine import REQUIREMENTS, cpu_index
+from scripts.setup.page import CONSTRAINTS
+from scripts.setup.steps import ROOT, pip
 
 ENGINE_CONSTRAINTS = ROOT / "engine" / "constraints-cpu.txt"
 HEAD = "# Exact versions that were tested together; made by make renew.\n"

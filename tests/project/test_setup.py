@@ -41,7 +41,9 @@ def write_wheel(folder: Path, name: str, version: str) -> Path:
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project that needs nothing, so that nothing is fetched."""
     folder = tmp_path_factory.mktemp("project")
-    for name in ("scripts/setup.py", "vqa/__init__.py", "vqa/engine/__init__.py", "vqa/engine/torchvision.py"):
+    sources = sorted(path.relative_to(ROOT) for path in (ROOT / "scripts" / "setup").glob("*.py"))
+    beside = ("scripts/__init__.py", "vqa/__init__.py", "vqa/engine/__init__.py", "vqa/engine/torchvision.py")
+    for name in (*sources, *beside):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
     (folder / "engine").mkdir()
@@ -85,7 +87,7 @@ def set_up(
 ) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"DEVICE": device, "VLLM": vllm, "PIP_FIND_LINKS": str(wheels), "PIP_NO_INDEX": "1"}
     return subprocess.run(
-        [sys.executable, "scripts/setup.py", goal], cwd=project, env=environment,
+        [sys.executable, "-m", "scripts.setup", goal], cwd=project, env=environment,
         capture_output=True, text=True, timeout=200, check=False,
     )  # fmt: skip
 

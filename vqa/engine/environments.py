@@ -1,7 +1,7 @@
 """Which Python runs vLLM: the environments that set-up made, the one that is chosen, and one that still installs.
 
 An environment is a folder `NAME/` with a Python in it, beside it `NAME.json` with what is known of its installation
-(written by `scripts/setup.py`) and `NAME.log` with pip's words; `default` is a link to one of them. Facts are read from
+(written by `scripts/setup`) and `NAME.log` with pip's words; `default` is a link to one of them. Facts are read from
 disk; nothing is imported from there, and no process started.
 """
 
