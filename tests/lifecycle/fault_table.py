@@ -45,8 +45,9 @@ START, STOP, SERVE, ADOPT, LOOK, APP = (
     f"tests/lifecycle/test_{name}.py::test_"
     for name in ("start", "stop", "serving", "adoption", "looking", "app_process")
 )
-DOWNLOAD, STORE, RUNS = (
+DOWNLOAD, PLACES, STORE, RUNS = (
     "tests/models/test_download.py::test_",
+    "tests/models/test_download_places.py::test_",
     "tests/store/test_store.py::test_",
     "tests/lab/run/test_runs.py::test_",
 )
@@ -194,8 +195,8 @@ FAULTS = (
         "disk full / killed / corrupt during download",
         "FAILED with the bytes needed / resumes / never marked complete",
         (
-            DOWNLOAD + "too_small_a_disk_is_told_before_anything_is_fetched",
-            DOWNLOAD + "a_disk_that_fills_up_on_the_way_is_told_and_the_rest_resumed",
+            PLACES + "too_small_a_disk_is_told_before_anything_is_fetched",
+            PLACES + "a_disk_that_fills_up_on_the_way_is_told_and_the_rest_resumed",
             DOWNLOAD + "a_killed_child_is_told_and_the_next_download_goes_on_where_it_stopped",
             DOWNLOAD + "a_wrong_hash_is_never_marked_complete",
         ),

@@ -10,7 +10,7 @@ from tests.lifecycle.conftest import Make
 from vqa.engine.spec import EngineSpec
 from vqa.engine.state import EngineState
 from vqa.engine.supervisor import settings_beside
-from vqa.models.local import InUseError, delete
+from vqa.models.removal import InUseError, delete
 from vqa.settings import Settings
 
 
@@ -54,7 +54,7 @@ def test_a_model_that_waits_for_its_restart_is_kept(
     monkeypatch.setenv("FAKE_DIE_AFTER", "0.2")
     engine = make(settings.model_copy(update={"engine_restarts": 1}), limits={"backoff": (60.0,)})
     engine.start(replace(spec, model=str(kept)))
-    engine.wait(lambda now: now.state is EngineState.BACKOFF, 30)
+    assert engine.wait(lambda now: now.state is EngineState.BACKOFF, 120).state is EngineState.BACKOFF
     with pytest.raises(InUseError):
         delete(settings, "mine")
     engine.stop()

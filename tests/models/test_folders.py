@@ -16,8 +16,9 @@ from vqa.engine.folder import check_folder
 from vqa.errors import InputError, ModelError, VQAError
 from vqa.models.bases import completable
 from vqa.models.listing import HubFile, choose
-from vqa.models.local import LocalState, NeedsDownload, delete, list_local, resolve
+from vqa.models.local import LocalState, NeedsDownload, list_local, resolve
 from vqa.models.lora import split_lora
+from vqa.models.removal import delete
 from vqa.models.serve import plan_start
 
 ID = "OpenGVLab/InternVL2_5-1B"
@@ -115,11 +116,11 @@ def test_an_adapter_goes_to_vllm_with_a_rank_that_it_takes(tmp_path: Path) -> No
 def test_serving_with_an_adapter_adds_vllms_flags(
     make_settings: MakeSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from vqa.cli import engine
+    from vqa.cli import planning
 
-    monkeypatch.setattr(engine, "_learn", lambda *_: None)  # vLLM's own parser, which is not here
+    monkeypatch.setattr(planning, "learn_flags", lambda *_: None)  # vLLM's own parser, which is not here
     adapter = write_adapter(tmp_path / "mine", "demo")
-    spec, prepare = engine._plan(make_settings(), "demo", None, None, ["--lora", f"mine={adapter}", "--seed=3"])
+    spec, prepare = planning.plan(make_settings(), "demo", None, None, ["--lora", f"mine={adapter}", "--seed=3"])
     assert f"--enable-lora --max-lora-rank 8 --lora-modules mine={adapter}" in spec.command()
     assert (spec.seed, prepare) == (3, None)
 

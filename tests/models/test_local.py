@@ -13,7 +13,8 @@ from tests.fakes.checkpoint import write_checkpoint
 from tests.models.conftest import ID, MakeSettings
 from vqa.errors import ModelError, VQAError
 from vqa.models.listing import HubFile, Listing, choose, read_complete, safe_path, write_complete, write_planned
-from vqa.models.local import LocalState, NeedsDownload, delete, list_local, resolve
+from vqa.models.local import LocalState, NeedsDownload, list_local, resolve
+from vqa.models.removal import delete
 from vqa.models.verify import measure, verify
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.fakes.hub import COMMIT, FakeHub
 from tests.models.conftest import BIG, ID, MakeSettings
-from tests.models.test_download import MIB, begun, half_way, hold, release, same
+from tests.models.downloading import MIB, begun, half_way, hold, release, same
 from vqa.engine.attach import AttachedEngine
 from vqa.errors import EngineError, ModelError
 from vqa.lab.run.manager import RunManager

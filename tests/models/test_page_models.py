@@ -20,7 +20,7 @@ from tests.browser.test_server import unfold
 from tests.conftest import ROOT, base_environment, stop_app, wait_for_url
 from tests.fakes.hub import FakeHub, model_files
 from tests.models.conftest import ID
-from tests.models.test_download import half_way, hold, release
+from tests.models.downloading import half_way, hold, release
 from tests.ports import free_port
 from tests.processes import works_below
 from vqa.models.download import Download

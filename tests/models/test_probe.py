@@ -16,8 +16,8 @@ from PIL import Image
 
 from tests import with_torch
 from tests.in_engine import in_engine
+from vqa.engine.folder import check_folder
 from vqa.errors import ModelError
-from vqa.models.local import check_folder
 from vqa.models.probe import PROBE_QUESTION, ensure_probe, probe_image, write_probe
 from vqa.models.probe_text import VOCABULARY_SIZE, Architecture, vocabulary
 from vqa.models.probe_weights import write_safetensors

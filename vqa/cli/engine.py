@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -15,19 +14,17 @@ import typer
 
 from vqa.cli import cli_language
 from vqa.cli.phases import PhaseLines
+from vqa.cli.planning import learn_flags, overlay, plan
 from vqa.engine import logfile
 from vqa.engine.access import peek
 from vqa.engine.control import RemoteEngine
-from vqa.engine.flags import parse_words
 from vqa.engine.machine import Machine
 from vqa.engine.opening import engine_folder, open_engine
-from vqa.engine.presets import get_preset
 from vqa.engine.shell import spelled
-from vqa.engine.spec import EngineSpec
 from vqa.engine.spec import check as check_spec
-from vqa.engine.state import DownloadBytes, Engine, EngineState, Prepare, Snapshot
+from vqa.engine.state import DownloadBytes, Engine, EngineState, Snapshot
 from vqa.engine.takeover import Takeover
-from vqa.engine.vllm_args import check_with_vllm, learn, must_ask
+from vqa.engine.vllm_args import check_with_vllm
 from vqa.errors import EngineError, InputError
 from vqa.settings import Settings, load_settings
 from vqa.text import t
@@ -57,7 +54,7 @@ def serve(context: typer.Context, model: Model = None, profile: ProfileName = No
     engine = open_engine(settings)
     ours = False
     try:
-        spec, prepare = _plan(settings, model, profile, preset, context.args)
+        spec, prepare = plan(settings, model, profile, preset, context.args)
         _say("serving", command=spec.command())
         engine.start(spec, prepare)
         ours = True
@@ -85,7 +82,7 @@ def start(
     settings = load_settings()
     _no_attach(settings)
     with _opened(settings) as engine:
-        spec, prepare = _plan(settings, model, profile, preset, context.args)
+        spec, prepare = plan(settings, model, profile, preset, context.args)
         engine.start(spec, prepare)
         if wait:
             return _result(_follow(engine))
@@ -121,8 +118,8 @@ def restart(context: typer.Context, profile: ProfileName = None) -> int:
         spec = engine.snapshot().spec
         if spec is None:
             raise EngineError("engine_nothing_to_restart")
-        wanted = share_again(_overlay(spec, context.args, profile), spec, Machine.load(settings))
-        _learn(wanted, spec, settings)
+        wanted = share_again(overlay(spec, context.args, profile), spec, Machine.load(settings))
+        learn_flags(wanted, spec, settings)
         begun = engine.restart(wanted)
         engine.wait(lambda now: now.generation >= begun and now.state is not EngineState.STOPPING)
         return _result(_follow(engine))
@@ -155,7 +152,7 @@ def logs(
 def check(context: typer.Context, model: Model = None, profile: ProfileName = None, preset: PresetName = None) -> int:
     """Ask vLLM's own parser whether it takes these flags, without starting anything; exit status 0 when it does."""
     settings = load_settings()
-    spec, _ = _plan(settings, model, profile, preset, context.args)
+    spec, _ = plan(settings, model, profile, preset, context.args)
     if problems := check_spec(spec, Machine.load(settings)):
         raise problems[0]
     if reason := check_with_vllm(spec, settings):
@@ -191,51 +188,6 @@ def _opened(settings: Settings) -> Iterator[Engine]:
         yield engine
     finally:
         engine.close(leave_running=True)
-
-
-def _plan(
-    settings: Settings, model: str | None, profile: str | None, preset: str | None, words: list[str]
-) -> tuple[EngineSpec, Prepare | None]:
-    from vqa.models.lora import split_lora
-    from vqa.models.serve import plan_start
-    from vqa.models.share import share_again
-
-    if model and model.startswith("-"):
-        words, model = [model, *words], None  # the first flag, where no model was named
-    words, lora = split_lora(words)
-    saved = get_preset(settings, preset) if preset else None
-    spec, prepare = plan_start(settings, model or (saved.model if saved else None))
-    if saved:
-        spec = _as_saved(saved, spec, keep_model=not model)
-    wanted = share_again(_overlay(spec, words, profile), spec, Machine.load(settings))
-    # Put in by us: a pasted command may not name files, but this one was told to.
-    wanted = replace(wanted, extra_args=(*wanted.extra_args, *lora))
-    _learn(wanted, spec, settings)
-    return wanted, prepare
-
-
-def _as_saved(saved: EngineSpec, planned: EngineSpec, *, keep_model: bool) -> EngineSpec:
-    """Returns the preset `saved` with the operator's own flags before its own; of the planned model, or its own."""
-    extra = (*planned.extra_args, *(word for word in saved.extra_args if word not in planned.extra_args))
-    if keep_model:
-        return replace(saved, extra_args=extra)
-    return replace(saved, model=planned.model, served_model_name=planned.served_model_name, extra_args=extra)
-
-
-def _learn(wanted: EngineSpec, usual: EngineSpec, settings: Settings) -> None:
-    """Has vLLM's own parser name its flags, where some were given and it was never asked."""
-    if must_ask(wanted, usual, settings):
-        print(t("engine.asking_vllm", cli_language()), file=sys.stderr, flush=True)
-        learn(settings)
-
-
-def _overlay(spec: EngineSpec, words: list[str], profile: str | None) -> EngineSpec:
-    """Returns `spec` with what the words of the command line change."""
-    given = parse_words(words)
-    extra, found = given.pop("extra_args"), given.pop("profile")
-    changed = replace(spec, **given, extra_args=(*spec.extra_args, *extra))
-    chosen = profile or (found if found != "default" else None)
-    return changed.with_profile(chosen) if chosen else changed
 
 
 def _follow(engine: Engine) -> Snapshot:

@@ -19,8 +19,9 @@ from vqa.errors import InputError, ModelError
 from vqa.models.catalog import CATALOG, CatalogEntry, Fit, FitVerdict, fits
 from vqa.models.download import Download, DownloadState, Progress
 from vqa.models.ids import Source
-from vqa.models.local import LocalModel, LocalState, delete, list_local
+from vqa.models.local import LocalModel, LocalState, list_local
 from vqa.models.progress import size_text
+from vqa.models.removal import delete
 from vqa.settings import load_settings
 from vqa.text import t
 

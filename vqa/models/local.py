@@ -1,19 +1,16 @@
 """The models on this machine: the bundled one, downloads, own checkpoint folders."""
 
 import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from vqa.engine.folder import ADAPTER, check_folder
 from vqa.errors import ModelError, VQAError
 from vqa.json_file import read_value
 from vqa.models.caches import CachedModel, cached_models, find_cached
-from vqa.models.catalog import DEMO_ID, find, suggestions
+from vqa.models.catalog import DEMO_ID, find
 from vqa.models.elsewhere import remembered
 from vqa.models.finetuned import check_complete
 from vqa.models.ids import Source, check_id, folder_of, hub_of, split_revision, with_revision
@@ -21,10 +18,6 @@ from vqa.models.listing import notes_folder, read_complete, read_planned
 from vqa.models.probe import PROBE_ID, ensure_probe
 from vqa.models.verify import measure
 from vqa.settings import DEMO_MODEL, Settings
-from vqa.text import Language, t
-
-__all__ = ["InUseError", "LocalModel", "LocalState", "NeedsDownload", "check_folder", "delete", "list_local", "resolve"]
-
 
 _MARKS = ("config.json", "params.json", ADAPTER)
 """A folder with one of these is listed; whether it can be served is another question."""
@@ -63,18 +56,6 @@ class LocalModel:
     total_bytes: int | None = None
     date: str | None = None
     problem: VQAError | None = None
-
-
-class InUseError(ModelError):
-    """The engine works with the model; its texts stand with the other words about models."""
-
-    def message(self, language: Language = "en") -> str:
-        """Returns which engine it is."""
-        return t("models.in_use", language, **self.values)
-
-    def hint(self, language: Language = "en") -> str:
-        """Returns how to free the model."""
-        return t("models.in_use_hint", language, **self.values)
 
 
 @dataclass(frozen=True)
@@ -179,54 +160,6 @@ def _own_name(path: Path, settings: Settings) -> str | None:
     return None if read_planned(path) or read_complete(path) else path.relative_to(settings.models_path).as_posix()
 
 
-def delete(settings: Settings, model_id: str) -> int:
-    """Removes a downloaded model or an own folder inside the models folder; returns the bytes freed.
-
-    Raises:
-        ModelError: there is none of that id, it lies elsewhere (we delete nothing outside the models folder), a
-            download into it is under way, or the engine serves it (InUseError).
-    """
-    models = {model.id: model for model in list_local(settings)}
-    chosen = models.get(model_id) or next((each for each in models.values() if str(each.path) == model_id), None)
-    if chosen is None:
-        near = ", ".join(suggestions(model_id)) or ", ".join(models) or "-"
-        raise ModelError("model_not_local", id=model_id, known=near)
-    home = settings.models_path.resolve()
-    if (
-        chosen.state in {LocalState.BUNDLED, LocalState.CACHED}
-        or home not in chosen.path.resolve().parents
-        or chosen.path.is_symlink()
-    ):
-        raise ModelError("model_delete_outside", id=model_id, path=chosen.path, home=home)
-    _check_unused(settings, chosen)
-    freed = _disk_usage(chosen.path)
-    lock = FileLock(lock_file(chosen.path))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise ModelError("model_busy", id=model_id) from None
-    try:
-        shutil.rmtree(chosen.path)
-    except OSError as problem:
-        raise ModelError("model_delete_failed", path=chosen.path, reason=str(problem)) from problem
-    finally:
-        lock.release()
-    if chosen.path.parent != home and not any(chosen.path.parent.iterdir()):
-        chosen.path.parent.rmdir()
-    return freed
-
-
-def _check_unused(settings: Settings, model: LocalModel) -> None:
-    """Refuses to take away what an engine of this data folder serves, loads or is about to start again."""
-    from vqa.engine.access import in_use  # the child that downloads needs none of it
-    from vqa.engine.supervisor import all_settings
-
-    for now in map(in_use, all_settings(settings)):
-        if now and now.spec and Path(now.spec.model).resolve() == model.path.resolve():
-            address, pid = now.base_url or now.spec.base_url, now.pid or "-"
-            raise InUseError("model_in_use", id=model.id, address=address, pid=pid)
-
-
 def lock_file(folder: Path) -> Path:
     """Returns the lock that a download into `folder` holds; the operating system frees it when its holder dies."""
     notes = notes_folder(folder)
@@ -284,7 +217,7 @@ def _describe(
     return LocalModel(
         id=model_id or (with_revision(listing.model_id, listing.revision) if listing else name),
         path=path,
-        bytes=_disk_usage(path),
+        bytes=disk_usage(path),
         state=state,
         architecture=_architecture(path),
         source=listing.source if listing else None,
@@ -299,7 +232,7 @@ def _describe_cached(model: CachedModel) -> LocalModel:
     return LocalModel(
         id=model.id,
         path=model.path,
-        bytes=_disk_usage(model.path, follow=True),
+        bytes=disk_usage(model.path, follow=True),
         state=LocalState.CACHED,
         architecture=_architecture(model.path),
         source=model.source,
@@ -316,7 +249,7 @@ def _architecture(path: Path) -> str | None:
         return None
 
 
-def _disk_usage(path: Path, *, follow: bool = False) -> int:
+def disk_usage(path: Path, *, follow: bool = False) -> int:
     """Returns the bytes of all files below a folder; links count with their own, or with what they lead to."""
     total = 0
     for folder, _, names in os.walk(path):

@@ -17,7 +17,7 @@ from vqa.lab.report.export import collect, dump, load_report, to_html
 from vqa.lab.run.failures import CausedError, CheckBrokenOffError, error_text, failure_record
 from vqa.lab.run.manager import RunManager
 from vqa.markup import escape
-from vqa.models.local import InUseError
+from vqa.models.removal import InUseError
 from vqa.store import Store
 from vqa.text import LANGUAGES, Language
 from vqa.ui.history import history_views

@@ -13,7 +13,8 @@ from vqa.errors import ModelError
 from vqa.models.bases import completable, complete
 from vqa.models.downloads import Downloads
 from vqa.models.ids import HUB_NAMES, check_id, hub_of, split_revision
-from vqa.models.local import LocalModel, LocalState, delete, list_local
+from vqa.models.local import LocalModel, LocalState, list_local
+from vqa.models.removal import delete
 from vqa.settings import Settings
 from vqa.text import Language
 from vqa.ui.server.models_view import choices, jobs_html, models_html, resumable
