@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import httpx2 as httpx
@@ -37,21 +38,44 @@ LEFT, CLOSED = "AbortError: signal is aborted", "Unexpected error Connection err
 
 WHOLE_FILE = re.compile(r"(?<!@)pytest\.mark\.engine")
 OF_THE_SESSION = re.compile(r"\b(app_url|engine_url|app: RunningApp)\b")
-BESIDE = {"tests/real/test_engine_recovery.py", "tests/real/test_twins.py"}
+BESIDE = {
+    "tests/browser/test_engine_page.py",
+    "tests/real/test_engine_recovery.py",
+    "tests/real/test_remedy_real.py",
+    "tests/real/test_twins.py",
+}
 """They start engines of their own, and it does not matter how quick those are."""
+LONGEST = ("engine", "tests/browser/test_ten_thousand.py", "security", *sorted(BESIDE), "tests/browser/", "tests/lab/")
+"""Scopes in the order in which they begin, so that no long one is left over when all others have ended."""
 
 
 class EnginesTogether(LoadScopeScheduling):
     """With `-n`: what asks a real engine runs in one process, one after the other, and the rest beside it, by files."""
 
     def _split_scope(self, nodeid: str) -> str:
-        file, _, test = nodeid.partition("::")
-        if file.startswith("tests/security/"):
-            return "security"  # they share three apps
-        source = (ROOT / file).read_text(encoding="utf-8")
-        whole = WHOLE_FILE.search(source) and file not in BESIDE
-        taken = re.search(rf"def {re.escape(test.partition('[')[0])}\(([^)]*)\)", source)
-        return "engine" if whole or (taken and OF_THE_SESSION.search(taken[1])) else file
+        return scope_of(nodeid)
+
+
+def scope_of(nodeid: str) -> str:
+    """What a test runs together with: 'engine', 'security' or its own file."""
+    file, _, test = nodeid.partition("::")
+    if file.startswith("tests/security/"):
+        return "security"  # they share three apps
+    source = source_of(file)
+    whole = WHOLE_FILE.search(source) and file not in BESIDE
+    taken = re.search(rf"def {re.escape(test.partition('[')[0])}\(([^)]*)\)", source)
+    return "engine" if whole or (taken and OF_THE_SESSION.search(taken[1])) else file
+
+
+def turn_of(scope: str) -> int:
+    """When a scope begins: its place among the longest, or after them."""
+    return next((turn for turn, long in enumerate(LONGEST) if scope.startswith(long)), len(LONGEST))
+
+
+@cache
+def source_of(file: str) -> str:
+    """The text of a file of tests, read once: there are thousands of tests."""
+    return (ROOT / file).read_text(encoding="utf-8")
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> EnginesTogether:
@@ -60,7 +84,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Engines
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Gives the time of the app's start to the tests that use it; one that names a limit of its own keeps that."""
+    """Puts long scopes first, and gives the time of the app's start to the tests that use it and name no limit."""
+    items.sort(key=lambda item: turn_of(scope_of(item.nodeid)))
     for item in items:
         if "app" in getattr(item, "fixturenames", ()) and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(FIRST_SECONDS))
