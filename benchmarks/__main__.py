@@ -29,12 +29,16 @@ ALONE = ("command_line", "images", "report", "redraw", "long_page", "ceiling", "
 """These start what they need themselves."""
 ON_A_SERVER = ("first_token", "page_load", "lab_throughput", "evaluation", "limits")
 """These take the address of a running engine."""
+LARGE = ("large_data",)
+"""These start what they need themselves, and take minutes and gigabytes: only where they are named."""
 
 
 def main() -> int:
     """Runs the wanted benchmarks; exit status 1 when a bound did not hold, or one could not be measured."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", choices=[*ALONE, *ON_A_SERVER, []], help="all of them when none is named")
+    parser.add_argument(
+        "names", nargs="*", choices=[*ALONE, *ON_A_SERVER, *LARGE, []], help="all but the large ones when none is named"
+    )
     parser.add_argument("--base-url", help="a running server; else one is started with the demo model")
     parser.add_argument("--json", type=Path, default=OUT, help="where the table is saved")
     wanted = parser.parse_args()
@@ -49,7 +53,7 @@ def main() -> int:
             print(f"  {name} could not be measured: {problem}", file=sys.stderr)
             missing.append(name)
 
-    for name in (name for name in names if name in ALONE):
+    for name in (name for name in names if name in (*ALONE, *LARGE)):
         add(name)
     if any(name in ON_A_SERVER for name in names):
         with server(wanted.base_url) as base_url:

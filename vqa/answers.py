@@ -7,7 +7,9 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+import orjson
 
 from vqa.media.images import ImagePayload
 
@@ -71,9 +73,11 @@ class Question:
     """The answer must be one of these (vLLM's structured outputs)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
-    """One token of an answer with the candidates it was chosen from; logprobs in nats."""
+class Token(NamedTuple):
+    """One token of an answer with the candidates it was chosen from; logprobs in nats.
+
+    A tuple and no frozen dataclass, which takes three times as long to make: there is one for each token.
+    """
 
     text: str
     logprob: float
@@ -298,7 +302,10 @@ class Sample:
 
 def ids_digest(token_ids: list[int] | None) -> str | None:
     """Returns the SHA-256 of a list of token ids, or None."""
-    return None if not token_ids else hashlib.sha256(json.dumps(token_ids).encode()).hexdigest()
+    if not token_ids:
+        return None
+    written = orjson.dumps(token_ids).replace(b",", b", ")  # as Python's own writer spaces them, at a fifth of its time
+    return hashlib.sha256(written).hexdigest()
 
 
 def placeholder_count(token_ids: list[int]) -> int:

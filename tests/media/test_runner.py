@@ -8,8 +8,9 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import psutil
 import pytest
@@ -17,7 +18,7 @@ from PIL import Image
 
 from vqa.errors import InputError
 from vqa.media import images, runner
-from vqa.media.images import load_image
+from vqa.media.images import ImagePayload, load_image, load_images
 from vqa.media.runner import Pool
 
 
@@ -52,6 +53,39 @@ def test_a_picture_that_ends_its_decoder_is_a_sentence_and_the_next_one_is_read(
     assert (told.value.code, told.value.values["status"]) == ("decoder_ended", -signal.SIGKILL)
     assert "odd.png" in told.value.message("zh") and told.value.hint("en")
     assert load_image(png()).width == 60
+
+
+def test_small_pictures_share_a_message_and_each_has_its_own_answer(pool: Pool) -> None:
+    given = [(png((20 + n, 20)), f"{n}.png") for n in range(6)]
+    given[2:2] = [(b"no picture", "odd.png"), (png()[:200], "cut.png")]
+    found = load_images(given)
+    (child,) = pool.idle()
+    assert child.jobs == 1
+    for each, (data, name) in zip(found, given, strict=True):
+        try:
+            alone: ImagePayload | InputError = load_image(data, name=name)
+        except InputError as problem:
+            assert isinstance(each, InputError) and each.message() == problem.message() and name in each.message()
+        else:
+            assert each == alone
+    assert [each.code for each in found if isinstance(each, InputError)] == ["image_not_a_picture", "image_damaged"]
+    assert load_images([]) == []
+
+
+def test_a_picture_that_ends_its_decoder_takes_no_other_of_its_message_with_it(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = pool.ask
+
+    def ends_it(request: dict[str, Any], blobs: Sequence[bytes] = (), **how: Any) -> runner.Answer:
+        if b"deadly" in blobs:
+            threading.Timer(0.3, stopped_child(pool).kill).start()
+        return asked(request, blobs, **how)
+
+    monkeypatch.setattr(pool, "ask", ends_it)
+    first, deadly, last = load_images([(png(), "a.png"), (b"deadly", "b.png"), (png(), "c.png")])
+    assert isinstance(first, ImagePayload) and isinstance(last, ImagePayload)
+    assert isinstance(deadly, InputError) and deadly.code == "decoder_ended" and "b.png" in deadly.message()
 
 
 def test_a_decoder_that_takes_too_long_is_ended(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -232,10 +232,11 @@ class Client:
 
     async def _info_for(self, model: str | None) -> ServerInfo:
         """Returns what is known of the server; where a model is named, a server without a list will do."""
-        async with self._info_lock:
-            if self._info is None:
-                self._info = await self._named_info(model or self._model)
-            return self._info
+        if self._info is None:
+            async with self._info_lock:
+                if self._info is None:
+                    self._info = await self._named_info(model or self._model)
+        return self._info
 
     async def stream(
         self, question: Question, *, model: str | None = None, into: Collector | None = None

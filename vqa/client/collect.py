@@ -175,9 +175,9 @@ class Collector:
         details = details if isinstance(details, dict) else {}
         multimodal = details.get("multimodal_tokens")
         image_tokens = _count(multimodal.get("image")) if isinstance(multimodal, dict) else None
-        if image_tokens is None and self._prompt_ids:
-            image_tokens = placeholder_count(self._prompt_ids)
         seen = placeholder_count(self._prompt_ids) if self._prompt_ids else 0
+        if image_tokens is None and self._prompt_ids:
+            image_tokens = seen
         prompt, completion = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
         ids = _numbers(self._token_ids) or []
         if completion is not None and len(ids) < completion:
@@ -218,7 +218,7 @@ def _first_choice(choices: Json) -> dict[str, Json] | None:
 
 def _numbers(ids: Json) -> list[int] | None:
     """Returns a list of token ids; None where it is none, or some of them are no whole numbers that can be kept."""
-    whole = isinstance(ids, list) and all(type(each) is int and 0 <= each < MAX_ID for each in ids)
+    whole = isinstance(ids, list) and (not ids or ({*map(type, ids)} == {int} and 0 <= min(ids) <= max(ids) < MAX_ID))
     return ids if whole else None
 
 

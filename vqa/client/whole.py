@@ -20,6 +20,7 @@ from vqa.client.transport import Reply, WayError
 
 END = b"data: [DONE]\n\n"
 LEAD = b"data: "
+TAIL = b"\n\n" + END
 AFTER_FINISH = 10.0
 """Seconds of silence after a finish reason that end an answer, where a server neither says [DONE] nor closes."""
 QUIET_SECONDS = 5.0
@@ -31,6 +32,7 @@ SAID = re.compile(rb'"(?:content|reasoning|reasoning_content|refusal|text|argume
 """The first piece of an answer that is not empty."""
 PLAIN = frozenset({"role", "content"})
 """Fields of a delta that are read here; any other that says something is left to the ordinary way."""
+SAYS = frozenset({"content"})
 ONCE = frozenset({"model", "id", "system_fingerprint", "prompt_token_ids", "usage"})
 
 
@@ -88,11 +90,10 @@ class Gathered:
 
 def fill(data: bytes, collected: Collector) -> bool:
     """Fills a collector from a whole plain reply; returns False, with nothing taken, where it is of another form."""
-    events = data.split(b"\n\n")
-    if not data.endswith(END) or b"\r" in data or not all(event.startswith(LEAD) for event in events[:-1]):
+    if not data.startswith(LEAD) or not data.endswith(TAIL) or b"\r" in data:
         return False
-    try:
-        chunks = orjson.loads(b"[" + b",".join([event[6:] for event in events[:-2]]) + b"]")
+    try:  # what stands between the events of another form is no JSON
+        chunks = orjson.loads(b"[" + data[len(LEAD) : -len(TAIL)].replace(b"\n\n" + LEAD, b",") + b"]")
         read = _read(chunks)
     except (ValueError, KeyError, TypeError, IndexError, AttributeError):
         return False
@@ -115,8 +116,8 @@ def _read(chunks: list[dict[str, Json]]) -> Read | None:
     for chunk in chunks:
         if chunk.get("error") or chunk.get("object") == "error":
             return None
-        for name in chunk.keys() & ONCE:
-            if value := chunk[name]:
+        for name in ONCE:
+            if value := chunk.get(name):
                 once[name] = value
         choices = chunk["choices"]
         if not choices:
@@ -129,7 +130,7 @@ def _read(chunks: list[dict[str, Json]]) -> Read | None:
             choice.get("index")
             or choice.get("error")
             or choice.get("message")
-            or any(map(delta.get, delta.keys() - PLAIN))
+            or (delta.keys() != SAYS and any(map(delta.get, delta.keys() - PLAIN)))
         ):
             return None
         if content := delta.get("content"):
@@ -148,16 +149,16 @@ def _read(chunks: list[dict[str, Json]]) -> Read | None:
 
 def _token(row: dict[str, Json]) -> Token:
     """Returns a token with its candidates, best first; raises TypeError or ValueError for an unusual one."""
-    value = row["logprob"]
+    value, last, ordered = row["logprob"], 0.0, True
     if type(value) is not float or not LEAST_LOGPROB < value <= 0.0:
         raise ValueError(value)
     top: list[tuple[str, float]] = []
-    last, ordered = 0.0, True
     for each in row["top_logprobs"]:
         name, number = each["token"], each["logprob"]
         if type(number) is not float or not LEAST_LOGPROB < number <= 0.0:
             raise ValueError(number)
-        ordered = ordered and number <= last
+        if number > last:
+            ordered = False
         last = number
         top.append((name if name.isascii() else whole_text(name), number))
     if not ordered:

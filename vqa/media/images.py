@@ -10,13 +10,14 @@ import base64
 import hashlib
 import io
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vqa.errors import InputError
-from vqa.media.runner import decode
+from vqa.media.runner import decode, decode_each
 from vqa.media.treatment import Treatment
 from vqa.settings import Settings
 
@@ -110,6 +111,25 @@ def load_image(
     """
     whole = replace(treatment or Treatment(), shape="whole")
     return _prepared(source, limits or ImageLimits(), name, whole.check().wanted(1) | {"part": part or ()})[0]
+
+
+def load_images(
+    given: Sequence[tuple[bytes, str]], limits: ImageLimits | None = None
+) -> list[ImagePayload | InputError]:
+    """Returns the payloads of some small pictures, each bytes and name, or why there is none; as `load_image` would.
+
+    They share one message to a decoder: see `vqa.media.runner.decode_each`.
+    """
+    if not given:
+        return []
+    limits = limits or ImageLimits()
+    wanted = Treatment(shape="whole").check().wanted(1) | {"part": ()}
+    told = {"do": "prepare", "bounds": limits.bounds(), "wanted": wanted}
+    made = decode_each([told | {"name": name} for _, name in given], [data for data, _ in given])
+    return [
+        each if isinstance(each, InputError) else payloads(*each, name=name, given=data)[0]
+        for each, (data, name) in zip(made, given, strict=True)
+    ]
 
 
 def load_tiles(

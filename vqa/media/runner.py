@@ -39,6 +39,8 @@ BEGIN = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from vqa.media.decoding
 log = logging.getLogger("vqa.media.runner")
 
 Answer = tuple[dict[str, Any], list[bytes]]
+Made = Answer | InputError
+"""What became of one of several files."""
 
 
 class EndedError(Exception):
@@ -229,6 +231,36 @@ def decode(
         if problem.status == -signal.SIGXCPU:
             raise InputError(slow, name=name, seconds=round(seconds)) from problem
         raise InputError("decoder_ended", name=name, status=problem.status) from problem
-    if code := answered.get("code"):
-        raise InputError(str(code), **{"name": name, **answered.get("values", {})})
+    if problem := refusal_in(answered, name):
+        raise problem
     return answered, out
+
+
+def refusal_in(answered: dict[str, Any], name: str) -> InputError | None:
+    """Returns why there is nothing of the file that is called `name`, where the answer says so."""
+    code = answered.get("code")
+    return InputError(str(code), **{"name": name, **answered.get("values", {})}) if code else None
+
+
+def decode_each(requests: Sequence[dict[str, Any]], blobs: Sequence[bytes], *, seconds: float = SECONDS) -> list[Made]:
+    """Returns what a child makes of each of some small files, asked for all of them in one message.
+
+    A message and its answer cost more than a small picture does. A file that ends its decoder takes the others' answers
+    with it: then each is asked for alone, so that only that one is told of.
+    """
+    try:
+        told, out = pool().ask({"do": "each", "name": f"{len(blobs)}", "of": list(requests)}, blobs, seconds=seconds)
+    except (TimeoutError, EndedError):
+        return [_alone(request, blob) for request, blob in zip(requests, blobs, strict=True)]
+    made: list[Made] = []
+    for request, answered, count in zip(requests, told["answers"], told["counts"], strict=True):
+        made.append(refusal_in(answered, request["name"]) or (answered, out[:count]))
+        out = out[count:]
+    return made
+
+
+def _alone(request: dict[str, Any], blob: bytes) -> Made:
+    try:
+        return decode(request["do"], [blob], **{name: value for name, value in request.items() if name != "do"})
+    except InputError as problem:
+        return problem

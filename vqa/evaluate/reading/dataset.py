@@ -133,6 +133,15 @@ class Dataset:
                 yield start + number, record
             start += last
 
+    def count(self, most: int | None = None) -> int:
+        """Returns how many rows there are, bad ones included, `most` at most.
+
+        Raises:
+            InputError: a file can no longer be read.
+        """
+        counted = sum(table.count(most) for table in self.tables)
+        return counted if most is None else min(counted, most)
+
     def _refuse_unusable(self, names: list[str]) -> None:
         found, wanted = self.columns.found, dict(self.reading.columns or {})
         if not self.format.talks and "question" not in found:

@@ -46,6 +46,12 @@ def parquet_records(file: IO[bytes], name: str, columns: list[str] | None = None
             raise InputError("dataset_unreadable", path=name, reason=str(problem)) from problem
 
 
+def count_records(file: IO[bytes], name: str) -> int:
+    """Returns the number of rows, which the file's end tells; raises InputError when it is damaged."""
+    with closing(open_parquet(file, name)) as reader:
+        return int(reader.metadata.num_rows)
+
+
 class ParquetPictures:
     """Finds the picture of an id in a Parquet file of ids and pictures, as GQA keeps them apart from the questions."""
 

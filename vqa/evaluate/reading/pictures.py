@@ -7,7 +7,7 @@ import asyncio
 from vqa.evaluate.reading.places import read_member
 from vqa.evaluate.reading.values import PictureSource
 from vqa.media.fetch import fetch_image
-from vqa.media.images import ImageLimits, ImagePayload, load_image
+from vqa.media.images import ImageLimits, ImagePayload, load_image, read_source
 
 
 async def load_source(source: PictureSource, limits: ImageLimits, *, allow_local: bool = False) -> ImagePayload:
@@ -23,10 +23,14 @@ async def load_source(source: PictureSource, limits: ImageLimits, *, allow_local
 
 def load_local(source: PictureSource, limits: ImageLimits) -> ImagePayload:
     """Returns a picture that is not on the web; raises as `load_source` does."""
-    name = source.name[:120]
-    if source.data is not None:
-        return load_image(source.data, limits, name=name)
-    assert source.path is not None
-    if source.member:
-        return load_image(read_member(source.path, source.member, limits.max_bytes), limits, name=name)
-    return load_image(source.path, limits, name=name)
+    data, name = read_local(source, limits)
+    return load_image(data, limits, name=name)
+
+
+def read_local(source: PictureSource, limits: ImageLimits) -> tuple[bytes, str]:
+    """Returns bytes, unchecked, and name of a picture that is not on the web; raises as `load_source` does."""
+    given, name = source.data if source.data is not None else source.path, source.name[:120]
+    assert given is not None
+    if source.member and source.path is not None:
+        given = read_member(source.path, source.member, limits.max_bytes)
+    return read_source(given, limits, name)

@@ -14,7 +14,7 @@ from vqa.evaluate.reading import Dataset, Row
 from vqa.evaluate.running.results import conclude
 from vqa.evaluate.running.servers import Server
 from vqa.evaluate.running.values import Asking
-from vqa.evaluate.running.work import Evaluating, count_rows
+from vqa.evaluate.running.work import Evaluating
 from vqa.evaluate.running.writer import Writer
 from vqa.lab.plan.arms import Arm, ArmPlan, Plan, RunSpec
 from vqa.lab.run.header import plan_record
@@ -79,7 +79,5 @@ async def _server(job: RunJob, address: str, asking: Asking):  # type: ignore[no
 
 
 async def _count(job: RunJob, dataset: Dataset, asking: Asking, already: int) -> None:
-    rows = len(asking.places) if asking.places is not None else None
-    if rows is None:
-        rows = await asyncio.to_thread(count_rows, dataset, asking.limit)
+    rows = len(asking.places) if asking.places is not None else await asyncio.to_thread(dataset.count, asking.limit)
     job.live.expect_samples(rows * asking.repeats, already)

@@ -3,76 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections import OrderedDict
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
 
 from vqa.engine.serving import Watch
 from vqa.errors import ServerError, VQAError
-from vqa.evaluate.reading import BadRow, Dataset, PictureSource, Row
-from vqa.evaluate.reading.pictures import load_local
+from vqa.evaluate.reading import BadRow, Dataset, Row
+from vqa.evaluate.running.pictures import Pictures
 from vqa.evaluate.running.servers import GoneError, Server
 from vqa.evaluate.running.values import Asking, bad_record, question_of, row_record
 from vqa.evaluate.running.writer import Writer
 from vqa.lab.run.live import LiveRun
-from vqa.media.fetch import fetch_image
-from vqa.media.images import ImageLimits, ImagePayload
 from vqa.store import StoredRow
 
 BATCH = 32
 """Rows read in one go."""
-THREADS = 4
-KEPT_PICTURES = 64
-"""Checked pictures that stay at hand, since several questions about one follow each other."""
-KEPT_BYTES = 32_000_000
+HELD_BYTES = 16_000_000
+"""Of pictures in rows that wait to be asked: those of a Parquet file or a TSV hold theirs."""
 
 Task = tuple[Row, int]
 """A row and which repeat of it."""
-
-
-class Pictures:
-    """Loads pictures in threads and keeps the last ones."""
-
-    def __init__(self, limits: ImageLimits, *, allow_local: bool) -> None:
-        self._limits = limits
-        self._allow_local = allow_local
-        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="vqa-pictures")
-        self._kept: OrderedDict[tuple[str, str], ImagePayload] = OrderedDict()
-        self._bytes = 0
-        self._lock = threading.Lock()
-
-    def close(self) -> None:
-        """Ends the threads."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
-
-    async def of(self, row: Row) -> tuple[ImagePayload, ...]:
-        """Returns the pictures of a row.
-
-        Raises:
-            InputError: one of them cannot be had or is no picture.
-        """
-        return tuple([await self._one(source) for source in row.pictures])
-
-    async def _one(self, source: PictureSource) -> ImagePayload:
-        if source.address:
-            return await fetch_image(source.address, self._limits, allow_local=self._allow_local)
-        key = (str(source.path), source.member) if source.path is not None else None
-        if key is not None and (kept := self._kept.get(key)) is not None:
-            return kept
-        loaded = await asyncio.get_running_loop().run_in_executor(self._pool, load_local, source, self._limits)
-        if key is not None:
-            self._keep(key, loaded)
-        return loaded
-
-    def _keep(self, key: tuple[str, str], picture: ImagePayload) -> None:
-        with self._lock:
-            self._kept[key] = picture
-            self._bytes += len(picture.data)
-            while self._kept and (len(self._kept) > KEPT_PICTURES or self._bytes > KEPT_BYTES):
-                _, old = self._kept.popitem(last=False)
-                self._bytes -= len(old.data)
 
 
 class Evaluating:
@@ -99,6 +48,9 @@ class Evaluating:
         self._pictures = Pictures(asking.limits, allow_local=asking.allow_local)
         self._queue: asyncio.Queue[Task | None] = asyncio.Queue(2 * asking.concurrency * len(servers) + BATCH)
         self._returned: list[Task] = []
+        self._held = 0
+        self._room = asyncio.Event()
+        self._room.set()
         self._open = 0
         self._all_read = False
         self._finished = asyncio.Event()
@@ -141,7 +93,7 @@ class Evaluating:
     async def _read(self) -> None:
         for index in range(self._asking.repeats):
             rows = self._dataset.rows()
-            while batch := await asyncio.to_thread(lambda rows=rows: list(islice(rows, BATCH))):  # type: ignore[misc]
+            while batch := await asyncio.to_thread(_some, rows):
                 for row in batch:
                     if self._asking.limit is not None and row.place >= self._asking.limit:
                         batch = []
@@ -160,11 +112,20 @@ class Evaluating:
                 await self._writer.put(None, StoredRow(row.place, row.number, bad_record(row, row.error)))
         elif (row.place, index) not in self._answered:
             self._open += 1
+            await self._room.wait()
+            self._hold(_bytes(row))
             await self._queue.put((row, index))
+
+    def _hold(self, size: int) -> None:
+        self._held += size
+        if self._held < HELD_BYTES:
+            self._room.set()
+        else:
+            self._room.clear()
 
     async def _work(self, server: Server) -> None:
         while True:
-            task = self._returned.pop() if self._returned else await self._queue.get()
+            task = self._returned.pop() if self._returned else await self._next()
             if task is None:
                 continue
             row, index = task
@@ -186,6 +147,12 @@ class Evaluating:
             stored = StoredRow(row.place, row.number, row_record(row, images)) if index == 0 else None
             await self._writer.put(sample, stored)
             self._done()
+
+    async def _next(self) -> Task | None:
+        task = await self._queue.get()
+        if task is not None:
+            self._hold(-_bytes(task[0]))
+        return task
 
     def _give_back(self, task: Task) -> None:
         """Leaves a row to whoever is free."""
@@ -215,7 +182,18 @@ class Evaluating:
             self._finished.set()
 
 
-def count_rows(dataset: Dataset, limit: int | None) -> int:
-    """Returns how many rows there are, without making them; blocks."""
-    records: Iterator[object] = dataset.records()
-    return sum(1 for _ in (records if limit is None else islice(records, limit)))
+def _some(rows: Iterator[Row | BadRow]) -> list[Row | BadRow]:
+    """Returns the next rows, fewer where they hold their pictures."""
+    taken: list[Row | BadRow] = []
+    size = 0
+    for row in rows:
+        taken.append(row)
+        size += _bytes(row)
+        if len(taken) == BATCH or size > HELD_BYTES // 4:
+            break
+    return taken
+
+
+def _bytes(row: Row | BadRow) -> int:
+    """Returns how many bytes of pictures a row holds itself."""
+    return sum(len(source.data or b"") for source in row.pictures) if isinstance(row, Row) else 0

@@ -81,6 +81,13 @@ def _prepare(request: Request, data: bytes) -> Answer:
     return _pictures(prepare.prepare(data, request["name"], _bounds(request), prepare.Wanted(**request["wanted"])))
 
 
+def _each(request: Request, *blobs: bytes) -> Answer:
+    """Returns what `answer` makes of each file alone, and how many of the blobs belong to which."""
+    answered = [answer(one, [blob]) for one, blob in zip(request["of"], blobs, strict=True)]
+    told = {"answers": [values for values, _ in answered], "counts": [len(out) for _, out in answered]}
+    return told, [blob for _, out in answered for blob in out]
+
+
 def _tiff(request: Request, data: bytes) -> Answer:
     wanted, name = prepare.Wanted(**request["wanted"]), request["name"]
     return _pictures(pages.of_tiff(data, name, _bounds(request), wanted, request["pages"], request["at_most"]))
@@ -107,6 +114,7 @@ def _box(request: Request) -> tuple[int, int, int, int]:
 
 
 DOINGS: dict[str, Callable[..., Answer]] = {
+    "each": _each,
     "prepare": _prepare,
     "tiff": _tiff,
     "pdf": _pdf,

@@ -14,6 +14,8 @@ HEAD = struct.Struct(">II")
 LENGTH = struct.Struct(">Q")
 MOST_JSON, MOST_BLOBS, MOST_BYTES = 1 << 20, 256, 1 << 30
 """Of one message; its blobs counted together."""
+SMALL = 1 << 20
+"""Bytes of blobs that are copied together: a call of the system for each costs more."""
 
 
 class ClosedError(Exception):
@@ -33,6 +35,8 @@ def send(
     parts: list[bytes | memoryview] = [HEAD.pack(len(body), len(blobs)) + body]
     for blob in blobs:
         parts += [LENGTH.pack(len(blob)), blob]
+    if sum(map(len, blobs)) < SMALL:
+        parts = [b"".join(parts)]
     try:
         for part in parts:
             _limit(to, until)
