@@ -441,3 +441,15 @@ def test_many_rows_and_large_pictures_are_read_in_flat_memory(tmp_path: Path) ->
     assert (rows, lines) == (400, 20_000)
     assert path.stat().st_size > 100_000_000
     assert kilobytes < 80_000, "the file's one row group of 100 MB was held in memory"
+
+
+def test_rows_are_counted_without_reading_pictures(tmp_path: Path) -> None:
+    path = made.parquet(tmp_path / "rows.parquet", [{"image": made.png() + bytes(9000), "question": "?"}] * 60)
+    dataset = open_dataset(path)
+    data = path.read_bytes()
+    path.write_bytes(data[:4] + bytes(len(data) // 2) + data[len(data) // 2 + 4 :])  # the pictures are gone, not the end
+    assert (dataset.count(), dataset.count(7)) == (60, 7)
+    with pytest.raises(InputError):
+        list(dataset.records())
+    lines = open_dataset(made.lines(tmp_path / "rows.jsonl", [{"question": "?"}] * 30))
+    assert (lines.count(), lines.count(7)) == (30, 7)

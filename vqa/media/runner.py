@@ -231,8 +231,8 @@ def decode(
         if problem.status == -signal.SIGXCPU:
             raise InputError(slow, name=name, seconds=round(seconds)) from problem
         raise InputError("decoder_ended", name=name, status=problem.status) from problem
-    if problem := refusal_in(answered, name):
-        raise problem
+    if refused := refusal_in(answered, name):
+        raise refused
     return answered, out
 
 
