@@ -25,7 +25,7 @@ from vqa.engine.machine import Machine
 from vqa.settings import load_settings
 
 OUT = Path("out/benchmarks.json")
-ALONE = ("command_line", "images", "report", "redraw", "long_page", "ceiling", "start_to_ready", "first_answer")
+ALONE = ("command_line", "images", "report", "redraw", "long_page", "idle", "ceiling", "start_to_ready", "first_answer")
 """These start what they need themselves."""
 ON_A_SERVER = ("first_token", "page_load", "lab_throughput", "evaluation", "limits")
 """These take the address of a running engine."""

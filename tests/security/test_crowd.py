@@ -45,7 +45,7 @@ def report(guest: Visitor, started: Reply) -> dict[str, object]:
         time.sleep(0.3)  # the page itself asks at this pace
         event = {"data": [None, None, 0, None], "fn_index": tick, "session_hash": guest.session}
         told = guest.http.post(f"{API}/run/predict", json=event).text
-    made = guest.call(guest.endpoint("repeat-export-json", "click"), [None])
+    made = guest.call(guest.endpoint("repeat-export", "click"), [None], event_data={"kind": "json"})
     path = made.outputs[0]["value"]["path"] if "value" in made.outputs[0] else made.outputs[0]["path"]
     return dict(json.loads(guest.http.get(f"{API}/file={path}").text))
 

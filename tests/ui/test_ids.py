@@ -1,4 +1,4 @@
-"""No id stands twice on the page: what a script or a style means would be the first of them."""
+"""What a browser is handed of the page: no id twice, and nothing that it has no use for before it is asked."""
 
 from __future__ import annotations
 
@@ -16,17 +16,27 @@ from vqa.text import LANGUAGES
 from vqa.ui.page import build_ui
 from vqa.ui.services import Services
 
+TABS_FILLED_WHEN_OPENED = ("repeat-", "diagnose-", "evaluate-", "history-", "vqa-state", "vqa-log")
+
 
 @pytest.mark.parametrize("attached", [False, True])
-def test_no_id_stands_twice(tmp_path: Path, attached: bool) -> None:
+def test_no_id_stands_twice_and_nothing_is_filled_before_it_is_opened(tmp_path: Path, attached: bool) -> None:
     settings = load_settings(data_dir=tmp_path)
     engine = AttachedEngine("http://127.0.0.1:1/v1") if attached else open_engine(settings)
     store = Store(settings.database)
     runs = RunManager(store, settings)
-    built = build_ui(Services(settings, store, engine, runs)).blocks.values()
-    ids = Counter(each.elem_id for each in built if getattr(each, "elem_id", None))
+    page = build_ui(Services(settings, store, engine, runs))
+    ids = Counter(each.elem_id for each in page.blocks.values() if getattr(each, "elem_id", None))
     runs.close()
     engine.close()
     store.close()
     assert ids["vqa-composer"] == len(LANGUAGES)
     assert {name: count for name, count in ids.items() if count > len(LANGUAGES)} == {}
+    # No other program is let in, so none is told how to call; of that two thirds of the page would be.
+    assert not [each["id"] for each in page.config["components"] if "api_info" in each]
+    assert page.get_api_info(page="") == {"named_endpoints": {}, "unnamed_endpoints": {}}
+    # At every start of an event a browser looks each part up that any event of its start fills.
+    filled = {part for each in page.fns.values() if (page._id, "load") in each.targets for part in each.outputs}
+    ours = {part for part in filled if str(getattr(part, "elem_id", "")).startswith(TABS_FILLED_WHEN_OPENED)}
+    assert filled
+    assert not {part.elem_id for part in ours}

@@ -25,7 +25,7 @@ def show(services: Services) -> Iterator[str]:
     from vqa.ui.web.folder import KEEP_SECONDS, page_folder
     from vqa.ui.web.guard import check_port, launch_options
     from vqa.ui.web.patience import be_patient
-    from vqa.ui.web.quiet import keep_events_out_of_the_log
+    from vqa.ui.web.quiet import keep_events_out_of_the_log, look_less_often
 
     settings, visitors = services.settings, services.visitors
     options = launch_options(settings, visitors)
@@ -41,6 +41,7 @@ def show(services: Services) -> Iterator[str]:
             handed = services
         demo = build_ui(handed)
         demo.queue(api_open=False, default_concurrency_limit=REQUESTS_AT_ONCE, max_size=WAITING_AT_MOST)
+        look_less_often(demo)
         _, address, _ = demo.launch(**options)
         try:
             yield address

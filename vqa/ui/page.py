@@ -14,7 +14,7 @@ from vqa.text import LANGUAGES, Language
 from vqa.ui.services import Services
 from vqa.ui.text import words
 from vqa.ui.widgets import served_model, status
-from vqa.ui.widgets.blocks import root
+from vqa.ui.widgets.blocks import Page, first_opening, root
 
 PATHS: dict[Language, str] = {"en": "", "zh": "zh"}
 
@@ -24,7 +24,8 @@ class TabPlace:
     """One tab: its id in the address (`?tab=…`), the module whose `build(services, lang)` fills it, who sees it.
 
     `build` may return a gr.Timer, which ticks only while its tab is open, or the gr.State of what was asked: the tabs
-    with `from_answer`, which come after it, are handed that as a third value.
+    with `from_answer`, which come after it, are handed that as a third value. What a tab shows when it is opened, it
+    binds to `widgets.blocks.opening()`.
     """
 
     id: str
@@ -46,7 +47,7 @@ TABS = (
 def build_ui(services: Services) -> gr.Blocks:
     """Returns the whole app: the English page at `/` and the Chinese one at `/zh`."""
     keep = round(60 * services.settings.public_keep_minutes) if services.settings.public else 3600
-    demo = gr.Blocks(title=words("en")("ui.title"), analytics_enabled=False, delete_cache=(min(keep, 600), keep))
+    demo = Page(title=words("en")("ui.title"), analytics_enabled=False, delete_cache=(min(keep, 600), keep))
     for lang in LANGUAGES:
         page = demo if not PATHS[lang] else demo.route(lang, PATHS[lang], show_in_navbar=False)
         with page:
@@ -62,32 +63,35 @@ def build_page(services: Services, lang: Language) -> None:
     served_model.build(services, lang)
     shown = [place for place in TABS if place.in_public or not services.settings.public]
     timers: dict[str, gr.Timer] = {}
+    openings: dict[str, gr.State] = {}
     asked: list[gr.State] = []
     with gr.Tabs(elem_id="vqa-tabs") as tabs:
         for place in shown:
-            with gr.Tab(tr(f"ui.tab_{place.id}"), id=place.id, elem_id=f"tab-{place.id}"):
+            named = gr.Tab(tr(f"ui.tab_{place.id}"), id=place.id, elem_id=f"tab-{place.id}")
+            with named, first_opening() as opening:
                 built = import_module(place.module).build(services, lang, *asked if place.from_answer else ())
+            openings |= {place.id: opening.state} if opening.state else {}
             if isinstance(built, gr.Timer):
                 timers[place.id] = built
             elif built is not None:
                 asked.append(built)
     known = {place.id for place in shown}
 
-    def ticking(wanted: str | None) -> list[gr.Timer]:
-        return [gr.Timer(active=place == wanted) for place in timers]
+    def turned(wanted: str | None) -> list[Any]:
+        ticking = [gr.Timer(active=place == wanted) for place in timers]
+        return [*ticking, *(True if place == wanted else gr.skip() for place in openings)]
 
     def open_tab(request: gr.Request) -> Any:
         wanted = request.query_params.get("tab")
-        tab = gr.Tabs(selected=wanted) if wanted in known else gr.skip()
-        return [tab, *ticking(wanted)] if timers else tab  # Gradio takes a list for one output as its value
+        return [gr.Tabs(selected=wanted) if wanted in known else gr.skip(), *turned(wanted)]
 
     def opened(data: gr.SelectData) -> Any:
-        return ticking(str(shown[data.index].id))
+        return turned(str(shown[data.index].id))
 
     quick: dict[str, Any] = {"show_progress": "hidden", "queue": False}
-    root().load(open_tab, None, [tabs, *timers.values()], **quick)
-    if timers:
-        tabs.select(opened, None, list(timers.values()), trigger_mode="always_last", **quick)
+    turning = [*timers.values(), *openings.values()]
+    root().load(open_tab, None, [tabs, *turning], **quick)
+    tabs.select(opened, None, turning, trigger_mode="always_last", **quick)
 
 
 def _header(title: str, subtitle: str, lang: Language) -> Markup:

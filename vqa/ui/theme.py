@@ -8,6 +8,7 @@ from pathlib import Path
 import gradio as gr
 from gradio.themes.utils import colors, fonts, sizes
 
+from vqa.lab.report import fragments
 from vqa.markup import Markup, html
 from vqa.settings import ASSETS
 from vqa.text import LANGUAGES, table
@@ -122,7 +123,7 @@ def theme() -> gr.themes.Base:
 
 
 def css() -> str:
-    """Returns the page's own rules."""
+    """Returns the page's own rules, but for those of what reports show as well."""
     return (ASSETS / "page.css").read_text(encoding="utf-8")
 
 
@@ -131,7 +132,10 @@ KEYS = ("title", "send", "line", "composer", "new", "tabs", "theme", "list", "cl
 
 
 def head() -> Markup:
-    """Returns what goes first into <head>: the page's small scripts, Gradio's own words in Chinese, and how to wait."""
+    """Returns what goes first into <head>: the page's small scripts, Gradio's own words in Chinese, and how to wait.
+
+    The rules of what a report shows go there too, once for all tabs.
+    """
     prefix = "page.gradio_"
     pairs = {text: table("zh")[key] for key, text in table("en").items() if key.startswith(prefix)}
     script = "".join((ASSETS / name).read_text(encoding="utf-8") for name in SCRIPTS)
@@ -143,7 +147,12 @@ def head() -> Markup:
         for name, value in (("vqaQueue", waiting), ("vqaKeys", keys))
     ).replace("</", "<\\/")
     words += f"window.vqaChinese={chinese};"
-    return html('<meta name="color-scheme" content="light dark"><script>{}</script>', Markup(words + script))
+    rules = fragments.stylesheet() + (ASSETS / "evaluate.css").read_text(encoding="utf-8")
+    return html(
+        '<meta name="color-scheme" content="light dark"><style>{}</style><script>{}</script>',
+        Markup(rules),
+        Markup(words + script),
+    )
 
 
 def icon() -> Path:

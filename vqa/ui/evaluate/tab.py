@@ -17,7 +17,7 @@ from vqa.ui.lab import lab_views
 from vqa.ui.services import Services
 from vqa.ui.text import words
 from vqa.ui.widgets import exports, parts
-from vqa.ui.widgets.blocks import root
+from vqa.ui.widgets.blocks import opening
 from vqa.ui.widgets.notices import safely
 from vqa.ui.widgets.page_event import sent
 
@@ -30,7 +30,6 @@ def build(services: Services, lang: Language) -> gr.Timer:  # noqa: PLR0915 - on
     tr = words(lang)
     view = EvaluateView(services, lang)
     run_id, page = gr.State(None), gr.State(0)
-    gr.HTML(lab_views.style() + views.STYLE, visible="hidden")
     with gr.Row():
         with gr.Column(scale=4, min_width=300):
             inputs, buttons, examples = _form(lang)
@@ -92,7 +91,7 @@ def build(services: Services, lang: Language) -> gr.Timer:  # noqa: PLR0915 - on
 
     pressed = listing.click(again, run_id, address, show_progress="minimal")
     pressed.success(None, address, None, js=OPEN)
-    root().load(safely(lang)(view.load), None, [*shown, preview], **quiet)
+    opening().first(safely(lang)(view.load), [*shown, preview])
     return timer
 
 

@@ -14,29 +14,6 @@ from vqa.text import Language, t
 from vqa.ui.lab import lab_views
 from vqa.ui.widgets import parts
 
-STYLE = """<style>
-.ve-rows{display:grid;gap:.6rem;margin:.4rem 0}
-.ve-row{display:grid;grid-template-columns:auto minmax(0,1fr);gap:.8rem;padding:.55rem .7rem;border-radius:10px;
-border:1px solid var(--border-color-primary);background:var(--background-fill-primary)}
-.ve-row .pics{display:flex;flex-wrap:wrap;gap:.3rem;max-width:11rem}
-.ve-row img{width:84px;height:84px;object-fit:contain;border-radius:6px;background:var(--background-fill-secondary)}
-.ve-row p{margin:.1rem 0;overflow-wrap:anywhere;white-space:pre-wrap}
-.ve-row .meta{display:flex;flex-wrap:wrap;gap:.4rem;align-items:center;font-size:.82rem;
-color:var(--body-text-color-subdued)}
-.ve-again{font-size:.82rem;padding:.15rem .6rem;border:1px solid var(--border-color-primary);border-radius:1rem;
-cursor:pointer}
-.ve-given{font-weight:600}
-.ve-facts p{margin:.15rem 0;overflow-wrap:anywhere}
-.ve-big{font-size:2rem;font-weight:650;font-variant-numeric:tabular-nums;margin:.2rem 0}
-.ve-big small{font-size:.95rem;font-weight:400;color:var(--body-text-color-subdued)}
-.ve-kinds{display:grid;grid-template-columns:minmax(5rem,auto) minmax(6rem,1fr) auto;gap:.3rem .7rem;align-items:center;
-margin:.4rem 0}
-.ve-kinds .k{overflow-wrap:anywhere}
-.ve-track{position:relative;height:.85rem;border-radius:.5rem;background:var(--background-fill-secondary)}
-.ve-track i{position:absolute;inset:0 auto 0 0;border-radius:.5rem;background:var(--color-accent)}
-.ve-track b{position:absolute;top:.3rem;height:.25rem;background:var(--body-text-color);opacity:.75}
-.ve-num{font-variant-numeric:tabular-nums;font-size:.9rem}
-</style>"""
 ROW_SCRIPT = """
 element.addEventListener('click', (event) => {
   const button = event.target.closest('[data-open]');

@@ -23,7 +23,7 @@ from vqa.ui.lab.kept import KeptSummaries
 from vqa.ui.services import Services
 from vqa.ui.text import words
 from vqa.ui.widgets import exports
-from vqa.ui.widgets.blocks import root
+from vqa.ui.widgets.blocks import opening
 from vqa.ui.widgets.notices import safely
 from vqa.ui.widgets.page_event import sent
 
@@ -60,7 +60,6 @@ def build(services: Services, lang: Language) -> gr.Timer:
     tr = words(lang)
     keeper = RunActions(services, lang)
     chosen, shown = gr.State(None), gr.State("")
-    gr.HTML(lab_views.style(), visible="hidden")
     with gr.Row():
         with gr.Column(scale=5, min_width=300):
             with gr.Row():
@@ -92,7 +91,7 @@ def build(services: Services, lang: Language) -> gr.Timer:
 
     listed: tuple[Any, ...] = (refresh, [search, kind, chosen, shown], [listing, shown])
     timer.tick(*listed, **quiet)
-    root().load(safely(lang)(first), None, [listing, shown], **quiet)  # so that the list is there before the first tick
+    opening().first(safely(lang)(first), [listing, shown])  # so that the list is there before the first tick
     search.change(*listed, **quiet)
     kind.change(*listed, **quiet)
     chosen_last: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last"}

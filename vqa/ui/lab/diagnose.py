@@ -15,7 +15,7 @@ from vqa.ui.lab.repeat import managed
 from vqa.ui.services import Services
 from vqa.ui.text import words
 from vqa.ui.widgets import exports
-from vqa.ui.widgets.blocks import root
+from vqa.ui.widgets.blocks import opening
 from vqa.ui.widgets.chooser import chooser
 from vqa.ui.widgets.notices import safely
 
@@ -27,7 +27,6 @@ def build(services: Services, lang: Language, conversation: gr.State) -> None:
     view = DiagnoseView(services, lang)
     own = services.settings.base_url is None and not services.settings.public
     run_id, seen = gr.State(None), gr.State({})
-    gr.HTML(lab_views.style(), visible="hidden")
     with gr.Row():
         with gr.Column(scale=4, min_width=300):
             form, start, stop, planned, restarts = _left(services, lang, own)
@@ -98,7 +97,7 @@ def build(services: Services, lang: Language, conversation: gr.State) -> None:
         checked.success(None, None, None, js=lab_views.address("diagnose"))
     if own:
         _of_the_engine(services, lang, show, opened)
-    root().load(load, None, [*form.inputs, *opened], **quiet)
+    opening().first(load, [*form.inputs, *opened])
 
 
 def _of_the_engine(services: Services, lang: Language, show: Callable[[str | None], Any], opened: list[Any]) -> None:

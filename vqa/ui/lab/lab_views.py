@@ -60,11 +60,6 @@ def hint(title: str, words: str) -> str:
     return parts.empty(title, words)
 
 
-def style() -> str:
-    """Returns the stylesheet of the fragments as an element of the page."""
-    return "<style>" + fragments.stylesheet() + "</style>"
-
-
 def duration(seconds: float, lang: Language) -> str:
     """Returns seconds as people say them: '8 s', '3 min 20 s', '2 h 5 min'."""
     whole = round(seconds)

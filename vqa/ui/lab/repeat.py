@@ -23,12 +23,12 @@ from vqa.ui.services import Services
 from vqa.ui.text import words
 from vqa.ui.web.visitors import waiting
 from vqa.ui.widgets import exports
-from vqa.ui.widgets.blocks import root
+from vqa.ui.widgets.blocks import opening
 from vqa.ui.widgets.chooser import chooser
 from vqa.ui.widgets.notices import safely
 from vqa.ui.widgets.page_event import sent
 
-TICK_SECONDS = 0.6
+TICK_SECONDS = 0.4
 PARTS = ("progress", "asked", "verdict", "groups", "diff", "plots")
 
 
@@ -39,7 +39,6 @@ def build(services: Services, lang: Language, conversation: gr.State) -> None:
     run_id = gr.State(None)
     seen = gr.State({})
     pressed = gr.State([])
-    gr.HTML(lab_views.style(), visible="hidden")
     with gr.Row():
         with gr.Column(scale=4, min_width=300):
             with gr.Row(render=False) as buttons:
@@ -110,7 +109,7 @@ def build(services: Services, lang: Language, conversation: gr.State) -> None:
     last: dict[str, Any] = quiet | {"trigger_mode": "always_last"}  # what is pressed meanwhile is not dropped
     choice.input(lambda: [], None, pressed, **last).then(tick, [run_id, seen, choice, pressed], watched, **last)
     groups.click(press, [run_id, seen, choice, pressed], [pressed, *watched], **last)
-    root().load(load, None, [*form.inputs, *opened], **quiet)
+    opening().first(load, [*form.inputs, *opened])
 
 
 def managed(services: Services) -> Engine | None:

@@ -22,7 +22,7 @@ from vqa.ui.server.models_view import choices
 from vqa.ui.services import Services
 from vqa.ui.text import words
 from vqa.ui.widgets import status
-from vqa.ui.widgets.blocks import root
+from vqa.ui.widgets.blocks import opening
 from vqa.ui.widgets.notices import safely
 from vqa.ui.widgets.parts import empty, error_card
 
@@ -65,7 +65,7 @@ def build(services: Services, lang: Language) -> gr.Timer:
 
     outputs = [state, log, metrics, shown, start, stop, restart, timer]
     timer.tick(poll, shown, outputs, show_progress="hidden", queue=False)
-    root().load(poll, shown, outputs, show_progress="hidden", queue=False)
+    opening().first(lambda: poll(("", "", "")), outputs)
     log.change(None, None, None, js="() => window.vqaFollow()")
     stop.click(safely(lang)(services.engine.stop), None, None, show_progress="hidden")
     return timer

@@ -10,14 +10,22 @@ import gradio as gr
 
 from vqa.errors import InputError
 from vqa.lab.report import export as reports
+from vqa.markup import html, joined
 from vqa.store import Run
 from vqa.text import Language
 from vqa.ui.services import Services
 from vqa.ui.text import words
 from vqa.ui.web.folder import owned
 from vqa.ui.widgets.notices import safely
+from vqa.ui.widgets.page_event import sent
 
 KINDS = {"html": "HTML", "json": "JSON", "csv": "CSV", "junit": "JUnit XML"}
+SCRIPT = """
+element.addEventListener('click', (event) => {
+  const button = event.target.closest('[data-kind]');
+  if (button) trigger('click', {kind: button.dataset.kind});
+});
+"""
 ENDINGS = {"html": ".html", "json": ".json", "csv": ".csv", "junit": ".junit.xml"}
 
 
@@ -25,30 +33,36 @@ def build(services: Services, lang: Language, run_id: gr.State, prefix: str) -> 
     """Renders the buttons for the run that `run_id` holds, hidden until it is shown; returns their row.
 
     A click makes the file and then presses a hidden download button, so that nothing is written before it is wanted.
+    All four are one component with one event: each of a page's components and events is paid for when it is opened.
     """
     tr = words(lang)
 
-    def make(kind: str) -> Any:
-        @safely(lang)
-        def write(run: str | None) -> Any:
-            if not run:
-                raise InputError("run_missing", run="–")
-            return str(export(services, run, kind, lang))
+    @safely(lang)
+    def make(run: str | None, event: gr.EventData) -> Any:
+        kind = sent(event, "kind", str)
+        if kind not in KINDS:
+            raise InputError("event_unreadable")
+        if not run:
+            raise InputError("run_missing", run="–")
+        return str(export(services, run, kind, lang))
 
-        return write
-
+    buttons = joined(
+        html(
+            '<button type="button" id="{}-export-{}" data-kind="{}">{}</button>',
+            prefix, kind, kind, tr("repeat.export", kind=label),
+        )
+        for kind, label in KINDS.items()
+    )  # fmt: skip
     with gr.Row(visible=False, elem_id=f"{prefix}-exports") as row:
-        for kind, label in KINDS.items():
-            button = gr.Button(
-                tr("repeat.export", kind=label), size="sm", min_width=90, elem_id=f"{prefix}-export-{kind}"
-            )
-            hand_out(button, make(kind), run_id, f"{prefix}-download-{kind}")
+        drawn = html('<div class="vqa-exports">{}</div>', buttons)
+        shown = gr.HTML(drawn, padding=False, js_on_load=SCRIPT, elem_id=f"{prefix}-export")
+        hand_out(shown, make, run_id, f"{prefix}-download")
     placed: gr.Row = row
     return placed
 
 
-def hand_out(button: gr.Button, make: Any, given: gr.components.Component, target: str) -> None:
-    """Binds a button to `make`, which returns a file of what is `given`; one click makes it and saves it.
+def hand_out(button: gr.Button | gr.HTML, make: Any, given: gr.components.Component, target: str) -> None:
+    """Binds a press to `make`, which returns a file of what is `given`; one click makes it and saves it.
 
     A gr.DownloadButton alone saves at a click what the click before it has made.
     """
