@@ -5,7 +5,6 @@ The app starts no engine here, and the hub is one of our own.
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -82,7 +81,7 @@ def open_models(page: Page, own: Own) -> None:
     page.goto(f"{own.url}/?tab=server")
     expect(page.locator("#vqa-state .vqa-card, #vqa-state .vqa-empty").first).to_be_visible(timeout=SECONDS)
     page.get_by_text(SECTION).click()
-    expect(page.locator("#vqa-model-table")).to_contain_text("demo", timeout=SECONDS)
+    expect(page.locator("#vqa-model-cards")).to_contain_text("demo", timeout=SECONDS)
 
 
 def fill(page: Page, **fields: str) -> None:
@@ -93,16 +92,21 @@ def fill(page: Page, **fields: str) -> None:
 def test_a_download_that_broke_off_is_offered_and_resumed(page: Page, own: Own) -> None:
     open_models(page, own)
     name = f"{ID}@{REVISION}"
-    expect(page.locator("#vqa-model-table")).to_contain_text(name)
-    expect(page.locator("#vqa-unfinished input")).to_have_value(re.compile(re.escape(name) + ".*incomplete"))
-    page.locator("#vqa-resume").click()
+    expect(page.locator("#vqa-model-cards")).to_contain_text(name)
+    card = page.locator("#vqa-model-cards article").filter(has_text=name)
+    expect(card).to_contain_text("incomplete")
+    card.get_by_role("button", name="Resume").click()
     expect(page.locator("#vqa-downloads")).to_contain_text("complete and verified", timeout=SECONDS)
-    expect(page.locator("#vqa-resume")).to_be_hidden(timeout=SECONDS)
+    expect(card.get_by_role("button", name="Start")).to_be_visible(timeout=SECONDS)
     assert own.hub.ranges("model-00001-of-00002.safetensors"), "it must go on where it ended"
     folder = own.settings.models_path / "maker" / f"tiny-vl@{REVISION}"
     mark = read_complete(folder)
     assert mark is not None
     assert mark.revision == REVISION
+    card.get_by_text("Delete", exact=True).click()
+    card.get_by_role("button", name="Yes, delete its files").click()
+    expect(card).to_have_count(0, timeout=SECONDS)
+    assert not folder.exists()
 
 
 def test_hub_revision_and_folder_are_those_of_the_fields(page: Page, own: Own, tmp_path: Path) -> None:

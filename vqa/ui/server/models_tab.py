@@ -1,28 +1,35 @@
-"""Models on the Server tab: what is here, what fits, download, resume, delete. Renders and binds."""
+"""Models on the Server tab: a card for each, with Download, Resume, Start and Delete in it. Renders and binds."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from vqa.errors import ModelError
+from vqa.errors import InputError, ModelError
 from vqa.models.bases import completable, complete
 from vqa.models.downloads import Downloads
 from vqa.models.ids import HUB_NAMES, check_id, hub_of, split_revision
-from vqa.models.local import LocalModel, LocalState, list_local
+from vqa.models.local import LocalModel, list_local
 from vqa.models.removal import delete
+from vqa.models.serve import plan_start
 from vqa.settings import Settings
 from vqa.text import Language
-from vqa.ui.server.models_view import choices, jobs_html, models_html, resumable
+from vqa.ui.server import server_views
+from vqa.ui.server.models_view import SCRIPT, choices, jobs_html, models_html
 from vqa.ui.services import Services
 from vqa.ui.text import words
+from vqa.ui.widgets import status
 from vqa.ui.widgets.notices import safely
+from vqa.ui.widgets.page_event import sent
 
 SECONDS = 0.7
+Planned = tuple[Callable[[str], Any], list[Any]]
+"""What plans a start for a model, and the components that show the plan."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +47,8 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Unended:
-    """What offers to go on with a download; not there while none has to be."""
+class Lacking:
+    """What offers to complete a fine-tuned folder from its base model; not there while none lacks anything."""
 
     row: gr.Row
     chosen: gr.Dropdown
@@ -72,21 +79,12 @@ def _wanted(services: Services, lang: Language) -> Wanted:
     return Wanted(model_id, source, revision, target)
 
 
-def _unended(lang: Language) -> Unended:
-    tr = words(lang)
-    with gr.Row(visible=False, equal_height=True) as row:
-        chosen = gr.Dropdown([], label=tr("server.unfinished"), scale=4, elem_id="vqa-unfinished")
-        button = gr.Button(tr("server.resume"), size="sm", variant="primary", scale=1, elem_id="vqa-resume")
-    return Unended(row, chosen, button)
-
-
-def _lacking(lang: Language) -> Unended:
-    """Draws what offers to complete a fine-tuned folder from its base model; not there while none lacks anything."""
+def _lacking(lang: Language) -> Lacking:
     tr = words(lang)
     with gr.Row(visible=False, equal_height=True) as row:
         chosen = gr.Dropdown([], label=tr("server.lacking"), scale=4, elem_id="vqa-lacking")
         button = gr.Button(tr("server.complete"), size="sm", variant="primary", scale=1, elem_id="vqa-complete")
-    return Unended(row, chosen, button)
+    return Lacking(row, chosen, button)
 
 
 def _lacking_now(settings: Settings, local: list[LocalModel]) -> tuple[gr.Row, gr.Dropdown]:
@@ -94,29 +92,10 @@ def _lacking_now(settings: Settings, local: list[LocalModel]) -> tuple[gr.Row, g
     return gr.Row(visible=bool(found)), gr.Dropdown(found, value=found[0][1] if found else None)
 
 
-def _deleting(lang: Language) -> tuple[gr.Dropdown, gr.Button, gr.Button]:
-    """Draws what asks before it deletes; returns the choice, the button that means it, and the one that does not."""
-    tr = words(lang)
-    gone = gr.Dropdown([], label=tr("server.delete_model"), value=None, interactive=True)
-    with gr.Row():
-        ask = gr.Button(tr("server.delete"), size="sm")
-        yes = gr.Button(tr("server.delete_yes"), size="sm", variant="stop", visible=False)
-        no = gr.Button(tr("server.delete_no"), size="sm", visible=False)
-    ask.click(lambda chosen: [gr.Button(visible=bool(chosen))] * 2, gone, [yes, no], show_progress="hidden")
-    no.click(lambda: [gr.Button(visible=False)] * 2, None, [yes, no], show_progress="hidden")
-    return gone, yes, no
-
-
 def _under_way(jobs: Downloads, lang: Language) -> tuple[str, gr.Timer]:
     """Returns what is shown of the downloads, and the timer that goes on while one is under way."""
     now = jobs.jobs()
     return jobs_html(now, lang), gr.Timer(active=any(not job.ended for job in now))
-
-
-def _offered(services: Services, lang: Language) -> tuple[gr.Row, gr.Dropdown]:
-    """Returns the row that offers to resume and its choice; the row is not there when nothing has to be."""
-    found = resumable(services.downloads.unfinished(list_local(services.settings)), lang)
-    return gr.Row(visible=bool(found)), gr.Dropdown(found, value=found[0][1] if found else None)
 
 
 def _place(settings: Settings, folder: str) -> Path:
@@ -130,57 +109,89 @@ def _place(settings: Settings, folder: str) -> Path:
     return Path(folder) if folder.startswith("~") else settings.models_path / folder
 
 
-def build(services: Services, lang: Language, model: gr.Dropdown, state: gr.HTML) -> None:
-    """Draws the section and binds it."""
+class Acts:
+    """What the cards' buttons do."""
+
+    def __init__(self, services: Services, lang: Language) -> None:
+        self._services, self._lang = services, lang
+
+    async def __call__(self, act: str, model: str) -> str:
+        """Does it; returns the model that the form shall show, empty where it need not change.
+
+        Raises:
+            VQAError: it cannot be done.
+        """
+        if act in ("start", "remove"):
+            await (self._start(model) if act == "start" else self._remove(model))
+        else:
+            await asyncio.to_thread(self._download, act, model)
+        return model if act == "start" else ""
+
+    async def _start(self, model: str) -> None:
+        engine = self._services.engine
+        spec, prepare = await asyncio.to_thread(plan_start, self._services.settings, model)
+        if engine.snapshot().state in status.STARTABLE:
+            await asyncio.to_thread(engine.start, spec, prepare)
+        else:
+            await asyncio.to_thread(engine.restart, spec)
+
+    async def _remove(self, model: str) -> None:
+        freed = await asyncio.to_thread(delete, self._services.settings, model)
+        gr.Info(words(self._lang)("server.deleted", name=model, size=f"{freed / 1e9:.2f}"))
+
+    def _download(self, act: str, model: str) -> None:
+        jobs = self._services.downloads
+        if act == "download":
+            check_id(model)
+            jobs.start(model)
+        elif act == "cancel":
+            jobs.cancel(split_revision(model)[0])
+        elif act == "resume":
+            for each in jobs.unfinished(list_local(self._services.settings)):
+                if str(each.folder) == model:
+                    jobs.resume(each)
+        else:
+            raise InputError("event_unreadable")
+
+
+def build(services: Services, lang: Language, model: gr.Dropdown, state: gr.HTML, planned: Planned) -> None:
+    """Draws the section and binds it; `planned` fills the form for the model that a card has started."""
     tr, told, settings, jobs = words(lang), safely(lang), services.settings, services.downloads
     with gr.Accordion(tr("server.models"), open=False, elem_id="vqa-models") as section:
-        unended, lacking = _unended(lang), _lacking(lang)
+        lacking = _lacking(lang)
+        running = gr.HTML(elem_id="vqa-downloads", padding=False, js_on_load=SCRIPT)
+        cards = gr.HTML(elem_id="vqa-model-cards", padding=False, js_on_load=SCRIPT)
+        gr.Markdown(tr("server.other_model"))
         wanted = _wanted(services, lang)
-        with gr.Row():
-            fetch = gr.Button(tr("server.download"), size="sm", variant="primary")
-            cancel = gr.Button(tr("server.cancel"), size="sm")
-        running = gr.HTML(elem_id="vqa-downloads", padding=False)
-        table = gr.HTML(elem_id="vqa-model-table", padding=False)
-        gone, yes, no = _deleting(lang)
+        fetch = gr.Button(tr("server.download"), size="sm", variant="primary")
     timer = gr.Timer(SECONDS, active=False)
+    acts = Acts(services, lang)
 
     async def look() -> Any:
-        rows = await asyncio.to_thread(models_html, settings, lang)
-        local = await asyncio.to_thread(list_local, settings)
-        here = [each.id for each in local if each.state not in {LocalState.BUNDLED, LocalState.CACHED}]
+        drawn = await asyncio.to_thread(models_html, settings, lang)
         listed = await asyncio.to_thread(choices, settings, lang)
-        offer = await asyncio.to_thread(_offered, services, lang)
-        short = await asyncio.to_thread(_lacking_now, settings, local)
-        return rows, gr.Dropdown(here, value=None), gr.Dropdown(listed), *_under_way(jobs, lang), *offer, *short
+        short = await asyncio.to_thread(_lacking_now, settings, await asyncio.to_thread(list_local, settings))
+        return drawn, gr.Dropdown(listed), *_under_way(jobs, lang), *short
 
-    def moved() -> Any:
-        return *_under_way(jobs, lang), *_offered(services, lang)
+    async def press(event: gr.EventData) -> Any:
+        started = await acts(sent(event, "act", str), sent(event, "model", str))
+        drawn, listed, *rest = await look()
+        if not started:
+            return drawn, listed, *rest, *(gr.skip() for _ in (state, *planned[1]))
+        now = server_views.state_html(services.engine.snapshot(), lang)
+        plan = await asyncio.to_thread(planned[0], started)
+        return drawn, gr.Dropdown(listed.choices, value=started), *rest, now, *plan
 
-    def begin(model_id: str, source: str, revision: str, target: str) -> Any:
+    async def begin(model_id: str, source: str, revision: str, target: str) -> Any:
         named, folder = (model_id or "").strip(), (target or "").strip()
         check_id(split_revision(named)[0])
         place = _place(settings, folder) if folder else None
         jobs.start(named, source=hub_of(source), revision=(revision or "").strip() or None, target=place)
-        return moved()
+        return await look()
 
-    def go_on(folder: str | None) -> Any:
-        for each in jobs.unfinished(list_local(settings)):
-            if str(each.folder) == folder:
-                jobs.resume(each)
-        return moved()
-
-    def end(model_id: str) -> Any:
-        jobs.cancel(split_revision(model_id or "")[0])
-        return moved()
-
-    def poll() -> Any:
+    async def poll() -> Any:
         rows, ticking = _under_way(jobs, lang)
-        return rows, ticking, *((gr.skip(), gr.skip()) if ticking.active else _offered(services, lang))
-
-    async def remove(model_id: str | None) -> Any:
-        freed = await asyncio.to_thread(delete, settings, model_id or "")
-        gr.Info(tr("server.deleted", name=model_id, size=f"{freed / 1e9:.2f}"))
-        return [*(await look()), gr.Button(visible=False), gr.Button(visible=False)]
+        return (gr.skip(), gr.skip(), rows, ticking, gr.skip(), gr.skip()) if ticking.active else await look()
 
     async def fill_up(folder: str | None) -> Any:
         if folder:
@@ -189,12 +200,9 @@ def build(services: Services, lang: Language, model: gr.Dropdown, state: gr.HTML
         return await look()
 
     quick: dict[str, Any] = {"show_progress": "hidden"}
-    moving = [running, timer, unended.row, unended.chosen]
-    shown = [table, gone, model, *moving, lacking.row, lacking.chosen]
+    shown = [cards, model, running, timer, lacking.row, lacking.chosen]
     section.expand(told(look), None, shown, **quick)
-    fetch.click(told(begin), wanted.components(), moving, **quick)
-    unended.button.click(told(go_on), unended.chosen, moving, **quick)
+    fetch.click(told(begin), wanted.components(), shown, **quick)
     lacking.button.click(told(fill_up), lacking.chosen, shown, **quick)
-    cancel.click(told(end), wanted.model_id, moving, **quick)
-    timer.tick(told(poll), None, moving, queue=False, **quick)
-    yes.click(told(remove), gone, [*shown, yes, no], **quick)
+    timer.tick(told(poll), None, shown, queue=False, **quick)
+    gr.on([cards.click, running.click], told(press), None, [*shown, state, *planned[1]], **quick)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from vqa.engine.machine import Machine
 from vqa.markup import Markup, html, joined
 from vqa.models.catalog import CATALOG, CatalogEntry, Fit, FitVerdict, find, fits
-from vqa.models.downloads import DownloadJob, Unfinished
+from vqa.models.downloads import DownloadJob
 from vqa.models.ids import HUB_NAMES
 from vqa.models.local import LocalModel, LocalState, list_local
-from vqa.models.progress import DownloadState, size_text
+from vqa.models.progress import DownloadState
 from vqa.settings import Settings
 from vqa.text import Language, t
 from vqa.ui.server.server_views import duration
@@ -18,6 +18,15 @@ from vqa.ui.widgets.parts import Tone, badge, error_card, progress
 FIT_TONES: dict[Fit, Tone] = {Fit.YES: "good", Fit.TIGHT: "warn", Fit.NO: "bad"}
 STATE_TONES: dict[LocalState, Tone] = {LocalState.INCOMPLETE: "warn"}
 GB = 1e9
+OFFERED = 5
+"""Models of the catalog that stand there at once; the others are folded."""
+SCRIPT = """
+element.addEventListener('click', (event) => {
+  const button = event.target.closest('[data-do]');
+  if (button) trigger('click', {act: button.dataset.do, model: button.dataset.model});
+});
+"""
+"""Tells the server which button of which model was pressed; bound to the root, so that it survives every redraw."""
 
 
 def choices(settings: Settings, lang: Language) -> list[tuple[str, str]]:
@@ -34,48 +43,62 @@ def _value(model: LocalModel) -> str:
 
 
 def models_html(settings: Settings, lang: Language) -> Markup:
-    """Returns the table of all models: size, licence, whether it is here, whether it fits this machine and why."""
+    """Returns a card for each model: what it takes, whether it runs here and why not, and what can be done with it."""
     tr, machine = words(lang), Machine.load(settings)
     local = {model.id: model for model in list_local(settings)}
-    rows = [_local_row(model, machine, lang) for model in local.values()]
-    rows += [
-        _row(
-            entry.id,
-            _note(entry, lang),
-            f"{entry.bytes_on_disk / GB:.2f} GB",
-            entry.licence,
-            Markup(),
-            fits(entry, machine),
-            lang,
-        )
-        for entry in CATALOG
-        if entry.id not in local
-    ]
-    names = ("model", "size", "licence", "here", "fits")
-    head = joined(html("<th>{}</th>", tr(f"server.column_{name}")) for name in names)
+    cards = [_local_card(model, machine, settings, lang) for model in local.values()]
+    rest = [(entry, fits(entry, machine)) for entry in CATALOG if entry.id not in local]
+    first = [entry for entry, verdict in rest if verdict.fit is Fit.YES][:OFFERED]
+    cards += [_catalog_card(entry, verdict, lang) for entry, verdict in rest if entry in first]
+    more = [_catalog_card(entry, verdict, lang) for entry, verdict in rest if entry not in first]
     device = ", ".join(gpu.name for gpu in machine.gpus) or "CPU"
-    free = f"{machine.memory_free / GB:.1f}"
-    about = tr("server.machine", device=device, free=free)
+    about = tr("server.machine", device=device, free=f"{machine.memory_free / GB:.1f}")
     return html(
-        '<p>{}</p><div class="vqa-scroll" tabindex="0"><table class="vqa-table"><thead><tr>{}</tr></thead>'
-        "<tbody>{}</tbody></table></div>",
-        about, head, joined(rows),
+        '<p>{}</p><div class="vqa-models"><div>{}</div><details class="more"><summary>{}</summary><div>{}</div></details>'
+        "</div>",
+        about, joined(cards), tr("server.more_models", n=len(more)), joined(more),
     )  # fmt: skip
 
 
-def _local_row(model: LocalModel, machine: Machine, lang: Language) -> Markup:
+def _catalog_card(entry: CatalogEntry, verdict: FitVerdict, lang: Language) -> Markup:
+    facts = (f"{entry.bytes_on_disk / GB:.2f} GB", entry.licence)
+    acts = _act("download", entry.id, t("server.get", lang))
+    return _card(entry.id, facts, Markup(), _note(entry, lang), verdict, acts, lang)
+
+
+def _local_card(model: LocalModel, machine: Machine, settings: Settings, lang: Language) -> Markup:
     entry = find(model.id)
     state = badge(t(f"server.local_{model.state.value}", lang), STATE_TONES.get(model.state, "good"))
     if model.problem is not None:
-        # A badge stays in one line, so a sentence in it would take the width of the whole table.
+        # A badge stays in one line, so a sentence in it would take the width of the whole card.
         short, problem = badge(t("server.local_problem", lang), "bad"), model.problem
         state = html("{}<small>{}<br>{}</small>", short, problem.message(lang), problem.hint(lang))
     size = f"{model.bytes / GB:.2f} GB"
     if model.state is LocalState.INCOMPLETE and model.total_bytes:
         size = f"{model.bytes / GB:.2f} / {model.total_bytes / GB:.2f} GB"
     note = _note(entry, lang) if entry else html("{}", model.path)
-    licence = entry.licence if entry else "–"
-    return _row(model.id, note, size, licence, state, fits(entry, machine) if entry else None, lang)
+    facts = (size, entry.licence) if entry else (size,)
+    verdict = fits(entry, machine) if entry else None
+    return _card(model.id, facts, state, note, verdict, _local_acts(model, settings, lang), lang)
+
+
+def _local_acts(model: LocalModel, settings: Settings, lang: Language) -> Markup:
+    tr, acts = words(lang), Markup()
+    if model.state is LocalState.INCOMPLETE:
+        acts += _act("resume", str(model.path), tr("server.resume"))
+    elif model.problem is None:
+        acts += _act("start", _value(model), tr("server.start"))
+    ours = settings.models_path.resolve() in model.path.resolve().parents
+    if ours and model.state not in {LocalState.BUNDLED, LocalState.CACHED}:
+        acts += html(
+            "<details><summary>{}</summary>{}</details>",
+            tr("server.delete"), _act("remove", model.id, tr("server.delete_yes")),
+        )  # fmt: skip
+    return acts
+
+
+def _act(act: str, model: str, label: str) -> Markup:
+    return html('<button type="button" class="{0}" data-do="{0}" data-model="{1}">{2}</button>', act, model, label)
 
 
 def _note(entry: CatalogEntry, lang: Language) -> Markup:
@@ -84,33 +107,30 @@ def _note(entry: CatalogEntry, lang: Language) -> Markup:
     return html("{}{}<br>{}", entry.notes(lang), flags, entry.tried(lang))
 
 
-def _row(
-    name: str, note: Markup, size: str, licence: str, state: Markup, verdict: FitVerdict | None, lang: Language
+def _card(
+    name: str,
+    facts: tuple[str, ...],
+    state: Markup,
+    note: Markup,
+    verdict: FitVerdict | None,
+    acts: Markup,
+    lang: Language,
 ) -> Markup:
-    mark: str = "–"
+    mark = Markup()
     if verdict is not None:
-        word = badge(t(f"server.fit_{verdict.fit.value}", lang), FIT_TONES[verdict.fit])
-        reason = verdict.reason(lang)
-        mark = html('<span title="{}">{}</span><small>{}</small>', reason, word, reason)
+        # Only for want of memory does a model "not fit".
+        word = "cannot" if verdict.code == "fit_torchvision" else verdict.fit.value
+        reason = html("<small>{}</small>", verdict.reason(lang))
+        mark = badge(t(f"server.fit_{word}", lang), FIT_TONES[verdict.fit]) + reason
     return html(
-        "<tr><td><strong>{}</strong><small>{}</small></td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
-        name, note, size, licence, state or "–", mark,
+        '<article><h4>{}</h4><p class="facts">{}</p><p>{} {}</p><details class="about"><summary>{}</summary>'
+        '<p>{}</p></details><p class="acts">{}</p></article>',
+        name, " · ".join(facts), state, mark, t("server.about_model", lang), note, acts,
     )  # fmt: skip
 
 
-def resumable(unfinished: list[Unfinished], lang: Language) -> list[tuple[str, str]]:
-    """Returns (label, folder) of every download that can be resumed, with its hub and how much of it is there."""
-    found = []
-    for each in unfinished:
-        total = f" / {size_text(each.total_bytes)}" if each.total_bytes else ""
-        hub = f" · {HUB_NAMES[each.source]}" if each.source else ""
-        state = t("server.local_incomplete", lang)
-        found.append((f"{each.name}{hub} · {state}: {size_text(each.done_bytes)}{total}", str(each.folder)))
-    return found
-
-
 def jobs_html(jobs: tuple[DownloadJob, ...], lang: Language) -> Markup:
-    """Returns the downloads of this session with bytes, files, speed and time left; empty when there are none."""
+    """Returns the downloads of this session with bytes, files, speed, time left and a way to end them."""
     return joined(_job_html(job, lang) for job in reversed(jobs))
 
 
@@ -123,8 +143,9 @@ def _job_html(job: DownloadJob, lang: Language) -> Markup:
         return html("{}<p>{}</p>", name, badge(tr("server.download_cancelled"), "warn"))
     if now.state is DownloadState.COMPLETE:
         return html("{}<p>{}</p>", name, badge(tr("server.download_complete"), "good"))
+    end = _act("cancel", job.name, tr("server.cancel"))
     if now.state is DownloadState.STARTING:
-        return name + progress(None, tr("server.download_starting"))
+        return name + progress(None, tr("server.download_starting")) + end
     parts = [tr(f"server.download_{now.state.value}")]
     total = f" / {now.bytes_total / GB:.2f}" if now.bytes_total is not None else ""
     parts.append(f"{now.bytes_done / GB:.2f}{total} GB")
@@ -134,4 +155,4 @@ def _job_html(job: DownloadJob, lang: Language) -> Markup:
         parts.append(f"{now.bytes_per_second / 1e6:.1f} MB/s")
     if now.seconds_left is not None:
         parts.append(tr("server.left", time=duration(now.seconds_left)))
-    return name + progress(now.share, " · ".join(parts))
+    return name + progress(now.share, " · ".join(parts)) + end

@@ -181,7 +181,7 @@ def _controls(
     start.click(told(begin), [model, base, *fields], state, **quick)
     restart.click(told(again), [model, base, *fields], state, **quick)
     presets_tab.build(services, lang, base, fields, model, command)
-    models_tab.build(services, lang, model, state)
+    models_tab.build(services, lang, model, state, (planned, [base, command, *fields]))
     return base, form.fields["profile"], note
 
 
