@@ -54,8 +54,8 @@ def models_html(settings: Settings, lang: Language) -> Markup:
     device = ", ".join(gpu.name for gpu in machine.gpus) or "CPU"
     about = tr("server.machine", device=device, free=f"{machine.memory_free / GB:.1f}")
     return html(
-        '<p>{}</p><div class="vqa-models"><div>{}</div><details class="more"><summary>{}</summary><div>{}</div></details>'
-        "</div>",
+        '<p>{}</p><div class="vqa-models"><div>{}</div><details class="more"><summary>{}</summary>'
+        "<div>{}</div></details></div>",
         about, joined(cards), tr("server.more_models", n=len(more)), joined(more),
     )  # fmt: skip
 
