@@ -227,7 +227,7 @@ def test_the_upload_button_of_a_filled_picture_list_opens_the_file_dialog_once(
     page.locator("#repeat-example").click()
     pictures = page.locator("#tab-repeat .vqa-gallery .thumbnail-item")
     expect(pictures).to_have_count(1)
-    button = page.locator("#tab-repeat .vqa-gallery").get_by_role("button", name="Click to Upload", exact=True)
+    button = page.locator("#tab-repeat .vqa-gallery").get_by_role("button", name="Click to choose", exact=True)
     with page.expect_file_chooser() as asked:
         if key == "click":
             button.click()

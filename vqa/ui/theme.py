@@ -127,6 +127,13 @@ def css() -> str:
     return (ASSETS / "page.css").read_text(encoding="utf-8")
 
 
+def own_words() -> gr.I18n:
+    """Returns what stands in place of Gradio's "Drop Media Here - or - Click to Upload", in every language."""
+    places = {name: f"page.{name}" for name in ("drop_gallery", "drop_image", "drop_file", "click_to_upload")}
+    words = {lang: {f"upload_text.{name}": table(lang)[key] for name, key in places.items()} for lang in LANGUAGES}
+    return gr.I18n(**{"en": words["en"], "zh-CN": words["zh"]})
+
+
 SCRIPTS = ("events.js", "page.js", "sending.js", "keys.js")
 KEYS = ("title", "send", "line", "composer", "new", "tabs", "theme", "list", "close")
 

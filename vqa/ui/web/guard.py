@@ -73,6 +73,7 @@ def launch_options(settings: Settings, visitors: Visitors) -> dict[str, Any]:
         },
         "theme": theme.theme(),
         "css": theme.css(),
+        "i18n": theme.own_words(),
         "favicon_path": theme.icon(),
         "state_session_capacity": 2 * SESSIONS if settings.public else SESSIONS_KEPT,
     }
