@@ -50,6 +50,15 @@
     document.querySelectorAll("#vqa-chat .image-container > button:not([aria-label])").forEach((each) => { each.ariaLabel = chinese["Open the picture"] || "Open the picture"; });
     document.querySelectorAll('[aria-label="common.webcam"]').forEach((each) => { each.ariaLabel = each.title = "Capture from camera"; });
   };
+  // A fold that was opened stays open through the redraws of a run under way.
+  const unfolded = new Set();
+  addEventListener("toggle", (event) => {
+    const name = event.target.dataset?.fold;
+    if (name && event.target.isConnected) event.target.open ? unfolded.add(name) : unfolded.delete(name);
+  }, true);
+  const unfold = () => document.querySelectorAll("details[data-fold]:not([open])").forEach((each) => { each.open = unfolded.has(each.dataset.fold); });
+  once(() => new MutationObserver(unfold).observe(document.body, { childList: true, subtree: true }));
+
   once(() => { mend(); new MutationObserver(mend).observe(document.body, { childList: true, subtree: true }); });
   // A browser says nothing when the file chosen is the one chosen before, and Gradio never forgets that one.
   addEventListener("click", (event) => { if (event.target.matches?.("input[type=file]")) event.target.value = ""; }, true);

@@ -207,7 +207,8 @@ def print_runs(runs: list[Run], language: Language, *, as_json: bool) -> None:
 def _run_cells(run: Run, language: Language) -> tuple[str, ...]:
     result = run.result or {}
     level = result.get("level") or result.get("verdict") or ""
-    key = "report.invalid" if invalid_sentence(result, language) else f"lab.level_{level}"
+    key = f"report.badge_{level}" if result.get("level") else f"diagnose.verdict_{level}"
+    key = "report.badge_unknown" if invalid_sentence(result, language) else key
     questions = " / ".join(run.header.get("questions") or [])
     return (
         run.id,

@@ -201,4 +201,4 @@ def test_the_command_line_says_it_beside_exit_status_2(
     assert printed.startswith("Could not tell:")
     assert "identical" not in printed
     main(["runs"])
-    assert "\tinvalid\t" in capsys.readouterr().out
+    assert "\tCould not tell\t" in capsys.readouterr().out

@@ -7,6 +7,7 @@ import pytest
 from tests.lab.made import answer, failed, samples
 from vqa.lab.diagnosis.findings import Cause, Confidence, Diagnosis, Finding, Verdict
 from vqa.lab.diagnosis.verdict import engineer_sentence, manager_sentence
+from vqa.lab.report.conclusions import sentences
 from vqa.lab.report.say import diagnosis_lines, diagnosis_sentence
 from vqa.lab.stats.summarize import summarize, summarize_run
 from vqa.text import LANGUAGES, Language, t, table
@@ -90,3 +91,23 @@ def test_every_verdict_and_cause_can_be_said(verdict: Verdict, language: Languag
     assert "{" not in "".join(diagnosis_lines(found, language)) + diagnosis_sentence(found, language)
     assert all(f"lab.confidence_{confidence}" in table(language) for confidence in Confidence)
     assert t(f"lab.verdict_{verdict}", language, **values, loads="", why="")
+
+
+@pytest.mark.parametrize(
+    ("answers", "badge", "so_far"),
+    [
+        (("red", "red", "red"), "Identical", "完全相同"),
+        (("red", "blue", "red"), "Differs", "不一致"),
+        (("red",), "Could not tell", "无法判断"),
+    ],
+)
+def test_the_verdict_has_a_badge_and_its_statistics_behind_a_fold(
+    answers: tuple[str, ...], badge: str, so_far: str
+) -> None:
+    summary = summarize(samples(*answers))
+    shown = sentences(summary, "en")
+    assert f">{badge}</span>" in shown or f"<strong>{badge}" in shown
+    plain, fold, figures = shown.partition("<details")
+    assert manager_sentence(summary) in plain
+    assert (engineer_sentence(summary) in figures) == bool(fold) == (len(answers) > 1)
+    assert (f">目前{so_far}</span>" if fold else f"<strong>{so_far}") in sentences(summary, "zh", running=True)

@@ -30,17 +30,40 @@ def tone(summary: Summary | RunSummary) -> str:
     return "vl-good" if holds else "vl-warn" if holds is None else "vl-bad"
 
 
-def sentences(summary: Summary | RunSummary, language: Language, *, invalid: str | None = None) -> str:
-    """Returns the verdict box: a sentence for a manager, one for an engineer; `invalid` says why none of it counts."""
+def sentences(
+    summary: Summary | RunSummary, language: Language, *, invalid: str | None = None, running: bool = False
+) -> str:
+    """Returns the verdict box: the badge, a sentence for a manager, and behind a fold one for an engineer.
+
+    `invalid` says why none of it counts; while the run goes on the badge says so.
+    """
     if invalid is not None:
         seen = "" if summary.changed else t("lab.seen_anyway", language, seen=engineer_sentence(summary, language))
-        more = html("<p>{}</p>", seen) if seen else ""
-        return html('<div class="vl-verdict vl-warn" role="status"><strong>{}</strong>{}</div>', invalid, more)
+        hue, said, more = "vl-warn", invalid, seen
+    else:
+        hue, said = tone(summary), manager_sentence(summary, language)
+        more = engineer_sentence(summary, language)
+    word = badge_word(summary, language, invalid=invalid is not None)
+    shown = t("report.so_far", language, badge=word) if running else word
+    chip = "" if said.startswith(word) else html('<span class="vl-chip {}">{}</span> ', hue, shown)
     return html(
-        '<div class="vl-verdict {}" role="status"><strong>{}</strong><p>{}</p></div>',
-        tone(summary),
-        manager_sentence(summary, language),
-        engineer_sentence(summary, language),
+        '<div class="vl-verdict {}" role="status">{}<strong>{}</strong>{}</div>',
+        hue, chip, said, folded(more, language) if more and more != said else "",
+    )  # fmt: skip
+
+
+def badge_word(summary: Summary | RunSummary, language: Language, *, invalid: bool = False) -> str:
+    """Returns how answers compared, in the one or two words that page, report and terminal share."""
+    unknown = invalid or summary.holds(Level.TEXT) is None
+    return t("report.badge_unknown" if unknown else f"report.badge_{summary.level}", language)
+
+
+def folded(words: str, language: Language) -> str:
+    """Returns figures behind a fold; assets/page.js keeps one open that a redraw would close."""
+    return html(
+        '<details data-fold="statistics"><summary>{}</summary><p>{}</p></details>',
+        t("report.statistics", language),
+        words,
     )
 
 

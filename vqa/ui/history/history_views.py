@@ -88,7 +88,7 @@ def outcome(run: Run, lang: Language) -> str:
     if "dataset" in run.plan and result.get("accuracy") is not None:
         return html('<span class="vl-chip vl-soft">{:.1f}%</span>', 100 * result["accuracy"])
     if invalid_sentence(result, lang) is not None:
-        return html('<span class="vl-chip vl-warn">{}</span>', t("report.invalid", lang))
+        return html('<span class="vl-chip vl-warn">{}</span>', t("report.badge_unknown", lang))
     if "level" in result and result.get("ok", 0) > 1:
         level = Level(result["level"])
         return html('<span class="vl-chip {}">{}</span>', conclusions.hue(level), t(f"report.badge_{level}", lang))

@@ -98,7 +98,7 @@ class DiagnoseView(RunView):
         titled = conclusions.titled(lang)
         for summary in run.questions:
             inside += [
-                conclusions.sentences(summary, lang),
+                conclusions.sentences(summary, lang, running=status.running),
                 titled("strip", fragments.strips(summary, len(summary.seconds), lang, running=status.running)),
                 titled("levels", fragments.levels(summary, lang), fragments.unseen(summary, lang)),
                 titled("groups", fragments.groups(summary, lang)),

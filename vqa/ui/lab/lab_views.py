@@ -167,7 +167,8 @@ def verdict(run: RunSummary, question: int, status: RunStatus, planned: int, lan
         return ""
     titled = conclusions.titled(lang)
     invalid = invalid_sentence(status.result, lang)
-    top = "" if status.running and summary.ok < 2 else conclusions.sentences(summary, lang, invalid=invalid)
+    said = conclusions.sentences(summary, lang, invalid=invalid, running=status.running)
+    top = "" if status.running and summary.ok < 2 else said
     overview = questions_table(run, lang) if len(run.questions) > 1 else ""
     strips = fragments.strips(summary, max(planned, len(summary.seconds)), lang, running=status.running)
     levels = fragments.levels(summary, lang) + fragments.unseen(summary, lang)
