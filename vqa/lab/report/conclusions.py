@@ -10,6 +10,7 @@ from vqa.lab.diagnosis.findings import Confidence, Diagnosis, Evidence, Finding,
 from vqa.lab.diagnosis.premises import arm_kind
 from vqa.lab.diagnosis.verdict import engineer_sentence, manager_sentence, percent, refused_sentences
 from vqa.lab.plan.arms import Arm
+from vqa.lab.report.glossary import explained
 from vqa.lab.stats.agreement import Level
 from vqa.lab.stats.intervals import flip_interval
 from vqa.lab.stats.summary import RunSummary, Summary
@@ -63,7 +64,7 @@ def folded(words: str, language: Language) -> str:
     return html(
         '<details data-fold="statistics"><summary>{}</summary><p>{}</p></details>',
         t("report.statistics", language),
-        words,
+        explained(words, language),
     )
 
 
@@ -112,7 +113,8 @@ def titled(language: Language) -> Callable[..., str]:
 
     def say(name: str, *parts: str) -> str:
         inside = joined(parts)
-        return html("<section><h3>{}</h3>{}</section>", t(f"report.title_{name}", language), inside) if inside else ""
+        title = explained(t(f"report.title_{name}", language), language)
+        return html("<section><h3>{}</h3>{}</section>", title, inside) if inside else ""
 
     return say
 
@@ -201,9 +203,9 @@ def finding(each: Finding, language: Language) -> str:
         '<section class="vl-finding"><h3>{} {}</h3><p>{}</p><p><b>{}</b> {}</p></section>',
         name[:1].upper() + name[1:],
         chip,
-        why,
+        explained(why, language),
         t("report.remedy", language),
-        remedy,
+        explained(remedy, language),
     )
 
 
@@ -213,7 +215,7 @@ def evidence(rows: tuple[Evidence, ...], language: Language) -> str:
         return ""
     names = ("arm", "answers", "distinct", "holds", "equals", "cached", "seconds", "throughput")
     plain = {"arm", "holds", "equals"}
-    heads = ((name, t(f"report.column_{name}", language)) for name in names)
+    heads = ((name, explained(t(f"report.column_{name}", language), language)) for name in names)
     head = joined(
         html('<th scope="col" class="{}">{}</th>', "" if name in plain else "vl-num", words) for name, words in heads
     )
@@ -242,8 +244,8 @@ def _evidence_row(row: Evidence, language: Language) -> str:
         '<tr><td><b>{}</b><br><small>{}</small>{}</td><td class="vl-num">{:d}/{:d}</td>'
         '<td class="vl-num">{:d}</td><td>{}</td><td>{}</td><td class="vl-num">{}</td>'
         '<td class="vl-num">{}</td><td class="vl-num">{}</td></tr>',
-        arm_title(row.arm, language),
-        about,
+        explained(arm_title(row.arm, language), language),
+        explained(about, language),
         invalid,
         row.ok,
         row.n,

@@ -12,6 +12,7 @@ from itertools import takewhile
 
 from vqa.lab.report import charts
 from vqa.lab.report.diffs import TEXT_SHOWN, diff, shorten
+from vqa.lab.report.glossary import explained
 from vqa.lab.stats.agreement import LEVELS, Level
 from vqa.lab.stats.summary import Group, Summary
 from vqa.markup import html, joined
@@ -66,15 +67,15 @@ def levels(summary: Summary, language: Language) -> str:
             name += " vl-strongest"
             words = f"{words} · {t('report.level_strongest', language)}"
         title = t(f"report.level_{level}", language)
-        explained = t(f"report.level_{level}_about", language)
+        about = explained(t(f"report.level_{level}_about", language), language)
         items.append(
             html(
                 '<li class="{}"><b><i aria-hidden="true">{}</i>{}</b><span>{}</span><span>{}</span></li>',
                 name,
                 mark,
-                title,
-                words,
-                explained,
+                explained(title, language),
+                explained(words, language),
+                about,
             )
         )
     return html('<ol class="vl-levels">{}</ol>', joined(items))
@@ -132,7 +133,9 @@ def margins(summary: Summary, language: Language) -> str:
         entries.append(("#d98200", t("report.legend_fragile", language, n=len(summary.fragile))))
     if splits:
         entries.append(("#c92a2a", t("report.legend_split", language)))
-    keys = joined(html('<span><i style="background:{}"></i>{}</span>', hue, words) for hue, words in entries)
+    keys = joined(
+        html('<span><i style="background:{}"></i>{}</span>', hue, explained(words, language)) for hue, words in entries
+    )
     return html('{}<div class="vl-legend">{}</div>', plot, keys)
 
 
@@ -144,7 +147,7 @@ def cache_note(summary: Summary, language: Language) -> str:
     low, high = min(known), max(known)
     rest = str(low) if low == high else f"{low}–{high}"
     words = t("report.cache_note", language, first=summary.cached_tokens[0], rest=rest)
-    return html('<p class="vl-soft">{}</p>', words)
+    return html('<p class="vl-soft">{}</p>', explained(words, language))
 
 
 def groups(summary: Summary, language: Language, *, pressed: Sequence[int] = (), buttons: bool = False) -> str:
