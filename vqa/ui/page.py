@@ -11,6 +11,7 @@ import gradio as gr
 from vqa.markup import Markup, html
 from vqa.settings import ASSETS
 from vqa.text import LANGUAGES, Language
+from vqa.ui import theme
 from vqa.ui.services import Services
 from vqa.ui.text import words
 from vqa.ui.widgets import served_model, status
@@ -59,6 +60,7 @@ def build_page(services: Services, lang: Language) -> None:
     """Renders one page and binds what belongs to the page as a whole."""
     tr = words(lang)
     gr.HTML(_header(tr("ui.title"), tr("ui.subtitle"), lang), elem_id="vqa-header", padding=False)
+    gr.HTML(theme.report_rules(), visible="hidden")
     status.build(services, lang)
     served_model.build(services, lang)
     shown = [place for place in TABS if place.in_public or not services.settings.public]

@@ -139,10 +139,7 @@ KEYS = ("title", "send", "line", "composer", "new", "tabs", "theme", "list", "cl
 
 
 def head() -> Markup:
-    """Returns what goes first into <head>: the page's small scripts, Gradio's own words in Chinese, and how to wait.
-
-    The rules of what a report shows go there too, once for all tabs.
-    """
+    """Returns what goes first into <head>: the page's small scripts, Gradio's own words in Chinese, and how to wait."""
     prefix = "page.gradio_"
     pairs = {text: table("zh")[key] for key, text in table("en").items() if key.startswith(prefix)}
     script = "".join((ASSETS / name).read_text(encoding="utf-8") for name in SCRIPTS)
@@ -154,12 +151,13 @@ def head() -> Markup:
         for name, value in (("vqaQueue", waiting), ("vqaKeys", keys))
     ).replace("</", "<\\/")
     words += f"window.vqaChinese={chinese};"
+    return html('<meta name="color-scheme" content="light dark"><script>{}</script>', Markup(words + script))
+
+
+def report_rules() -> Markup:
+    """Returns the rules of what a report shows, which come after Gradio's own: in <head> they would yield to them."""
     rules = fragments.stylesheet() + (ASSETS / "evaluate.css").read_text(encoding="utf-8")
-    return html(
-        '<meta name="color-scheme" content="light dark"><style>{}</style><script>{}</script>',
-        Markup(rules),
-        Markup(words + script),
-    )
+    return html("<style>{}</style>", Markup(rules))
 
 
 def icon() -> Path:
