@@ -70,7 +70,7 @@ async def _answers(settings: Settings) -> tuple[float, list[float]]:
         runs = RunManager(store, settings)
         services = Services(settings, store, engine, runs)
         with gr.Blocks():
-            parts, _ = render(services, "en", ())
+            parts = render(services, "en", ())
         flow = AskFlow(services, "en", parts, ConversationKeeper(store), ())
         began = time.monotonic()
         engine.start(*plan_start(settings, "demo"))

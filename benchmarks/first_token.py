@@ -70,7 +70,7 @@ async def _on_the_page(base_url: str, picture: bytes) -> tuple[list[float], list
         runs = RunManager(store, settings)
         services = Services(settings, store, engine, runs)
         with gr.Blocks():
-            parts, _ = render(services, "en", ())
+            parts = render(services, "en", ())
         flow = AskFlow(services, "en", parts, ConversationKeeper(store), ())
         path = Path(folder) / "picture.png"
         path.write_bytes(picture)

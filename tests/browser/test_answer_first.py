@@ -39,7 +39,7 @@ def test_an_example_is_asked_in_one_press_and_picture_answer_and_composer_are_in
     page.set_viewport_size({"width": size[0], "height": size[1]})
     opened(page, faulty)
     expect(card(page)).to_have_count(4)
-    for panel in ("#vqa-received-part", "#vqa-sure-part", "#vqa-code", "#vqa-compare"):
+    for panel in ("#vqa-received-part", "#vqa-sure-part", "#vqa-code"):
         expect(page.locator(panel)).to_be_hidden()
     assert seen(page, page.locator("#vqa-composer"))
     card(page).nth(1).click()
@@ -92,3 +92,32 @@ def test_why_could_it_change_starts_a_diagnosis_of_that_question(
     expect(page.locator("#tab-diagnose textarea").first).to_have_value("What colour is it?")
     expect(page.locator("#diagnose-asked")).to_contain_text("What colour is it?", timeout=SECONDS)
     expect(page.locator("#diagnose-progress .vl-ended")).to_be_visible(timeout=3 * SECONDS)
+
+
+def test_two_answers_stand_side_by_side_with_their_differences_and_still_do_after_a_reload(
+    page: Page, faulty: FaultyApp, red_circle: Path
+) -> None:
+    faulty.behave()
+    opened(page, faulty)
+    page.get_by_role("button", name="Compare").click()
+    page.get_by_label("Answer every question twice").check()
+    page.keyboard.press("Escape")
+    upload(page, red_circle)
+    ask(page, "What is it?")
+    pair = page.locator("#vqa-chat .vqa-compared")
+    expect(pair).to_contain_text("temperature 0.0")
+    expect(pair).to_contain_text("temperature 1.0")
+    expect(pair.locator(".verdict")).to_have_text("the answers differ; differences are marked")
+    expect(pair.locator("mark").first).to_be_visible()
+    assert [body["temperature"] for body in faulty.server.bodies[-2:]] == [0.0, 1.0]
+    expect(page.get_by_text(re.compile("Version . of"))).to_have_count(0)
+    page.wait_for_url(re.compile("chat="))
+    page.reload()
+    expect(pair.locator(".verdict")).to_have_text("the answers differ; differences are marked", timeout=SECONDS)
+    faulty.behave(fails_every=1)  # a pair that failed is no pair of identical answers
+    page.get_by_role("button", name="Compare").click()
+    page.get_by_label("Answer every question twice").check()
+    page.keyboard.press("Escape")
+    ask(page, "And now?")
+    expect(pair.last.locator(".vqa-badge.bad")).to_have_count(2)
+    expect(pair.last.locator(".verdict")).to_have_count(0)

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.lab_app import SECONDS, FaultyApp
 from tests.browser.test_ask import answers, ask, upload
@@ -20,15 +20,24 @@ pytestmark = pytest.mark.browser
 
 @pytest.fixture
 def talk(page: Page, faulty: FaultyApp, red_circle: Path) -> Page:
-    """A page with one answered question and the section of conversations open."""
+    """A page with one answered question."""
     faulty.behave(answer="Red, **round**.")
     page.goto(faulty.url)
     expect(page.locator(".vqa-strip.good")).to_be_visible(timeout=SECONDS)
     upload(page, red_circle)
     ask(page, "What colour is it?")
     page.wait_for_url(re.compile("chat="))
-    page.locator("#vqa-conversations > button").click()
     return page
+
+
+def shown_row(page: Page) -> Locator:
+    """The open conversation in the list."""
+    return page.locator("#vqa-talks li:has([aria-current])")
+
+
+def press(row: Locator, act: str) -> None:
+    row.hover()
+    row.locator(f"[data-act={act}]").click()
 
 
 def saved(page: Page, button: str, path: Path) -> str:
@@ -39,25 +48,51 @@ def saved(page: Page, button: str, path: Path) -> str:
 
 
 def test_a_conversation_is_named_and_found_by_its_name_after_a_reload(talk: Page) -> None:
-    name = talk.get_by_label("Name of the open conversation")
-    name.fill("Talk of <b>roundabouts</b>")
-    name.press("Enter")
+    press(shown_row(talk), "rename")
+    talk.locator("#vqa-talks input").fill("Talk of <b>roundabouts</b>")
+    talk.keyboard.press("Enter")
     expect(talk.locator("#vqa-chat-title")).to_have_text("Talk of <b>roundabouts</b>", timeout=SECONDS)
     talk.reload()
     expect(talk.locator("#vqa-chat-title")).to_have_text("Talk of <b>roundabouts</b>", timeout=SECONDS)
-    talk.locator("#vqa-conversations > button").click()
-    talk.get_by_label("Search").first.fill("roundabouts")
-    expect(talk.get_by_text("Found: 1", exact=True)).to_be_visible(timeout=SECONDS)
-    talk.get_by_label("Stored conversations").click()
-    expect(talk.get_by_role("option", name="Talk of <b>roundabouts</b>")).to_have_count(1, timeout=SECONDS)
+    talk.get_by_label("Search").fill("roundabouts")
+    expect(talk.locator("#vqa-talks li")).to_have_text(re.compile("Talk of <b>roundabouts</b>"), timeout=SECONDS)
+
+
+def test_a_deleted_conversation_comes_back_with_its_pictures(talk: Page) -> None:
+    press(shown_row(talk), "rename")
+    talk.locator("#vqa-talks input").fill("A talk to lose")
+    talk.keyboard.press("Enter")
+    row = talk.locator("#vqa-talks li", has_text="A talk to lose")
+    expect(row).to_have_count(1, timeout=SECONDS)
+    press(row, "delete")
+    expect(talk.locator("#vqa-chat .message")).to_have_count(0, timeout=SECONDS)
+    expect(row).to_have_count(0)
+    talk.get_by_role("button", name="Undo").click()
+    expect(row).to_have_count(1, timeout=SECONDS)
+    expect(talk.locator("#vqa-chat .message.user").last).to_contain_text("What colour is it?", timeout=SECONDS)
+    expect(talk.locator("#vqa-received figure")).to_have_count(1)
+
+
+def test_on_a_phone_the_conversations_are_a_drawer_that_closes_behind_the_one_that_is_opened(talk: Page) -> None:
+    talk.set_viewport_size({"width": 390, "height": 844})
+    drawer = talk.locator("#vqa-conversations")
+    expect(drawer).to_be_hidden()
+    talk.get_by_role("button", name="Conversations").click()
+    expect(drawer).to_be_visible()
+    talk.keyboard.press("Escape")
+    expect(drawer).to_be_hidden()
+    talk.get_by_role("button", name="Conversations").click()
+    talk.locator("#vqa-talks .open").last.click()
+    expect(drawer).to_be_hidden()
+    expect(answers(talk)).not_to_have_count(0, timeout=SECONDS)
 
 
 def test_a_conversation_is_saved_as_markdown_and_as_json(talk: Page, tmp_path: Path) -> None:
-    text = saved(talk, "Save as Markdown", tmp_path / "talk.md")
+    text = saved(talk, "Markdown", tmp_path / "talk.md")
     assert "What colour is it?" in text
     assert "Red, **round**." in text
     assert "red-circle.png" in text
-    stored = json.loads(saved(talk, "Save as JSON", tmp_path / "talk.json"))
+    stored = json.loads(saved(talk, "JSON", tmp_path / "talk.json"))
     assert [message["role"] for message in stored["messages"]] == ["user", "assistant"]
     assert stored["messages"][1]["answer"]["text"] == "Red, **round**."
 

@@ -65,7 +65,7 @@ def test_the_chinese_page_holds_no_english_labels(browser: Browser, app_url: str
     )
     for place in PLACES:
         tab(page, place)
-        for button in page.locator(f"#tab-{place} button:not([data-run])").all():  # a run's row shows its own words
+        for button in page.locator(f"#tab-{place} button:not([data-run], [data-name])").all():
             words = button.inner_text().strip() if button.is_visible() else ""
             assert not re.search(r"[A-Za-z]{3,}", allowed.sub("", words)), words
     context.close()
@@ -126,7 +126,7 @@ def tab_to(page: Page, selector: str) -> None:
             break
         page.keyboard.press("Tab")
     expect(page.locator(selector).first).to_be_focused()
-    outlined = """() => [document.activeElement, document.activeElement.closest("#vqa-composer")].some((each) => {
+    outlined = """() => [document.activeElement, document.activeElement.closest("#vqa-dock")].some((each) => {
         const look = each && getComputedStyle(each);
         const outline = look && look.outlineStyle !== "none" && parseFloat(look.outlineWidth) >= 2;
         return outline || (look && look.boxShadow !== "none");

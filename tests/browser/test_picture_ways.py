@@ -53,7 +53,7 @@ def site(red_circle: Path) -> Iterator[str]:
 
 
 def fetch(page: Page, address: str) -> None:
-    page.get_by_text("More ways to add a picture").click()
+    page.get_by_role("button", name="Web, camera").click()
     box = page.locator("#vqa-address textarea, #vqa-address input")
     box.fill(address)
     box.press("Enter")

@@ -28,7 +28,7 @@ GARBAGE: tuple[Json, ...] = (
     None, "", "../../etc/passwd", "<script>alert(1)</script>", -1, 10**30, 1e308, True, [], {}, [[]], {"a": {"b": []}},
     {"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}, "x" * 100_000,
 )  # fmt: skip
-SENT_WITH_EVENTS = ("act", "place", "box", "group", "run", "index", "value")
+SENT_WITH_EVENTS = ("act", "place", "to", "chat", "name", "box", "group", "run", "index", "value")
 """What the page's scripts and Gradio's components send beside a component's value."""
 
 

@@ -38,7 +38,7 @@ def test_many_tabs_of_one_visitor_cost_another_no_conversation(public: RunningAp
     crowd, other = visitor(public, "10.0.6.3"), visitor(public, "10.0.6.4")
     assert answered(other, "What is this?", other.upload(("a.png", drawn()))[0])
     function = crowd.endpoint("vqa-tray", "select")
-    data, pressed = crowd.defaults(function), {"act": "first", "place": 0}
+    data, pressed = crowd.defaults(function), {"act": "move", "place": 0, "to": 0}
     for _ in range(SESSIONS + 20):
         crowd.session = uuid.uuid4().hex
         assert crowd.call(function, data, event_data=pressed).success, "every tab has had an event handled"

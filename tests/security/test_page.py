@@ -35,7 +35,7 @@ class Watched:
         own = (f"{self.url}/", "data:", "blob:")
         assert [address for address in self.requests if not address.startswith(own)] == []
         live = "script, img[src='x'], form, .pwned"
-        places = ("#vqa-chat", ".vl", "#vqa-compared")
+        places = ("#vqa-chat", ".vl", "#vqa-talks")
         assert sum(self.page.locator(place).locator(live).count() for place in places) == 0
 
 

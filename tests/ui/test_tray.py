@@ -31,22 +31,24 @@ def image() -> ImagePayload:
 
 
 @pytest.mark.parametrize(
-    ("act", "place", "after"),
+    ("act", "place", "to", "after"),
     [
-        ("first", 2, "cab"),
-        ("left", 1, "bac"),
-        ("left", 0, "abc"),
-        ("right", 1, "acb"),
-        ("right", 2, "abc"),
-        ("remove", 1, "ac"),
-        ("region", 1, "abc"),
-        ("nonsense", 1, "abc"),
-        ("remove", 7, "abc"),
-        ("remove", -1, "abc"),
+        ("move", 2, 0, "cab"),
+        ("move", 0, 2, "bca"),
+        ("move", 1, 0, "bac"),
+        ("move", 1, 2, "acb"),
+        ("move", 1, 1, "abc"),
+        ("move", 0, -1, "abc"),
+        ("move", 2, 3, "abc"),
+        ("remove", 1, 1, "ac"),
+        ("region", 1, 1, "abc"),
+        ("nonsense", 1, 0, "abc"),
+        ("remove", 7, 7, "abc"),
+        ("remove", -1, -1, "abc"),
     ],
 )
-def test_moving(act: str, place: int, after: str) -> None:
-    assert moved(list("abc"), act, place) == list(after)
+def test_moving(act: str, place: int, to: int, after: str) -> None:
+    assert moved(list("abc"), act, place, to) == list(after)
 
 
 @pytest.mark.parametrize(
@@ -134,11 +136,12 @@ def test_the_tray_shows_what_is_there_and_what_cannot_be_read(image: ImagePayloa
     bad.write_text("words")
     html = tray_html([str(good), str(bad)], ImageLimits(), "en")
     assert html.count("<li>") == 2
+    assert html.count("<button") == 4, "a picture is one button, and taking it out another"
     assert html.count("<img") == 1
     assert "⚠ words.png" in html
     assert "<b>.png" not in html
-    assert 'aria-label="Move picture 2 to the left"' in html
-    assert "Move picture" not in tray_html([str(good)], ImageLimits(), "en")
+    assert 'aria-label="Ask about a region of picture 2"' in html
+    assert "<button" not in tray_html([str(good)], ImageLimits(), "en", acts=False)
     assert tray_html([], ImageLimits(), "zh") == ""
 
 

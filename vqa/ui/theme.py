@@ -124,7 +124,7 @@ def theme() -> gr.themes.Base:
 
 def css() -> str:
     """Returns the page's own rules, but for those of what reports show as well."""
-    return (ASSETS / "page.css").read_text(encoding="utf-8")
+    return "".join((ASSETS / name).read_text(encoding="utf-8") for name in ("page.css", "ask.css"))
 
 
 def own_words() -> gr.I18n:
@@ -134,7 +134,7 @@ def own_words() -> gr.I18n:
     return gr.I18n(**{"en": words["en"], "zh-CN": words["zh"]})
 
 
-SCRIPTS = ("events.js", "page.js", "sending.js", "keys.js")
+SCRIPTS = ("events.js", "page.js", "sending.js", "dock.js", "keys.js")
 KEYS = ("title", "send", "line", "composer", "new", "tabs", "theme", "list", "close")
 
 
@@ -146,9 +146,10 @@ def head() -> Markup:
     chinese = json.dumps(pairs, ensure_ascii=False).replace("</", "<\\/")
     waiting = {lang: [table(lang)[f"page.queue_{name}"] for name in ("next", "ahead", "turn")] for lang in LANGUAGES}
     keys = {lang: {name: table(lang)[f"page.keys_{name}"] for name in KEYS} for lang in LANGUAGES}
+    drop = {lang: table(lang)["page.drop"] for lang in LANGUAGES}
     words = "".join(
         f"window.{name}={json.dumps(value, ensure_ascii=False)};"
-        for name, value in (("vqaQueue", waiting), ("vqaKeys", keys))
+        for name, value in (("vqaQueue", waiting), ("vqaKeys", keys), ("vqaDrop", drop))
     ).replace("</", "<\\/")
     words += f"window.vqaChinese={chinese};"
     return html('<meta name="color-scheme" content="light dark"><script>{}</script>', Markup(words + script))

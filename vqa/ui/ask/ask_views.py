@@ -13,14 +13,18 @@ from vqa.media.images import ImagePayload
 from vqa.media.notes import note_text
 from vqa.text import Language, t
 from vqa.ui.ask.asking import Piece
+from vqa.ui.ask.comparing import growing_html, marked, one_line
 from vqa.ui.ask.conversation import Conversation, Message, Problem
 from vqa.ui.ask.harmless import safe_markdown
 from vqa.ui.text import words
 from vqa.ui.widgets.parts import badge, empty, stats
 
+LINE = Markup('<small class="vqa-line"></small>')
 TOKENS_SHOWN = 2000
 TOKENS_FOR_SPEED = 8
 """Of fewer a speed says nothing: two tokens may come in one piece of the stream."""
+COMPARED = ("temperature", "top_p", "max_tokens", "seed", "server")
+"""Settings that are named above an answer beside another."""
 SPECIAL = re.compile(r"<(?:[|｜].+[|｜]|/?s|eos|end_of_\w+)>")
 """Tokens that end an answer, as the common tokenizers write them."""
 
@@ -57,18 +61,29 @@ def problem_of(error: VQAError) -> Problem:
 
 
 def chat_messages(
-    conversation: Conversation, files: dict[str, str], lang: Language, *, growing: Piece | None = None
+    conversation: Conversation,
+    files: dict[str, str],
+    lang: Language,
+    *,
+    growing: Piece | None = None,
+    beside: Piece | None = None,
 ) -> list[dict[str, Json]]:
-    """Returns what gr.Chatbot shows; `files` maps a picture's hash to its thumbnail, `growing` is an answer so far."""
-    rows = [_chat_message(message, files, lang) for message in conversation.path()]
-    if growing is not None:
+    """Returns what gr.Chatbot shows; `files` maps a picture's hash to its thumbnail.
+
+    `growing` is an answer so far, `beside` the one at its side.
+    """
+    by_id = {message.id: message for message in conversation.messages}
+    rows = [_chat_message(message, by_id.get(message.beside or -1), files, lang) for message in conversation.path()]
+    if growing is not None and beside is not None:
+        rows.append({"role": "assistant", "content": [_text(growing_html(growing, beside))]})
+    elif growing is not None:
         waiting = "" if growing.waiting is None else t("ask.waiting", lang, seconds=f"{growing.waiting:.0f}")
         said = _text(safe_markdown(growing.text) or waiting or "…")
         rows.append({"role": "assistant", "content": [*_reasoning(growing.reasoning, lang, shown=True), said]})
     return rows
 
 
-def _chat_message(message: Message, files: dict[str, str], lang: Language) -> dict[str, Json]:
+def _chat_message(message: Message, beside: Message | None, files: dict[str, str], lang: Language) -> dict[str, Json]:
     if message.role == "user":
         content: list[Json] = [
             {"path": files[image.sha256], "alt_text": image.given_name or t("ask.picture", lang)}
@@ -77,6 +92,9 @@ def _chat_message(message: Message, files: dict[str, str], lang: Language) -> di
         ]
         return {"role": "user", "content": [*content, _text(safe_markdown(message.text))]}
     answer = message.answer
+    if beside is not None:
+        acts = _acts(message, lang) if answer is not None and message.problem is None else ""
+        return {"role": "assistant", "content": [_text(compared_html(message, beside, lang)), _text(f"{LINE}{acts}")]}
     content = [_text(safe_markdown(message.text))] if message.text.strip() else []
     if answer is not None:
         content = [*_reasoning(answer.reasoning, lang, shown=not content), *content, *_other_parts(answer, lang)]
@@ -88,6 +106,25 @@ def _chat_message(message: Message, files: dict[str, str], lang: Language) -> di
         acts = _acts(message, lang) if answer is not None and message.problem is None else ""
         content.append(_text(html('<small class="vqa-line">{}</small>{}', line, acts)))
     return {"role": "assistant", "content": content or [_text("—")]}
+
+
+def compared_html(first: Message, second: Message, lang: Language) -> Markup:
+    """Returns two answers to one question side by side, their differences marked, and whether there are any."""
+    tr, both = words(lang), (first, second)
+    columns = []
+    for mine, other in (both, both[::-1]):
+        body = one_line(marked(mine.text, other.text))
+        if mine.problem is not None:
+            body += html("<p>{}</p>", badge(t(f"errors.{mine.problem.code}", lang, **dict(mine.problem.values)), "bad"))
+        settings = " · ".join(f"{name} {value}" for name, value in mine.asked if name in COMPARED)
+        line = answer_line(mine, lang)
+        columns.append(html("<div><b>{}</b>{}<small>{}</small></div>", settings, body or "—", line))
+    verdict = Markup()
+    if not any(each.problem or each.stopped for each in both):
+        same = first.text == second.text
+        told = badge(tr("ask.compare_same" if same else "ask.compare_differ"), "good" if same else "warn")
+        verdict = html('<p class="verdict">{}</p>', told)
+    return html('<div class="vqa-compared">{}{}</div>', joined(columns), verdict)
 
 
 def _acts(message: Message, lang: Language) -> Markup:

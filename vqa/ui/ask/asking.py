@@ -215,6 +215,10 @@ class Pieces:
         self._next = asyncio.ensure_future(anext(self._source))
         return piece
 
+    @property
+    def other(self) -> None:
+        """No answer stands beside this one."""
+
     def so_far(self) -> Answer:
         """Returns what has arrived, logprobs and counts included."""
         return self._collected.answer()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from difflib import SequenceMatcher
 
 from vqa.answers import Question
-from vqa.client import Client
+from vqa.client import Client, Collector
 from vqa.engine.state import Engine
 from vqa.markup import Markup, escape, html, joined
 from vqa.ui.ask.asking import Piece, answer_pieces
@@ -17,18 +17,24 @@ WORD = re.compile(r"\s+|\w+|[^\w\s]")
 
 
 async def both_pieces(
-    sides: Sequence[tuple[Client, Question, Engine | None]], stop: asyncio.Event, *, seconds: float
-) -> AsyncIterator[tuple[Piece, ...]]:
+    sides: Sequence[tuple[Client, Question, Engine | None]],
+    stop: asyncio.Event,
+    *,
+    seconds: float,
+    into: Sequence[Collector] = (),
+) -> AsyncGenerator[tuple[Piece, ...]]:
     """Yields how far the answers are, whenever one of them grew; ends when all are done.
 
-    A side's engine is the managed one behind its client, if there is one.
+    A side's engine is the managed one behind its client, if there is one; what arrives is collected `into` what is
+    given for each.
     """
     latest = [Piece("") for _ in sides]
     changed: asyncio.Queue[tuple[int, Piece | Exception]] = asyncio.Queue()
 
     async def follow(place: int, client: Client, question: Question, engine: Engine | None) -> None:
         try:
-            async for piece in answer_pieces(client, question, stop, seconds=seconds, engine=engine):
+            mine = into[place] if into else None
+            async for piece in answer_pieces(client, question, stop, seconds=seconds, into=mine, engine=engine):
                 await changed.put((place, piece))
         except Exception as problem:
             await changed.put((place, problem))
@@ -46,6 +52,17 @@ async def both_pieces(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def growing_html(first: Piece, second: Piece) -> Markup:
+    """Returns two answers side by side, as far as they are."""
+    texts = (one_line(escape(piece.text or piece.reasoning or "…")) for piece in (first, second))
+    return html('<div class="vqa-compared">{}</div>', joined(html("<div>{}</div>", text) for text in texts))
+
+
+def one_line(text: Markup) -> Markup:
+    """Returns HTML in which Markdown finds nothing to do."""
+    return Markup(html("<p>{}</p>", text).replace("\n", "<br>"))
 
 
 def marked(text: str, other: str) -> Markup:

@@ -9,7 +9,7 @@ import gradio as gr
 
 from vqa.media.video import SUFFIXES
 from vqa.text import Language
-from vqa.ui.ask import ask_views, fit_note, sending
+from vqa.ui.ask import ask_views, beside, fit_note, sending, talks
 from vqa.ui.ask.asking import most_pictures
 from vqa.ui.ask.conversation import Conversation
 from vqa.ui.ask.harmless import LATEX
@@ -19,7 +19,6 @@ from vqa.ui.services import Services
 from vqa.ui.text import words
 
 PICTURES = ["image", ".pdf", *SUFFIXES]
-COLOURS: list[str | tuple[str, float]] = ["#e11d48", "#2563eb", "#059669", "#111111", "#ffffff"]
 SESSION_SECONDS = 6 * 3600
 CARDS = 4
 """Examples in an empty conversation, each asked in one press; the others stand below."""
@@ -40,6 +39,8 @@ class AskParts:
     region_box: region_box.RegionParts
     options: tuple[gr.components.Component, ...]
     """In the order of `asking.read_options`."""
+    beside: tuple[gr.components.Component, ...]
+    """In the order of `beside.read`."""
     title: gr.HTML
     new: gr.Button
     versions: gr.HTML
@@ -51,12 +52,13 @@ class AskParts:
     fetch: gr.Button
     camera: gr.Image
     shoot: gr.Button
-    region: tuple[gr.Button, gr.ImageEditor, gr.Button]
     marks: gr.HTML
     table: gr.HTML
     received: gr.HTML
     sure: gr.HTML
     codes: tuple[gr.Code, gr.Code, gr.Code]
+    talks: talks.TalksParts | None
+    """The stored conversations, where any are kept."""
 
     def outputs(self) -> list[Any]:
         """Returns what a question, or showing another conversation, may change."""
@@ -65,13 +67,17 @@ class AskParts:
         return [*shown, *panels, self.sending.taken]
 
 
-def render(services: Services, lang: Language, examples: tuple[Example, ...]) -> tuple[AskParts, Any]:
-    """Returns the components, drawn, and the column at the right where further sections may be added."""
+def render(services: Services, lang: Language, examples: tuple[Example, ...], *, keeps: bool = False) -> AskParts:
+    """Returns the components, drawn; `keeps` says that conversations outlive the page, so that there is a list."""
     tr = words(lang)
     conversation = gr.State(Conversation(), time_to_live=SESSION_SECONDS)
     with gr.Row(equal_height=False, elem_id="vqa-ask"):
-        with gr.Column(scale=7, min_width=340):
+        kept = talks.render(lang) if keeps else None
+        with gr.Column(scale=7, min_width=340, elem_id="vqa-talk"):
             with gr.Row(elem_classes="vqa-bar-row"):
+                if keeps:
+                    drawer = gr.Button(tr("ask.conversations"), size="sm", scale=0, min_width=40, elem_id="vqa-drawer")
+                    drawer.click(None, None, None, js="() => window.vqaDrawer()", show_progress="hidden", queue=False)
                 title = gr.HTML("", elem_id="vqa-chat-title", padding=False)
                 new = gr.Button(tr("ask.new"), size="sm", scale=0, min_width=150, elem_id="vqa-new")
             chatbot = _chatbot(examples, lang)
@@ -79,28 +85,28 @@ def render(services: Services, lang: Language, examples: tuple[Example, ...]) ->
                 versions = gr.HTML("", padding=False)
                 earlier = gr.Button(tr("ask.earlier"), size="sm", scale=0, min_width=90)
                 later = gr.Button(tr("ask.later"), size="sm", scale=0, min_width=90)
-            fit = fit_note.render(lang, SESSION_SECONDS)
-            on_its_way, shown_tray = sending.render(lang), tray.render_tray()
-            composer, carried = _composer(lang), carrier.render()
-            pictures = tray.render(lang, most_pictures(services.settings), SESSION_SECONDS, shown_tray)
-            treatment, box = treatment_box.render(lang), region_box.render(lang, SESSION_SECONDS)
-            gallery = _gallery(examples, lang)
-            address, fetch, camera, shoot = _more_ways(lang)
-            region = _region(lang)
-            options = _options(services, lang)
-        with gr.Column(scale=5, min_width=340) as side:
+            with gr.Column(elem_id="vqa-dock"):
+                fit = fit_note.render(lang, SESSION_SECONDS)
+                on_its_way, shown_tray = sending.render(lang), tray.render_tray()
+                pictures = tray.render(lang, most_pictures(services.settings), SESSION_SECONDS, shown_tray)
+                composer, carried = _composer(lang), carrier.render()
+                with gr.Row(elem_id="vqa-tools"):  # each opens above the composer: assets/ask.css
+                    address, fetch, camera, shoot = _more_ways(lang)
+                    box, treatment = region_box.render(lang, SESSION_SECONDS), treatment_box.render(lang)
+                    second, options = beside.render(services, lang), _options(services, lang)
+        with gr.Column(scale=5, min_width=320, elem_id="vqa-side"):
             marks, table = gr.HTML(visible=False, padding=False), gr.HTML(visible=False, padding=False)
             with gr.Accordion(tr("ask.received"), open=True, elem_id="vqa-received-part"):
                 received = gr.HTML(ask_views.received_html((), None, lang), elem_id="vqa-received", padding=False)
             with gr.Accordion(tr("ask.sure"), open=True, elem_id="vqa-sure-part"):
                 sure = gr.HTML(ask_views.sure_html(None, lang), elem_id="vqa-sure", padding=False)
             codes = _codes(lang)
-    parts = AskParts(
-        conversation, chatbot, composer, carried, on_its_way, fit, pictures, treatment, box, options, title, new,
-        versions, versions_row, earlier, later, gallery, address, fetch, camera, shoot, region, marks, table, received,
-        sure, codes,
+            gallery = _gallery(examples, lang)
+    return AskParts(
+        conversation, chatbot, composer, carried, on_its_way, fit, pictures, treatment, box, options, second, title,
+        new, versions, versions_row, earlier, later, gallery, address, fetch, camera, shoot, marks, table, received,
+        sure, codes, kept,
     )  # fmt: skip
-    return parts, side
 
 
 def _chatbot(examples: tuple[Example, ...], lang: Language) -> gr.Chatbot:
@@ -109,10 +115,10 @@ def _chatbot(examples: tuple[Example, ...], lang: Language) -> gr.Chatbot:
     return gr.Chatbot(
         label=tr("ask.conversation"),
         show_label=False,
-        height="var(--chat-height)",  # assets/page.css: as high as the window leaves it
+        height="100%",  # assets/ask.css: as high as the window leaves it
         layout="bubble",
         editable="user",
-        buttons=["copy", "copy_all"],
+        buttons=["copy"],
         sanitize_html=True,
         allow_tags=False,
         render_markdown=True,
@@ -165,7 +171,7 @@ def _gallery(examples: tuple[Example, ...], lang: Language) -> gr.Gallery | None
 
 def _more_ways(lang: Language) -> tuple[gr.Textbox, gr.Button, gr.Image, gr.Button]:
     tr = words(lang)
-    with gr.Accordion(tr("ask.more_ways"), open=False):
+    with gr.Accordion(tr("ask.more_ways"), open=False, elem_id="vqa-ways"):
         gr.Markdown(tr("ask.more_ways_about"))
         with gr.Row(equal_height=True):
             address = gr.Textbox(
@@ -190,30 +196,9 @@ def _more_ways(lang: Language) -> tuple[gr.Textbox, gr.Button, gr.Image, gr.Butt
     return address, fetch, camera, shoot
 
 
-def _region(lang: Language) -> tuple[gr.Button, gr.ImageEditor, gr.Button]:
-    tr = words(lang)
-    with gr.Accordion(tr("ask.region"), open=False, elem_id="vqa-region"):
-        gr.Markdown(tr("ask.region_about"))
-        load = gr.Button(tr("ask.region_load"), size="sm")
-        editor = gr.ImageEditor(
-            show_label=False, label=tr("ask.region"), sources=(), type="filepath", format="png", image_mode="RGB",
-            transforms=("crop",), layers=False, eraser=gr.Eraser(default_size=20), buttons=[], height=420,
-            brush=gr.Brush(default_size=6, colors=COLOURS, default_color=COLOURS[0], color_mode="fixed"),
-        )  # fmt: skip
-        use = gr.Button(tr("ask.region_use"), size="sm", variant="primary")
-    editor.preprocess = _file_only  # type: ignore[method-assign]
-    return load, editor, use
-
-
-def _file_only(payload: Any) -> Any:
-    """Returns what was edited as the file that came from the browser; Gradio would decode it in this process."""
-    composite = payload.composite if payload is not None else None
-    return {"background": None, "layers": [], "composite": composite.path if composite else None}
-
-
 def _options(services: Services, lang: Language) -> tuple[gr.components.Component, ...]:
     tr, settings = words(lang), services.settings
-    with gr.Accordion(tr("ask.options"), open=False):
+    with gr.Accordion(tr("ask.options"), open=False, elem_id="vqa-options"):
         with gr.Row():
             temperature = gr.Slider(0, 2, value=0, step=0.05, label="temperature", info=tr("ask.temperature_info"))
             top_p = gr.Slider(0.05, 1, value=0.9, step=0.05, label="top_p", info=tr("ask.top_p_info"))

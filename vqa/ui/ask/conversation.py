@@ -9,6 +9,8 @@ from vqa.answers import Answer, Json, ToolCall, Turn, tokens_from_json
 from vqa.media.images import ImagePayload
 
 NAME_LENGTH = 60
+BESIDE = "beside"
+"""Among the settings of an answer: the id of the one at its side."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,11 @@ class Message:
     """The settings of the request, as names and values; on answers only."""
     problem: Problem | None = None
     stopped: bool = False
+
+    @property
+    def beside(self) -> int | None:
+        """The answer to the same question that was asked for along with this one, and is shown at its side."""
+        return dict(self.asked).get(BESIDE)
 
 
 @dataclass(frozen=True)
@@ -67,7 +74,11 @@ class Conversation:
         return replace(self, leaf=message_id)
 
     def versions(self) -> tuple[int, ...]:
-        """Returns the last message of every version, those that begin alike side by side, older ones first."""
+        """Returns the last message of every version, those that begin alike side by side, older ones first.
+
+        An answer that stands beside another is no version of its own.
+        """
+        beside = {message.beside for message in self.messages}
         below: dict[int | None, list[int]] = {}
         for message in self.messages:
             below.setdefault(message.parent, []).append(message.id)
@@ -77,7 +88,7 @@ class Conversation:
             current = ahead.pop()
             if following := below.get(current):
                 ahead += reversed(following)
-            else:
+            elif current not in beside:
                 found.append(current)
         return tuple(found)
 

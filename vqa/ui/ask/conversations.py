@@ -1,4 +1,4 @@
-"""Stored conversations on the Ask tab: find, open, rename, export, delete. Renders and binds."""
+"""Stored conversations beside the chat: find, open, rename, export, delete and take back. Binds only."""
 
 from __future__ import annotations
 
@@ -10,81 +10,83 @@ from typing import Any
 import gradio as gr
 
 from vqa.errors import InputError
-from vqa.store import Store
 from vqa.text import Language
-from vqa.ui.ask.components import AskParts
+from vqa.ui.ask.components import SESSION_SECONDS, AskParts
 from vqa.ui.ask.conversation import Conversation, as_json, as_markdown
 from vqa.ui.ask.flow import AskFlow
+from vqa.ui.ask.keeping import ConversationKeeper
+from vqa.ui.ask.picture_files import BLANK
+from vqa.ui.ask.talks import NAME_LENGTH, TalksParts, list_html
 from vqa.ui.services import Services
 from vqa.ui.text import words
 from vqa.ui.web.folder import owned
 from vqa.ui.widgets import exports
+from vqa.ui.widgets.blocks import root
 from vqa.ui.widgets.notices import safely
+from vqa.ui.widgets.page_event import sent
 
 
-def build(services: Services, lang: Language, parts: AskParts, flow: AskFlow) -> None:
-    """Draws the section and binds it."""
+def bind(
+    services: Services, lang: Language, parts: AskParts, talks: TalksParts, flow: AskFlow, keeper: ConversationKeeper
+) -> None:
+    """Binds the list; what was deleted last can be taken back until something else is done with the list."""
     tr, told, store = words(lang), safely(lang), services.store
-    with gr.Accordion(tr("ask.conversations"), open=False, elem_id="vqa-conversations") as section:
-        search = gr.Textbox(label=tr("ask.search"), placeholder=tr("ask.search_placeholder"))
-        found = gr.Dropdown([], label=tr("ask.stored"), interactive=True, value=None)
-        with gr.Row():
-            opened = gr.Button(tr("ask.open"), size="sm", variant="primary")
-            delete = gr.Button(tr("ask.delete"), size="sm")
-        with gr.Row(visible=False) as confirm:
-            gr.Markdown(tr("ask.delete_sure"))
-            yes = gr.Button(tr("ask.delete_yes"), size="sm", variant="stop")
-            no = gr.Button(tr("ask.delete_no"), size="sm")
-        name = gr.Textbox(label=tr("ask.rename"), placeholder=tr("ask.rename_placeholder"), max_length=200)
-        with gr.Row():
-            markdown = gr.Button(tr("ask.export_markdown"), size="sm")
-            plain = gr.Button(tr("ask.export_json"), size="sm")
-            titles = {"untitled": tr("ask.untitled"), "user": tr("ask.you"), "assistant": tr("ask.model")}
-            for button, suffix in ((markdown, ".md"), (plain, ".json")):
-                make = told(partial(_file, suffix=suffix, titles=titles))
-                exports.hand_out(button, make, parts.conversation, f"vqa-save{suffix.replace('.', '-')}")
+    gone = gr.State(None, time_to_live=SESSION_SECONDS)
+    titles = {"untitled": tr("ask.untitled"), "user": tr("ask.you"), "assistant": tr("ask.model")}
+    for button, suffix in ((talks.markdown, ".md"), (talks.plain, ".json")):
+        make = told(partial(_file, suffix=suffix, titles=titles))
+        exports.hand_out(button, make, parts.conversation, f"vqa-save{suffix.replace('.', '-')}")
 
-    async def listed(sought: str | None) -> Any:
-        rows = await asyncio.to_thread(_choices, store, sought or "", tr("ask.untitled"))
-        return gr.Dropdown(rows, info=tr("ask.found", n=len(rows)))
+    async def listed(sought: str | None, shown: str, deleted: Conversation | None = None) -> Any:
+        rows = await asyncio.to_thread(partial(store.chats, search=sought or "", visitor=""))
+        return list_html(rows, shown, lang, deleted=None if deleted is None else deleted.name)
 
-    async def open_it(request: gr.Request, chat_id: str | None) -> Any:
-        return await flow.open(request.session_hash, _wanted(chat_id))
+    async def look(sought: str | None, conversation: Conversation, before: Conversation | None) -> Any:
+        return await listed(sought, conversation.chat_id, before)
 
-    async def rename(text: str | None, conversation: Conversation, sought: str | None) -> Any:
-        chat_id, wanted = _wanted(conversation.chat_id), (text or "").strip()
-        if not wanted:
+    async def delete(session: str | None, chat_id: str, conversation: Conversation, sought: str | None) -> Any:
+        before = await asyncio.to_thread(keeper.open, chat_id)
+        await asyncio.to_thread(store.delete_chat, chat_id)
+        open_one = conversation.chat_id == chat_id
+        shown = await flow.clear(session) if open_one else {}
+        rest = "" if open_one else conversation.chat_id
+        return shown | {gone: before, talks.listed: await listed(sought, rest, before)}
+
+    async def undo(
+        session: str | None, before: Conversation | None, conversation: Conversation, sought: str | None
+    ) -> Any:
+        if before is None:
             return gr.skip()
-        await asyncio.to_thread(store.rename_chat, chat_id, wanted)
-        gr.Info(tr("ask.renamed"), duration=3)
-        return {**flow.named(conversation, wanted), found: await listed(sought), name: ""}
+        back = await asyncio.to_thread(keeper.restored, before)
+        update: dict[Any, Any] = {gone: None, talks.listed: await listed(sought, conversation.chat_id)}
+        return update | ({} if conversation.messages else await flow.show(session, back, BLANK))
 
-    async def remove(request: gr.Request, chat_id: str | None, conversation: Conversation, sought: str | None) -> Any:
-        await asyncio.to_thread(store.delete_chat, _wanted(chat_id))
-        shown = await flow.clear(request.session_hash) if conversation.chat_id == chat_id else {}
-        rows = await asyncio.to_thread(_choices, store, sought or "", tr("ask.untitled"))
-        listed_now = gr.Dropdown(rows, value=None, info=tr("ask.found", n=len(rows)))
-        return {**shown, found: listed_now, confirm: gr.Row(visible=False)}
+    async def act(
+        event: gr.EventData, request: gr.Request, before: Conversation | None, conversation: Conversation,
+        sought: str | None,
+    ) -> Any:  # fmt: skip
+        what, chat_id, name = (sent(event, key, str) for key in ("act", "chat", "name"))
+        if what == "undo":
+            return await undo(request.session_hash, before, conversation, sought)
+        if not chat_id:
+            raise InputError("conversation_none")
+        if what == "delete":
+            return await delete(request.session_hash, chat_id, conversation, sought)
+        if what == "rename":
+            wanted = name.strip()[:NAME_LENGTH] or tr("ask.untitled")
+            await asyncio.to_thread(store.rename_chat, chat_id, wanted)
+            shown = flow.named(conversation, wanted) if conversation.chat_id == chat_id else {}
+            return shown | {gone: None, talks.listed: await listed(sought, conversation.chat_id)}
+        opened = await flow.open(request.session_hash, chat_id)
+        return opened | {gone: None, talks.listed: await listed(sought, chat_id)}
 
     quick: dict[str, Any] = {"show_progress": "hidden"}
-    outputs = parts.outputs()
-    gr.on([section.expand, search.change], told(listed), search, found, trigger_mode="always_last", **quick)
-    opened.click(told(open_it), found, outputs, **quick)
-    name.submit(told(rename), [name, parts.conversation, search], [*outputs, found, name], **quick)
-    delete.click(lambda chat: gr.Row(visible=bool(chat)), found, confirm, **quick)
-    no.click(lambda: gr.Row(visible=False), None, confirm, **quick)
-    yes.click(told(remove), [found, parts.conversation, search], [*outputs, found, confirm], **quick)
-
-
-def _choices(store: Store, sought: str, untitled: str) -> list[tuple[str, str]]:
-    rows = store.chats(search=sought, visitor="")
-    return [(f"{row['name'] or untitled} · {row['updated_at']:%Y-%m-%d %H:%M}", row["id"]) for row in rows]
-
-
-def _wanted(chat_id: str | None) -> str:
-    if not chat_id:
-        raise InputError("conversation_none")
-    return chat_id
+    seen = [talks.search, parts.conversation, gone]
+    changes = [talks.search.change, parts.title.change, root().load]
+    gr.on(changes, told(look), seen, talks.listed, trigger_mode="always_last", **quick)
+    talks.listed.select(
+        told(act), [gone, parts.conversation, talks.search], [*parts.outputs(), gone, talks.listed], **quick
+    )
 
 
 def _file(conversation: Conversation, suffix: str, titles: dict[str, str]) -> str:

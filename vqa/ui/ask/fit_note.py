@@ -11,6 +11,7 @@ from vqa.markup import Markup, html
 from vqa.media.images import ImagePayload
 from vqa.text import Language
 from vqa.ui.ask.asking import AskOptions
+from vqa.ui.ask.beside import Beside
 from vqa.ui.ask.conversation import Conversation
 from vqa.ui.ask.fitting import Shortage, resized_all
 from vqa.ui.text import words
@@ -32,6 +33,8 @@ class Asked:
     """What the browser, which has taken it out of the composer, knows it by until it is taken."""
     again: int | None = None
     """The message of the conversation that this is, when it only gets another answer."""
+    beside: Beside | None = None
+    """What a second answer is asked with, if there is to be one."""
 
 
 @dataclass(frozen=True)

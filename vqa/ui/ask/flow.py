@@ -11,12 +11,12 @@ import gradio as gr
 
 from vqa.answers import Question
 from vqa.client import Client
-from vqa.errors import InputError, StoreError, VQAError
+from vqa.errors import InputError, StoreError
 from vqa.media.images import ImagePayload
 from vqa.media.several import load_pictures
 from vqa.models.ratios import check_shapes
 from vqa.text import Language
-from vqa.ui.ask import ask_views, asking, fit_note, fitting, structured
+from vqa.ui.ask import ask_views, asking, beside, fit_note, fitting
 from vqa.ui.ask.clients import Clients
 from vqa.ui.ask.components import AskParts
 from vqa.ui.ask.conversation import Conversation, Message
@@ -24,11 +24,12 @@ from vqa.ui.ask.fit_note import Asked
 from vqa.ui.ask.harmless import restored
 from vqa.ui.ask.keeping import ConversationKeeper
 from vqa.ui.ask.picture_files import BLANK, thumbnails
-from vqa.ui.ask.running import Running, place_of, reply_of
+from vqa.ui.ask.running import Running, place_of, replies
 from vqa.ui.ask.sending import Tickets, mark
-from vqa.ui.ask.snippets import snippets
+from vqa.ui.ask.shown import shown
+from vqa.ui.ask.snippets import code_of
 from vqa.ui.examples import Example
-from vqa.ui.pictures import grounding, treatment_box
+from vqa.ui.pictures import treatment_box
 from vqa.ui.pictures.known import known
 from vqa.ui.services import Services
 from vqa.ui.text import words
@@ -66,7 +67,7 @@ class AskFlow:
         Raises:
             InputError: another answer comes, or it is nothing to be asked.
         """
-        values, chosen, (ticket, session) = options[:OPTIONS], options[OPTIONS:-2], options[-2:]
+        values, rest, (ticket, session) = options[:OPTIONS], options[OPTIONS:-2], options[-2:]
         if (taken := self._tickets.known(ticket := str(ticket or ""))) is not None:
             yield {self._parts.sending.taken: mark(ticket)} if taken else {}
             return
@@ -76,12 +77,18 @@ class AskFlow:
         self._sending.add(session)
         try:
             asked = asking.read_options(self._services.settings, *values)
+            second, chosen = self._second(values, rest), rest[beside.VALUES :]
             text, pictures = await self._written(written, chosen)
-            async for update in self._ask(Asked(conversation, text, pictures, asked, session, True, ticket)):
+            sent = Asked(conversation, text, pictures, asked, session, True, ticket, beside=second)
+            async for update in self._ask(sent):
                 yield update
         finally:
             self._sending.discard(session)
             self._tickets.refuse(ticket)
+
+    def _second(self, values: Sequence[Any], rest: Sequence[Any]) -> beside.Beside | None:
+        """Returns what a second answer is asked with, where the page has that switched on."""
+        return beside.read(self._services, rest[: beside.VALUES], values) if rest else None
 
     async def _written(
         self, written: dict[str, Any] | None, chosen: Sequence[Any]
@@ -105,8 +112,13 @@ class AskFlow:
             if isinstance(fitted, fitting.Shortage):
                 yield fit_note.shown(self._parts.fit, asked, fitted, self._lang)
                 return
-            async for update in self._streamed(fitted, client, asked):
-                yield update
+            if asked.beside is None:
+                async for update in self._streamed(fitted, client, asked):
+                    yield update
+                return
+            async with beside.side_of(services, asked.beside, fitted, client) as side:
+                async for update in self._streamed(fitted, client, asked, side):
+                    yield update
 
     async def _asked(self, asked: Asked) -> Conversation:
         """Returns the conversation up to the message that is asked, which is stored unless it was before."""
@@ -130,16 +142,20 @@ class AskFlow:
         async for update in self._ask(await asyncio.to_thread(fit_note.made_to_fit, asked, held.shortage)):
             yield update
 
-    async def _streamed(self, question: Question, client: Client, asked: Asked) -> AsyncIterator[Update]:
+    async def _streamed(
+        self, question: Question, client: Client, asked: Asked, side: beside.Side | None = None
+    ) -> AsyncIterator[Update]:
         parts, lang, tr = self._parts, self._lang, words(self._lang)
         ready = gr.MultimodalTextbox(submit_btn=tr("ask.send"), stop_btn=False)
         running = self._begin(asked.session)
         last, conversation = asking.Piece("", done=True, stopped=True), None
         # The server is at work while the question is stored and drawn.
-        services = self._services
-        pieces = asking.Pieces(
-            client, question, running.stop, seconds=services.settings.max_seconds, engine=services.engine
-        )
+        engine, seconds = self._services.engine, self._services.settings.max_seconds
+        pieces: asking.Pieces | beside.PairedPieces
+        if side is None:
+            pieces = asking.Pieces(client, question, running.stop, seconds=seconds, engine=engine)
+        else:
+            pieces = beside.PairedPieces((client, question, engine), side, running.stop, seconds=seconds)
         try:
             try:
                 conversation = await self._asked(asked)
@@ -153,14 +169,16 @@ class AskFlow:
                 yield {parts.composer: composer, parts.chatbot: rows, parts.conversation: conversation, **also}
                 async for last in pieces:
                     if not last.done and not running.left:
-                        yield {parts.chatbot: ask_views.chat_messages(conversation, files, lang, growing=last)}
+                        rows = ask_views.chat_messages(conversation, files, lang, growing=last, beside=pieces.other)
+                        yield {parts.chatbot: rows}
             finally:
                 await pieces.close()
                 if not last.done:  # the page was closed: what had come by then is not lost
                     so_far = pieces.so_far()
                     last = replace(last, text=so_far.text, answer=so_far)
                 if conversation is not None:
-                    conversation = await self._add(conversation, reply_of(conversation, last, asked))
+                    for reply in replies(conversation, last, pieces.other, asked):
+                        conversation = await self._add(conversation, reply(conversation))
             shown = {} if running.left else await self._shown(conversation, question)
         except Exception:
             yield {parts.composer: ready}
@@ -201,19 +219,22 @@ class AskFlow:
         """Asks the question at a place of the conversation once more, as another version of its answer."""
         *values, session = options
         path = conversation.path()
-        asked = asking.read_options(self._services.settings, *values)
+        asked = asking.read_options(self._services.settings, *values[:OPTIONS])
         user = next(each for each in reversed(path[: place_of(index) + 1]) if each.role == "user")
         before = conversation.until(user.parent)
-        async for update in self._ask(Asked(before, user.text, user.images, asked, session, again=user.id)):
+        second = self._second(values[:OPTIONS], values[OPTIONS:])
+        sent = Asked(before, user.text, user.images, asked, session, again=user.id, beside=second)
+        async for update in self._ask(sent):
             yield update
 
     async def edited(self, index: Any, text: str, conversation: Conversation, *options: Any) -> AsyncIterator[Update]:
         """Asks an edited question with the same pictures, as another version from there on."""
         *values, session = options
         message = conversation.path()[place_of(index)]
-        asked = asking.read_options(self._services.settings, *values)
+        asked = asking.read_options(self._services.settings, *values[:OPTIONS])
         text = asking.check_text(restored(text), self._services.settings)
-        async for update in self._ask(Asked(conversation.until(message.parent), text, message.images, asked, session)):
+        second, before = self._second(values[:OPTIONS], values[OPTIONS:]), conversation.until(message.parent)
+        async for update in self._ask(Asked(before, text, message.images, asked, session, beside=second)):
             yield update
 
     async def turn(self, session: str | None, conversation: Conversation, step: int) -> Update:
@@ -263,38 +284,7 @@ class AskFlow:
 
     async def _shown(self, conversation: Conversation, sent: Question | None = None) -> Update:
         """Returns what every component shows of a conversation; `sent` is the last question as it was sent."""
-        parts, lang = self._parts, self._lang
-        files = await asyncio.to_thread(thumbnails, conversation)
-        reply = conversation.last_answer()
-        images = conversation.images()
-        answer = reply.answer if reply else None
-        marks = grounding.find_marks(reply.text, images[-1], answer.model if answer else "") if reply and images else ()
-        table = structured.table_html(reply, lang) if reply else ""
-        several = len(conversation.versions()) > 1
-        return {
-            parts.conversation: conversation,
-            parts.chatbot: ask_views.chat_messages(conversation, files, lang),
-            parts.title: ask_views.title_html(conversation),
-            parts.received: await asyncio.to_thread(ask_views.received_html, images, reply, lang),
-            parts.sure: ask_views.sure_html(answer, lang),
-            parts.marks: gr.HTML(grounding.marks_html(images[-1], marks) if marks else "", visible=bool(marks)),
-            parts.table: gr.HTML(table, visible=bool(table)),
-            parts.versions: ask_views.versions_html(conversation, lang) if several else "",
-            parts.versions_row: gr.Row(visible=several),
-            **fit_note.hidden(parts.fit),
-            **await self._code(sent or asking.question_of(conversation)),
-        }
-
-    async def _code(self, question: Question | None) -> Update:
-        """Returns the last request as code; where there is none, or no server to send it to, no code."""
-        if question is None:
-            return dict.fromkeys(self._parts.codes, "")
-        try:
-            client = await self._clients.current()
-            info = await client.info()
-        except VQAError:
-            return dict.fromkeys(self._parts.codes, "")
-        # Where the server of a public demo stands is nobody's business; to run the code one needs one's own anyway.
-        address = "http://127.0.0.1:8000/v1" if self._services.settings.public else client.base_url
-        texts = snippets(question, address, info.model_ids[0], vllm=info.is_vllm)
-        return dict(zip(self._parts.codes, texts, strict=True))
+        codes = await code_of(self._services, self._clients, sent or asking.question_of(conversation))
+        parts = self._parts
+        hidden = fit_note.hidden(parts.fit)
+        return await shown(parts, conversation, self._lang) | hidden | dict(zip(parts.codes, codes, strict=True))

@@ -57,6 +57,10 @@ class ConversationKeeper:
             places[message.id] = fresh.messages[-1].id
         return replace(fresh, leaf=places[conversation.leaf]), places
 
+    def restored(self, conversation: Conversation) -> Conversation:
+        """Returns a conversation that was deleted, stored anew with all its messages and pictures."""
+        return conversation if self._store is None else self._anew(self._store, conversation)[0]
+
     def open(self, chat_id: str) -> Conversation:
         """Returns a stored conversation, shown in its newest version.
 

@@ -132,13 +132,12 @@ class PictureFlow:
                 load_pictures, [path], limits, frames=max(1, min(frames, most)), treatment=wanted, at_most=most
             )
 
-    async def pressed(self, act: str, place: int, written: Written, *chosen: Any) -> Update:
-        """Moves a picture of the composer, takes it out, or opens it to draw a box on it."""
+    async def pressed(self, act: str, place: int, to: int, written: Written, *chosen: Any) -> Update:
+        """Moves a picture of the composer to another place, takes it out, or opens it to draw a box on it."""
         files = files_of(written)
         if act == "region" and 0 <= place < len(files):
             return await self._opened(files[place], place, chosen)
-        files = tray.moved(files, act, place)
-        return await self._laid_out(written, files, chosen)
+        return await self._laid_out(written, tray.moved(files, act, place, to), chosen)
 
     async def latest(self, written: Written, conversation: Conversation, *chosen: Any) -> Update:
         """Opens the newest picture to draw a box on it."""
@@ -174,7 +173,8 @@ class PictureFlow:
         at = place if here and place is not None else len(files)
         keep = at + 1 if here and act == "add" else at
         files = [*files[:keep], made, *files[at + 1 :]]
-        return await self._laid_out(written, files, treatment)
+        section = {} if act == "add" else {self._parts.region_box.section: gr.Accordion(open=False)}
+        return await self._laid_out(written, files, treatment) | section
 
     async def last_picture(self, written: Written, conversation: Conversation) -> str:
         """Returns a file of the newest picture: of the composer, else of the conversation; checked.
@@ -190,12 +190,6 @@ class PictureFlow:
             raise InputError("image_none")
         return await asyncio.to_thread(write, pictures[-1])
 
-    def with_region(self, path: str, written: Written) -> Update:
-        """Puts an edited picture into the composer, in the place of the one that it was made from."""
-        with self._services.visitors.reading():
-            load_pictures([path], self._services.limits)
-        return self._composed(written, [*files_of(written)[:-1], path])
-
     def _composed(self, written: Written, files: list[str]) -> Update:
         return {self._parts.carrier: carried(written, files)}
 
@@ -206,13 +200,12 @@ class PictureFlow:
         return {self._parts.carrier: carried(written, files, html)} | drawn
 
     async def _tray(self, files: list[str], chosen: Sequence[Any]) -> Update:
-        """Returns the tray; where something was done that may be wanted otherwise, the choices are opened."""
+        """Returns the tray; where something was done that may be wanted otherwise, it says so to the page."""
         limits, treatment = self._services.limits, treatment_box.read(chosen) if chosen else None
         with self._services.visitors.reading(len(files)):
-            shown = await asyncio.to_thread(tray.tray_html, files, limits, self._lang, treatment)
-            notes = await asyncio.to_thread(tray.notes_of, files, limits, treatment)
-        opened = {self._parts.treatment.section: gr.Accordion(open=True)} if treatment_box.calls_for(notes) else {}
-        return {self._parts.tray.tray: shown} | opened
+            return {
+                self._parts.tray.tray: await asyncio.to_thread(tray.tray_html, files, limits, self._lang, treatment)
+            }
 
 
 def _region(

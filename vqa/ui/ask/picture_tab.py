@@ -19,7 +19,7 @@ from vqa.ui.widgets.page_event import sent
 def bind(services: Services, parts: AskParts, flow: PictureFlow, lang: Language) -> None:
     """Binds what the visitor does to pictures before they are sent."""
     told, tray, box = safely(lang), parts.tray, parts.region_box
-    shown: list[Any] = [parts.carrier, tray.tray, parts.treatment.section]
+    shown: list[Any] = [parts.carrier, tray.tray]
     chosen = parts.treatment.inputs
     opened: list[Any] = [box.section, box.area, box.chosen]
     clip: list[Any] = [tray.clip, tray.frames_row, tray.pages_row, tray.pages]
@@ -36,7 +36,8 @@ def bind(services: Services, parts: AskParts, flow: PictureFlow, lang: Language)
 
     @told
     async def pressed(event: gr.EventData, written: Any, *chosen: Any) -> Any:
-        return await flow.pressed(sent(event, "act", str), sent(event, "place", int), written, *chosen)
+        act, place, to = sent(event, "act", str), sent(event, "place", int), sent(event, "to", int)
+        return await flow.pressed(act, place, to, written, *chosen)
 
     @told
     async def boxed(event: gr.EventData, picture: Any, written: Any, *chosen: Any) -> Any:
@@ -56,7 +57,7 @@ def bind(services: Services, parts: AskParts, flow: PictureFlow, lang: Language)
         tray.tray.select(pressed, [parts.composer, *chosen], [*shown, *opened], **quick),
         tray.frames.input(told(flow.other_frames), again, [*shown, *clip], trigger_mode="always_last", **quick),
         gr.on(choices, told(flow.treated), otherwise, [*shown, *clip], trigger_mode="always_last", **quick),
-        box.area.submit(boxed, [box.chosen, parts.composer, *chosen], shown, **quick),
+        box.area.submit(boxed, [box.chosen, parts.composer, *chosen], [*shown, box.section], **quick),
     ):
         take_over(filling, parts.carrier, parts.composer, parts.tray.tray)
     box.load.click(told(flow.latest), [parts.composer, parts.conversation, *chosen], opened, **quick)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from vqa.answers import Json
 from vqa.ui.ask import ask_views, asking
-from vqa.ui.ask.conversation import Conversation, Message
+from vqa.ui.ask.conversation import BESIDE, Conversation, Message
 from vqa.ui.ask.fit_note import Asked
 
 
@@ -20,13 +22,28 @@ class Running:
     """Whether the page shows something else by now."""
 
 
-def reply_of(conversation: Conversation, last: asking.Piece, asked: Asked) -> Message:
-    """Returns an answer, whole or as far as it came, as the message that the conversation keeps."""
-    problem = ask_views.problem_of(last.problem) if last.problem is not None else None
-    return Message(
-        conversation.next_id(), conversation.leaf, "assistant", last.text, (), last.answer, asked.options.asked(),
-        problem, last.stopped or not last.done,
-    )  # fmt: skip
+def replies(
+    conversation: Conversation, last: asking.Piece, other: asking.Piece | None, asked: Asked
+) -> tuple[Callable[[Conversation], Message], ...]:
+    """Returns what makes an answer, whole or as far as it came, a message of the conversation as it is by then.
+
+    The one beside it comes first, so that the answer itself can name it.
+    """
+    parent = conversation.leaf
+
+    def message(piece: asking.Piece, to: Conversation, settings: tuple[tuple[str, Json], ...]) -> Message:
+        problem = ask_views.problem_of(piece.problem) if piece.problem is not None else None
+        stopped = piece.stopped or not piece.done
+        return Message(to.next_id(), parent, "assistant", piece.text, (), piece.answer, settings, problem, stopped)
+
+    mine, beside = asked.options.asked(), asked.beside
+    if other is None or beside is None:
+        return (lambda to: message(last, to, mine),)
+    where = (("server", beside.address),) if beside.address else ()
+    return (
+        lambda to: message(other, to, (*beside.options.asked(), *where)),
+        lambda to: message(last, to, (*mine, (BESIDE, to.leaf))),
+    )
 
 
 def place_of(index: Any) -> int:

@@ -6,8 +6,25 @@ import json
 
 from vqa.answers import Json, Question
 from vqa.client import request_body
+from vqa.errors import VQAError
+from vqa.ui.ask.clients import Clients
+from vqa.ui.services import Services
 
 PICTURE = "__PICTURE_{}__"
+
+
+async def code_of(services: Services, clients: Clients, question: Question | None) -> tuple[str, str, str]:
+    """Returns a request as code; where there is none, or no server to send it to, no code."""
+    if question is None:
+        return "", "", ""
+    try:
+        client = await clients.current()
+        info = await client.info()
+    except VQAError:
+        return "", "", ""
+    # Where the server of a public demo stands is nobody's business; to run the code one needs one's own anyway.
+    address = "http://127.0.0.1:8000/v1" if services.settings.public else client.base_url
+    return snippets(question, address, info.model_ids[0], vllm=info.is_vllm)
 
 
 def snippets(question: Question, base_url: str, model: str, *, vllm: bool) -> tuple[str, str, str]:

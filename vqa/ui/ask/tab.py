@@ -7,7 +7,7 @@ from typing import Any, Literal
 import gradio as gr
 
 from vqa.text import Language
-from vqa.ui.ask import compare_tab, conversations, picture_tab, region_tab, sending
+from vqa.ui.ask import conversations, picture_tab, sending
 from vqa.ui.ask.components import AskParts, render
 from vqa.ui.ask.fit_note import hidden
 from vqa.ui.ask.flow import AskFlow
@@ -27,25 +27,21 @@ def build(services: Services, lang: Language) -> gr.State:
     """Fills the tab; returns what holds the conversation, for the tabs that go on from an answer."""
     examples = load_examples()
     keeper = ConversationKeeper(None if services.settings.public else services.store)
-    parts, side = render(services, lang, examples)
+    parts = render(services, lang, examples, keeps=keeper.keeps)
     flow = AskFlow(services, lang, parts, keeper, examples)
     _bind_asking(services, parts, flow, lang)
     pictures = PictureFlow(services, parts, lang)
     _bind_pictures(parts, flow, pictures, lang)
-    region_tab.bind(parts, pictures, lang)
     picture_tab.bind(services, parts, pictures, lang)
     bind_ask(parts, flow, lang)
-    with side:
-        compare_tab.build(services, lang, parts)
-    if keeper.keeps:
+    if parts.talks is not None:
 
         async def reopen(request: gr.Request) -> Any:
             chat_id = request.query_params.get("chat")
             return await flow.open(request.session_hash, chat_id) if chat_id else gr.skip()
 
         root().load(safely(lang)(reopen), None, parts.outputs(), show_progress="hidden")
-        with side:
-            conversations.build(services, lang, parts, flow)
+        conversations.bind(services, lang, parts, parts.talks, flow, keeper)
     return parts.conversation
 
 
@@ -76,7 +72,7 @@ def _bind_asking(services: Services, parts: AskParts, flow: AskFlow, lang: Langu
     async def stop(request: gr.Request) -> None:
         await flow.stop(request.session_hash or "")
 
-    with_options = [parts.conversation, *parts.options]
+    with_options = [parts.conversation, *parts.options, *parts.beside]
     # Gradio's "once" drops what is sent before it has wound up the event before, whose answer is on the page by then.
     # In a public demo it also keeps a second Enter out of the queue.
     mode: Literal["once", "multiple"] = "once" if services.settings.public else "multiple"
@@ -113,7 +109,6 @@ def _bind_asking(services: Services, parts: AskParts, flow: AskFlow, lang: Langu
         return await flow.clear(request.session_hash)
 
     parts.new.click(told(clear), None, outputs, **quick)
-    parts.chatbot.clear(told(clear), None, outputs, **quick)
 
 
 def _bind_pictures(parts: AskParts, flow: AskFlow, pictures: PictureFlow, lang: Language) -> None:

@@ -86,7 +86,7 @@ def render(lang: Language, prefix: str, seconds: int) -> LabPictures:
     made = gr.HTML("", elem_id=f"{prefix}-pictures", elem_classes="vqa-made", padding=False)
     with gr.Row(visible=False) as row:
         pages = gr.Textbox(label=tr("ask.pages"), max_lines=1, max_length=200, elem_id=f"{prefix}-pages")
-    treatment = treatment_box.render(lang, prefix, "repeat.treatment_about")
+    treatment = treatment_box.render(lang, prefix, "ask.treatment", "repeat.treatment_about")
     return LabPictures(gallery, made, gr.State(None, time_to_live=seconds), row, pages, treatment)
 
 

@@ -18,31 +18,84 @@ from vqa.media.video import FRAMES
 from vqa.text import Language
 from vqa.ui.pictures import MAX_PICTURES
 from vqa.ui.pictures.known import known
+from vqa.ui.pictures.treatment_box import calls_for
 from vqa.ui.text import words
 
 THUMBNAIL_SIDE = 160
-ICON = html(
-    '<svg viewBox="0 0 16 16" width="15" height="15" aria-hidden="true" fill="none" stroke="currentColor" '
-    'stroke-width="1.6"><path d="M2 5V2h3M11 2h3v3M14 11v3h-3M5 14H2v-3M6 6h4v4H6z"/></svg>'
-)
-"""Of the region's button: fonts have no sign for it that is everywhere."""
 SCRIPT = """
-let pressed = null, known = '';
+let pressed = null, known = '', drag = null, dragged = false;
+const items = () => [...element.querySelectorAll('li')];
+// The server is told one thing after the other: places are those of the row as it stands once the one before is done.
+const ahead = [];
+let waited = null;
+const next = () => {
+  clearTimeout(waited);
+  waited = null;
+  if (!ahead.length) return;
+  const [act, place, to] = ahead.shift();
+  pressed = {act, to};
+  waited = setTimeout(next, act === 'region' ? 0 : 3000);
+  trigger('select', {act, place, to});
+};
+const tell = (act, place, to = place) => { ahead.push([act, place, to]); if (!waited) next(); };
 element.addEventListener('click', (event) => {
   const button = event.target.closest('[data-do]');
-  if (!button) return;
-  const [act, place] = [button.dataset.do, Number(button.dataset.place)];
-  const places = {first: 0, left: place - 1, right: place + 1};
-  pressed = {act, place: places[act] ?? place};
-  trigger('select', {act, place});
+  if (button && !dragged) tell(button.dataset.do, items().indexOf(button.closest('li')));
+  dragged = false;
 });
-// Whoever moves a picture by keyboard stays on its button, or on the next one that can be pressed.
+element.addEventListener('keydown', (event) => {
+  const li = event.target.closest('li'), place = items().indexOf(li), last = items().length - 1;
+  const to = {ArrowLeft: place - 1, ArrowRight: place + 1, Home: 0, End: last}[event.key];
+  if (!li || (to === undefined && event.key !== 'Delete')) return;
+  event.preventDefault();
+  if (to === undefined) tell('remove', place);
+  else if (to >= 0 && to <= last && to !== place) tell('move', place, to);
+});
+// A picture follows the pointer through the row; the server hears of it once it is let go.
+element.addEventListener('pointerdown', (event) => {
+  const li = event.target.closest('.shot')?.closest('li');
+  dragged = false;
+  if (!li || event.button || items().length < 2) return;
+  drag = {li, from: items().indexOf(li), x: event.clientX, y: event.clientY};
+});
+element.addEventListener('pointermove', (event) => {
+  if (!drag) return;
+  if (!dragged && Math.hypot(event.clientX - drag.x, event.clientY - drag.y) < 6) return;
+  if (!dragged) element.setPointerCapture?.(event.pointerId);
+  dragged = true;
+  drag.li.classList.add('dragged');
+  const over = items().find((each) => {
+    const seen = each.getBoundingClientRect();
+    return each !== drag.li && event.clientX > seen.left && event.clientX < seen.right
+      && event.clientY > seen.top && event.clientY < seen.bottom;
+  });
+  if (!over) return;
+  const all = items();
+  over[all.indexOf(over) > all.indexOf(drag.li) ? 'after' : 'before'](drag.li);
+});
+const drop = (keep) => {
+  if (!drag) return;
+  const {li, from} = drag, to = items().indexOf(li);
+  drag = null;
+  li.classList.remove('dragged');
+  if (keep && dragged && to !== from) tell('move', from, to);
+  else if (to !== from) items()[from][from > to ? 'after' : 'before'](li);
+  items().forEach((each, place) => {  // by their places as they are now, until the server has drawn them
+    each.querySelector('b').textContent = place + 1;
+    for (const one of each.querySelectorAll('button')) one.ariaLabel = one.ariaLabel.replace(/\\d+/, place + 1);
+  });
+  setTimeout(() => { dragged = false; });  // the click that follows was none
+};
+element.addEventListener('pointerup', () => drop(true));
+element.addEventListener('pointercancel', () => drop(false));
+// Whoever moves a picture by keyboard stays on it, or on the one that took its place.
 watch('value', () => {
-  if (!pressed) return;
-  const {act, place} = pressed, buttons = [...element.querySelectorAll('[data-do]:not(:disabled)')];
+  if (pressed && pressed.act !== 'region') {
+    const {act, to} = pressed, rows = items();
+    (rows[Math.min(to, rows.length - 1)]?.querySelector(act === 'remove' ? '.out' : '.shot'))?.focus();
+  }
   pressed = null;
-  const near = buttons.filter((each) => Number(each.dataset.place) === place);
-  (near.find((each) => each.dataset.do === act) || near[0] || buttons.at(-1))?.focus();
+  next();
 });
 // Gradio tells of every typed letter as of every picture, so the composer's thumbnails are watched instead.
 const follow = () => {
@@ -96,15 +149,12 @@ def render(lang: Language, most: int, seconds: int, tray: gr.HTML) -> TrayParts:
     return TrayParts(tray, clip, row, frames, pages_row, pages)
 
 
-def moved(files: list[str], act: str, place: int) -> list[str]:
-    """Returns the files after a button of the one at `place` was pressed; what makes no sense changes nothing."""
-    if not 0 <= place < len(files):
+def moved(files: list[str], act: str, place: int, to: int) -> list[str]:
+    """Returns the files with the one at `place` moved `to` another, or taken out; what makes no sense changes none."""
+    if not (0 <= place < len(files) and 0 <= to < len(files)) or act not in {"move", "remove"}:
         return files
     rest = [*files[:place], *files[place + 1 :]]
-    if act == "remove":
-        return rest
-    target = {"first": 0, "left": max(place - 1, 0), "right": place + 1}.get(act, place)
-    return [*rest[:target], files[place], *rest[target:]]
+    return rest if act == "remove" else [*rest[:to], files[place], *rest[to:]]
 
 
 def tray_html(
@@ -115,7 +165,7 @@ def tray_html(
         return Markup()
     shown = min(len(files), MAX_PICTURES)
     seen = [_looked_at(Path(path), limits, treatment) for path in files[:shown]]
-    rows = joined(_row(Path(files[place]), one, place, shown, lang, acts) for place, one in enumerate(seen))
+    rows = joined(_row(Path(files[place]), one, place, lang, acts) for place, one in enumerate(seen))
     return html('<ol class="vqa-tray" aria-label="{}">{}</ol>', words(lang)("ask.tray"), rows)
 
 
@@ -141,41 +191,28 @@ def _looked_at(path: Path, limits: ImageLimits, treatment: Treatment | None) -> 
         return None
 
 
-def _row(path: Path, seen: _Seen | None, place: int, total: int, lang: Language, acts: bool) -> Markup:
+def _row(path: Path, seen: _Seen | None, place: int, lang: Language, acts: bool) -> Markup:
     tr = words(lang)
     if seen is None:
         # What is wrong with it is told when it is sent; until then it can be taken out.
         shown = html('<span class="bad">⚠ {}</span>', path.name)
         told = Markup()
     else:
-        shown = html('<img src="{}" alt="{}" title="{}">', seen.source, path.name, path.name)
+        shown = html('<img src="{}" alt="{}" draggable="false">', seen.source, path.name)
         said = [note_text(each, lang) for each in seen.notes if not each.startswith("images.tile")]
         said += [tr("ask.tray_tiles", n=seen.tiles)] if seen.tiles > 1 else []
-        told = html('<p class="done">{}</p>', " · ".join(said)) if said else Markup()
-    whole = html('<div class="shot">{}<b>{}</b></div>{}', shown, place + 1, told)
+        kind = " choice" if calls_for(seen.notes) else ""
+        told = html('<p class="done{}">{}</p>', kind, " · ".join(said)) if said else Markup()
+    whole = html("{}<b>{}</b>", shown, place + 1)
     if not acts:
-        return html("<li>{}</li>", whole)
-    buttons = [
-        ("first", "⇤", place > 0 and total > 2),
-        ("left", "←", place > 0),
-        ("right", "→", place < total - 1),
-        ("region", ICON, True),
-        ("remove", "✕", True),
-    ]
-    drawn = joined(
-        html(
-            '<button type="button" data-do="{}" data-place="{}"{} aria-label="{}" title="{}">{}</button>',
-            act,
-            place,
-            "" if usable else " disabled",
-            name,
-            name,
-            sign,
-        )
-        for act, sign, usable in buttons
-        if (total > 1 or act in {"region", "remove"}) and (name := tr(f"ask.tray_{act}", n=place + 1))
-    )
-    return html('<li>{}<div class="acts">{}</div></li>', whole, drawn)
+        return html('<li><div class="shot">{}</div>{}</li>', whole, told)
+    region, remove = tr("ask.tray_region", n=place + 1), tr("ask.tray_remove", n=place + 1)
+    return html(
+        '<li><button type="button" class="shot" data-do="region" aria-label="{}" title="{}" '
+        'aria-keyshortcuts="ArrowLeft ArrowRight Delete">{}</button>'
+        '<button type="button" class="out" data-do="remove" aria-label="{}" title="{}">✕</button>{}</li>',
+        region, f"{path.name} · {tr('ask.tray_hint')}", whole, remove, remove, told,
+    )  # fmt: skip
 
 
 @lru_cache(maxsize=128)

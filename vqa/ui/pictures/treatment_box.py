@@ -37,10 +37,12 @@ class TreatmentParts:
         return [self.tones, self.background, self.shape]
 
 
-def render(lang: Language, prefix: str = "vqa", about: str = "ask.treatment_about") -> TreatmentParts:
-    """Returns the section, drawn and closed; `about` is the text that says which pictures it is for."""
+def render(
+    lang: Language, prefix: str = "vqa", title: str = "ask.preparation", about: str = "ask.treatment_about"
+) -> TreatmentParts:
+    """Returns the section, drawn and closed; the texts are its title and which pictures it is for."""
     tr = words(lang)
-    with gr.Accordion(tr("ask.treatment"), open=False, elem_id=f"{prefix}-treatment") as section:
+    with gr.Accordion(tr(title), open=False, elem_id=f"{prefix}-treatment") as section:
         gr.Markdown(tr(about))
         with gr.Row():
             tones = gr.Dropdown(
