@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from scripts.determinism import figures
 from vqa.answers import Json, Sample
-from vqa.lab.report.charts import probability
+from vqa.lab.report.charts import letter, probability
 from vqa.lab.report.conclusions import arm_title
 from vqa.lab.report.export import Report, load_report
 from vqa.lab.report.fragments import cell_groups
@@ -27,6 +27,8 @@ FILES: dict[Language, str] = {"en": "determinism.md", "zh": "determinism.zh.md"}
 CACHE_ARMS = ("repeat", "cold", "fully_cold", "warm")
 LOAD_ARMS = ("concurrent_2", "concurrent_8", "concurrent_32", "background")
 REPEAT, DEFAULT, TRITON, CPU = "h200-repeat", "h200-diagnose-default", "h200-diagnose-triton", "cpu-certificate"
+HISTORY = "cpu-diagnose-history"
+HISTORY_ARMS = ("cold", "warm", "after_unrelated", "after_shorter", "after_longer", "as_asked")
 GPU, ONE, TWO = "h100-certificate", "h100-tensor-parallel-1", "h100-tensor-parallel-2"
 GPU_PROFILES = ("default", "no-prefix-cache", "batch-invariant", "batch-invariant-triton", "serial", "float32")
 CPU_PROFILES = ("default", "no-prefix-cache", "serial", "float32")
@@ -95,12 +97,46 @@ def check() -> None:
     causes = [(each["cause"], each["confidence"]) for each in verdict(DEFAULT)["findings"]]
     bear_out(("cold_prefix_cache", "confirmed") in causes, "the lab confirmed the cold prefix cache")
     bear_out(("batch_composition", "confirmed") in causes, "the lab confirmed the batch composition")
+    _check_history()
     _check_gpu_certificate()
     _check_two_gpus()
     cpu = {name: arm.summary for name, arm in arms(CPU).items()}
     bear_out(cpu["default/concurrent_8"].level is Level.NONE, "bfloat16 splits on a CPU")
     bear_out(cpu["float32/concurrent_8"].level is Level.TOKENS, "float32 holds its tokens on a CPU")
     bear_out(cpu["serial/concurrent_8"].level is Level.BITWISE, "serial is identical on a CPU")
+
+
+def _check_history() -> None:
+    causes = [(each["cause"], each["confidence"]) for each in verdict(HISTORY)["findings"]]
+    bear_out(("prefix_cache_history", "confirmed") in causes, "the lab confirmed the history of the cache")
+    found = arms(HISTORY)
+    for name in HISTORY_ARMS[:5]:
+        bear_out(found[name].distinct == 1, f"{name} repeats exactly")
+    itself = found["cold"].answers() | found["warm"].answers()
+    bear_out(not found["after_unrelated"].answers() & itself, "an unrelated chat before makes another answer")
+    bear_out(not found["as_asked"].answers() & itself, "as it was asked it met a history")
+    bear_out(found["salt_per_request"].summary.level is Level.BITWISE, "a salt for each request is bitwise identical")
+
+
+def history_classes(name: str) -> str:
+    """Returns with how much from the cache an arm of the history run gave which answer, in letters."""
+    row = next(each for each in verdict(HISTORY)["evidence"] if each["arm"] == name)
+    return ", ".join(f"{each['cached']}: {letter(each['answer'])}" for each in row["classes"])
+
+
+def history(lang: Language) -> dict[str, Any]:
+    """Returns what the section on the history of the cache puts in."""
+    found = arms(HISTORY)
+    finding = next(each for each in verdict(HISTORY)["findings"] if each["cause"] == "prefix_cache_history")
+    answer = next(sample.answer for sample in found["cold"].samples if sample.answer)
+    return {
+        "history_where": label(report(HISTORY).run, lang),
+        "history_prompt": answer.prompt_tokens,
+        "history_arms": [(arm_title(name, lang), found[name], history_classes(name)) for name in HISTORY_ARMS],
+        "history_kinds": len(set.union(*(found[name].answers() for name in HISTORY_ARMS))),
+        "history_shared": found["after_unrelated"].cached,
+        "history_tried": [(arm_title(row["remedy"], lang), row) for row in finding["values"]["tried"]],
+    }
 
 
 def _check_gpu_certificate() -> None:
@@ -177,7 +213,8 @@ def values(lang: Language) -> dict[str, Any]:
         "controls": min(arms(GPU)[f"{name}/positive_control"].distinct for name in GPU_PROFILES),
         "gpu_where": label(report(GPU).run, lang),
         "tensor": [(run, name, *certified(run, name)) for run in (ONE, TWO) for name in ("default", CURE)],
-        "ids": (REPEAT, DEFAULT, TRITON, GPU, ONE, TWO, CPU),
+        **history(lang),
+        "ids": (REPEAT, DEFAULT, TRITON, HISTORY, GPU, ONE, TWO, CPU),
     }
 
 

@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 
 from vqa.engine import logfile
+from vqa.engine.computing import computing, differences
 from vqa.engine.log import NEVER_RETRY, failure_of, later, phase_of
+from vqa.engine.spec import EngineSpec
 from vqa.engine.state import Phase
+from vqa.lab.report.reasons import likely_reasons
 from vqa.text import LANGUAGES
 
 API, CORE, WORKER = (
@@ -189,3 +192,30 @@ def test_the_phases_of_a_recorded_start_on_a_gpu_come_in_their_order() -> None:
         if phase is not None and (not reached or later(phase, reached[-1]) == phase != reached[-1]):
             reached.append(phase)
     assert reached == [Phase.IMPORTING, Phase.LOADING, Phase.COMPILING, Phase.WARMING_UP]
+
+
+def test_what_changes_answers_between_processes_is_read_from_the_log_and_else_from_the_flags() -> None:
+    core = "(EngineCore pid=2) INFO 11-30 13:45:38 "
+    log = [
+        f"{core}[core.py:133] Initializing a V1 LLM engine (v0.32.0) with config: model='probe', dtype=torch.bfloat16, "
+        "enforce_eager=True, seed=0, enable_prefix_caching=True, enable_chunked_prefill=False",
+        f"{core}[ompmultiprocessing.py:185] \tVLLM_CPU_OMP_THREADS_BIND='auto', auto_setup=True, skip_setup=False",
+        f"{core}[ompmultiprocessing.py:185] \tlocal_rank=0, core ids=[0]",
+    ]
+    usual = EngineSpec("probe", max_num_batched_tokens=2048)
+    told = computing(usual, log)
+    assert told == {
+        "threads": 1, "threads_bind": "auto", "compiled": False, "max_num_batched_tokens": 2048,
+        "chunked_prefill": False, "prefix_caching": True, "dtype": "bfloat16",
+    }  # fmt: skip
+    wider = computing(usual, [line.replace("[0]", "[0, 1]").replace("eager=True", "eager=False") for line in log])
+    assert differences(told, wider) == [("threads", 1, 2), ("compiled", False, True)]
+    flags = computing(EngineSpec("probe", enforce_eager=True, extra_args=("--no-enable-chunked-prefill",)))
+    assert (flags["compiled"], flags["chunked_prefill"], flags["threads"]) == (False, False, None)
+    assert differences(told, flags) == [], "what is not told is no difference"
+    said = [
+        likely_reasons({"engine": {"computing": told}}, {"engine": {"computing": wider}}, language)[0]
+        for language in LANGUAGES
+    ]
+    assert said[0] == "A likely reason for other answers: the threads that vLLM bound, 1 against 2."
+    assert "1" in said[1] and "2" in said[1]

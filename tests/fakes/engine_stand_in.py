@@ -29,11 +29,14 @@ class StandIn:
     """Beyond what an operating system gives out."""
     held: threading.Event | None = None
     """A restart does not serve before this is set."""
+    by_spec: Callable[[EngineSpec], Behaviour] | None = None
+    """How it behaves under a spec, where that is more than its profile."""
     same_process: bool = False
     """A restart leaves the process as it is."""
 
     def snapshot(self) -> Snapshot:
-        failure = Failure("out_of_memory") if self.state is EngineState.FAILED else None
+        codes = {EngineState.FAILED: "out_of_memory", EngineState.BACKOFF: "killed"}
+        failure = Failure(codes[self.state], {"code": -9}) if self.state in codes else None
         shown = {"spec": self.spec, "base_url": self.server.base_url, "pid": self.pid, "failure": failure}
         return Snapshot(self.state, self.generation, **shown)
 
@@ -46,11 +49,16 @@ class StandIn:
         if self.spec.profile in self.broken:
             self.state = EngineState.FAILED
             return self.generation
-        self.server.behaviour = self.behaviours[self.spec.profile]
+        self.server.behaviour = (self.by_spec or (lambda spec: self.behaviours[spec.profile]))(self.spec)
         self.server.state = type(self.server.state)()
         self.server.start()
         self.state = EngineState.READY if self.held is None else EngineState.STARTING
         return self.generation
+
+    def die(self) -> None:
+        """Ends by itself, as if killed; comes back when it is waited for, as a process of its own."""
+        self.server.stop()
+        self.state = EngineState.BACKOFF
 
     def stop(self, force: bool = False) -> None:
         self.server.stop()
@@ -58,6 +66,11 @@ class StandIn:
 
     def wait(self, until: Callable[[Snapshot], bool] | None = None, timeout: float | None = None) -> Snapshot:
         if self.state is EngineState.STARTING and self.held is not None and self.held.wait(min(timeout or 0.1, 0.1)):
+            self.state = EngineState.READY
+        if self.state is EngineState.BACKOFF:
+            self.pid += 1
+            self.server.state = type(self.server.state)()
+            self.server.start()
             self.state = EngineState.READY
         return self.snapshot()
 

@@ -59,6 +59,9 @@ class Behaviour:
     """Whether `cache_salt` keeps requests apart."""
     cold_differs: bool = False
     """A request that finds nothing in the prefix cache takes another path."""
+    answers_by_history: bool = False
+    """A request that finds only a part of its prompt in the cache takes another path; what it then leaves there goes on
+    doing so for later ones."""
     start_up: int = 0
     """So many requests after the start take another path, cached or not."""
     splits_under_load: bool = False
@@ -133,7 +136,8 @@ class _State:
     prefix_queries: int = 0
     prefix_hits: int = 0
     image_hits: int = 0
-    cached: set[str] = field(default_factory=set)
+    cached: dict[str, int] = field(default_factory=dict)
+    """Blocks by all that leads up to them, with how many blocks had been found when each was computed."""
     images: set[str] = field(default_factory=set)
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     bodies: list[dict[str, Any]] = field(default_factory=list)
@@ -301,8 +305,8 @@ class FakeServer:
             # A question without a picture is background load, which on a real server lasts as long as it is told to.
             await asyncio.sleep(faults.prefill_seconds if _pictures(body) else LOAD_SECONDS)
             crowd = max(crowd, state.in_flight)
-            cached = self._look_up(body)
-            words = self._words(body, number, crowd, cached)
+            cached, history = self._look_up(body)
+            words = self._words(body, number, crowd, cached, history)
             moved = faults.drift if crowd > 1 and number % 2 else 0.0
             if faults.drifts_above is not None and crowd > faults.drifts_above:
                 moved = 0.001
@@ -348,22 +352,32 @@ class FakeServer:
             if faults.never_overlaps and state.turn.locked():
                 state.turn.release()
 
-    def _look_up(self, body: dict[str, Any]) -> int:
-        """Returns the prompt tokens found in the prefix cache, and puts the prompt there."""
+    def _look_up(self, body: dict[str, Any]) -> tuple[int, int]:
+        """Returns the prompt tokens found in the prefix cache, and with how many found before they were computed.
+
+        Puts the rest of the prompt there: the template's block, the pictures', and the text's beginning.
+        """
         names = [part.get("uuid") or _digest(part["image_url"]["url"]) for part in _pictures(body)]
         self.state.image_hits += sum(name in self.state.images for name in names)
         self.state.images.update(names)
-        texts = [part for message in body["messages"] for part in message["content"] if "image_url" not in part]
+        contents = [message["content"] for message in body["messages"]]
+        parts = (part for content in contents if not isinstance(content, str) for part in content)
+        texts = [content for content in contents if isinstance(content, str)]
+        texts += [part["text"] for part in parts if "text" in part]
         salt = body.get("cache_salt", "") if self.behaviour.salts_work else ""
-        key = json.dumps([salt, names, texts])
-        hit = self.behaviour.prefix_cache and key in self.state.cached
-        self.state.cached.add(key)
+        prompt = [salt, names or texts, texts[-1][:10]]
+        keys = [json.dumps(prompt[: count + 1]) for count in range(PROMPT_TOKENS // BLOCK - 1)]
+        known = self.state.cached if self.behaviour.prefix_cache else {}
+        hits = next((place for place, key in enumerate(keys) if key not in known), len(keys))
+        before = known[keys[hits - 1]] if hits else 0
+        left = before if hits == len(keys) else hits
+        for key in keys[hits:]:
+            self.state.cached[key] = left
         self.state.prefix_queries += PROMPT_TOKENS
-        tokens = (PROMPT_TOKENS - 1) // BLOCK * BLOCK if hit else 0
-        self.state.prefix_hits += tokens
-        return tokens
+        self.state.prefix_hits += hits * BLOCK
+        return hits * BLOCK, left
 
-    def _words(self, body: dict[str, Any], number: int, crowd: int, cached: int) -> list[str]:
+    def _words(self, body: dict[str, Any], number: int, crowd: int, cached: int, history: int) -> list[str]:
         faults = self.behaviour
         if faults.answer is not None:
             return faults.answer.split()
@@ -375,7 +389,7 @@ class FakeServer:
                 chance = random.Random(body["seed"])
             words = [chance.choice((one, other)) for one, other in zip(WORDS, OTHER_WORDS, strict=True)]
         else:
-            branch = self._branch(body, number, crowd, cached)
+            branch = self._branch(body, number, crowd, cached, history)
             words = WORDS if branch == 0 else [*WORDS[:4], f"variant{branch}", *OTHER_WORDS[5:]]
         return words[: faults.length or len(words)]
 
@@ -386,11 +400,13 @@ class FakeServer:
             return True
         return float(body.get("temperature", 1.0)) > 0 and not self.behaviour.ignores_temperature
 
-    def _branch(self, body: dict[str, Any], number: int, crowd: int, cached: int) -> int:
+    def _branch(self, body: dict[str, Any], number: int, crowd: int, cached: int, history: int) -> int:
         """Returns which path the numbers take: 0 is the usual one."""
         faults = self.behaviour
         if number <= faults.start_up or (faults.cold_differs and cached == 0):
             return 1
+        if faults.answers_by_history and history:
+            return 200 + history
         if faults.lone_differs and crowd > 1:
             return 3
         if faults.splits_above is not None and crowd > faults.splits_above:

@@ -16,8 +16,7 @@ from vqa.cli.ask import BaseUrl, check_text, tell_temperature
 from vqa.cli.lab_output import Outputs, follow, print_runs, stored_report
 from vqa.cli.pictures import Background, Pages, Tiles, Tones, load_all, treatment
 from vqa.cli.target import target
-from vqa.engine.profiles import PROFILES
-from vqa.errors import EngineError, InputError
+from vqa.errors import InputError
 from vqa.lab.plan.arms import CachePolicy, RunSpec, SeedPolicy
 from vqa.lab.run.documents import exit_code
 from vqa.lab.run.failures import error_text
@@ -29,6 +28,7 @@ from vqa.media.treatment import Treatment
 from vqa.media.video import SUFFIXES
 from vqa.settings import Settings, load_settings
 from vqa.store import Store
+from vqa.text import t
 
 _T = TypeVar("_T")
 PICTURES = {
@@ -114,6 +114,9 @@ def diagnose(
     then: Annotated[
         str | None, typer.Option(metavar="PROFILE", help="Restart the engine under this profile and check again.")
     ] = None,
+    across: Annotated[
+        bool, typer.Option("--across", help="Restart the engine with one setting unlike at a time, and compare.")
+    ] = False,
     base_url: BaseUrl = None,
     model: Model = None,
     temperature: Temperature = 0.0,
@@ -133,6 +136,8 @@ def diagnose(
 ) -> int:
     """Find out why answers differ: exit status 0 when the required level holds in every arm, 1 when not, 2 unknown.
 
+    With `--across` nothing is diagnosed: the threads bound, compilation, max-num-batched-tokens and chunked prefill are
+    changed by a restart each, and it is told which of them changes answers.
     With `--then`, files and exit status are those of the second check; both runs are stored.
     """
     settings = load_settings()
@@ -144,38 +149,20 @@ def diagnose(
         require=read_level(require), model=model,
     )  # fmt: skip
     outputs = Outputs(json_file, html_file, csv_file, junit_file)
+    from vqa.cli.restarting import across_settings, checked_again
+
+    if across:
+        return across_settings(settings, spec, base_url, outputs)
     if then is None:
         return _run(settings, spec, base_url, "diagnose", outputs)
-    return _checked_again(settings, spec, base_url, then, outputs)
-
-
-def _checked_again(settings: Settings, spec: RunSpec, base_url: str | None, profile: str, outputs: Outputs) -> int:
-    """Diagnoses, restarts the engine under the profile and diagnoses again; the engine stays under it."""
-    from vqa.lab.run.diagnose_job import diagnose_work
-
-    if profile not in PROFILES:
-        raise InputError("profile_unknown", name=profile, known=", ".join(PROFILES))
-    outputs.check(cli_language())
-    with target(settings, base_url, model=spec.model) as server:
-        if server.engine is None:
-            raise EngineError("engine_not_managed")
-        before: list[str] = []
-
-        def first(manager: RunManager) -> str:
-            before.append(manager.start(spec, server.base_url, kind="diagnose", engine=server.engine))
-            return before[0]
-
-        def second(manager: RunManager) -> str:
-            work = diagnose_work(spec, profile=profile, before=before[0])
-            return manager.start_work(work, spec, server.base_url, kind="diagnose", engine=server.engine)
-
-        followed(settings, first, spec.require, Outputs())
-        return followed(settings, second, spec.require, outputs)
+    return checked_again(settings, spec, base_url, then, outputs)
 
 
 def _run(settings: Settings, spec: RunSpec, base_url: str | None, kind: str, outputs: Outputs) -> int:
     outputs.check(cli_language())
     with target(settings, base_url, model=spec.model) as server:
+        if kind == "diagnose" and server.engine is None:
+            print(t("lab.attached_may_die", cli_language()), file=sys.stderr)
         named = replace(spec, model=server.model)
         return followed(
             settings,

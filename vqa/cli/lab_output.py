@@ -19,7 +19,6 @@ from vqa.lab.diagnosis.verdict import (
     engineer_sentence,
     hidden_sentence,
     manager_sentence,
-    refused_sentences,
     why_failed,
 )
 from vqa.lab.run.live import RunStatus
@@ -145,11 +144,13 @@ def arm_name(name: str, language: Language) -> str:
 def _verdict_lines(
     status: RunStatus, summaries: dict[str, RunSummary], language: Language, *, technical: bool
 ) -> list[str]:
+    from vqa.lab.report.notes import note_lines
+
     lines = _said(status, summaries, language, technical=technical)
     example = next((each.error_example for arm in summaries.values() for each in arm.questions if each.failed), "")
     if example and not any(example in line for line in lines):
         lines += why_failed(example, language)
-    return [*lines, *refused_sentences(status.result, language)]
+    return [*lines, *note_lines(status.result, language)]
 
 
 def _said(status: RunStatus, summaries: dict[str, RunSummary], language: Language, *, technical: bool) -> list[str]:

@@ -44,7 +44,11 @@ _HARMLESS = """
     --no-enable-prompt-tokens-details --num-gpu-blocks-override
     """
 HARMLESS = frozenset(_HARMLESS.split())
-VARIABLES = {"CUDA_VISIBLE_DEVICES": re.compile(r"[\w,-]{0,400}"), "VLLM_CPU_KVCACHE_SPACE": re.compile(r"\d{1,5}")}
+VARIABLES = {
+    "CUDA_VISIBLE_DEVICES": re.compile(r"[\w,-]{0,400}"),
+    "VLLM_CPU_KVCACHE_SPACE": re.compile(r"\d{1,5}"),
+    "VLLM_CPU_OMP_THREADS_BIND": re.compile(r"auto|nobind|[\d,|-]{1,200}"),
+}
 """Variables of the engine that a pasted command may set, and to what; they go into its environment."""
 USUAL = {("VLLM_CPU_KVCACHE_SPACE", "1")}
 """What the engine gets anyway."""

@@ -8,6 +8,9 @@ Measured with vLLM 0.32 for CPUs on two cores, `--enforce-eager`, 128 greedy tok
 - bfloat16, in a row: 20 of 20 identical in tokens and logprobs once the prefix cache is warm; the first one and every
   one with a fresh `cache_salt` agree with each other and differ from those from token 14 on.
 - bfloat16, 64 requests 8 at a time, four runs: 2, 5, 3 and 5 token sequences (16 requests 2 at a time: 3).
+- a prompt of 350 tokens is blind to much. Another processor computed cold and warm ones alike up to 1,029 tokens and
+  unlike from 1,181 to 1,713 on, and there an unrelated chat before changed a lone answer from about 870 on. So the
+  certificate asks a question of about 1,700 tokens as well.
 - float32, 64 requests 8 at a time, two runs: 1 token sequence, 3 logprob sequences each.
 """
 
@@ -27,6 +30,8 @@ from vqa.models.probe_weights import HEAD_DIM, IMAGE_SIDE, PATCH, DType, Shape, 
 
 PROBE_ID = "probe"
 PROBE_QUESTION = "What is in this picture, where does each thing lie, and what stands out about it?"
+PROBE_LONG_QUESTION = " ".join([PROBE_QUESTION] * 17)
+"""One token a byte: a prompt of about 1,700 tokens."""
 PROBE_MAX_TOKENS = 128
 MAX_MODEL_LEN = 2048
 LAYERS: dict[Architecture, int] = {"idefics3": 2, "llava": 8}

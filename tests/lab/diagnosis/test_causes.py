@@ -166,3 +166,40 @@ def test_diagnoses_and_facts_survive_the_store() -> None:
     found = diagnose(arms, facts)
     assert diagnosis_from_record(diagnosis_record(found)) == found
     assert Facts.from_record(facts.to_record()) == facts
+
+
+def test_answers_that_no_found_cause_explains_are_never_silent() -> None:
+    lone = {"repeat": arm("repeat", *["usual"] * 20), "cold": arm("cold", *["usual"] * 6, cached=(0,) * 6)}
+    odd = {"re_encoding": arm("re_encoding", *["odd"] * 6, cached=(0,) * 6)}
+    found = diagnose(CONTROL | lone | odd, Facts(VLLM))
+    assert (found.verdict, [each.cause for each in found.findings]) == (Verdict.DIFFERS, [Cause.UNEXPLAINED])
+    assert found.findings[0].values["arms"] == "re_encoding"
+    crowd = {"concurrent_8": arm("concurrent_8", *["other"] * 16)}
+    both = diagnose(CONTROL | lone | odd | crowd, Facts(VLLM, blocks=(block("repeat", 0, 20),)))
+    assert [each.cause for each in both.findings] == [Cause.BATCH_COMPOSITION, Cause.UNEXPLAINED]
+    # A cold answer is no riddle once the cold cache was found: differently encoded pixels are cold, too.
+    cold = lone | {"cold": arm("cold", *["odd"] * 6, cached=(0,) * 6), "warm": arm("warm", *["usual"] * 6)}
+    assert [each.cause for each in diagnose(CONTROL | cold | odd, Facts(VLLM)).findings] == [Cause.COLD_PREFIX_CACHE]
+
+
+def test_a_history_made_on_purpose_that_changes_the_answer_is_confirmed_and_one_only_met_is_not() -> None:
+    lone = CONTROL | {
+        "repeat": arm("repeat", *["usual"] * 20),
+        "cold": arm("cold", *["usual"] * 6, cached=(0,) * 6),
+        "warm": arm("warm", *["usual"] * 6),
+    }
+    made = {"after_unrelated": arm("after_unrelated", *["odd"] * 5, cached=(8,) * 5)}
+    met = {"as_asked": arm("as_asked", *["odd"] * 6, cached=(8, *(16,) * 5))}
+    mixed = {"after_unrelated": arm("after_unrelated", "odd", "usual", "odd", "usual", "odd", cached=(8,) * 5)}
+
+    def told(arms: dict[str, list[Sample]], *blocks: BlockFacts) -> list[tuple[Cause, Confidence]]:
+        return [(each.cause, each.confidence) for each in diagnose(lone | arms, Facts(VLLM, blocks=blocks)).findings]
+
+    history = Cause.PREFIX_CACHE_HISTORY
+    assert told(made | met) == [(history, Confidence.CONFIRMED)]
+    assert told(met) == [(history, Confidence.CONSISTENT)]
+    assert told(mixed) == [(history, Confidence.CONSISTENT)]
+    assert told(made, block("after_unrelated", 0, 5, others=2)) == [(history, Confidence.CONSISTENT)]
+    nothing = {"after_unrelated": arm("after_unrelated", *["odd"] * 5, cached=(0,) * 5)}
+    found = diagnose(lone | nothing, Facts(VLLM))
+    assert (found.findings, found.invalid_arms) == ((), ("after_unrelated",)), "nothing asked before was found"

@@ -86,7 +86,8 @@ def test_every_verdict_and_cause_can_be_said(verdict: Verdict, language: Languag
     values = numbers | {"bound": "1%", "epsilon": "0.1", "level": "text"}
     about = {
         "k": 1, "arms": "background", "others": 0, "preemptions": 0, "prompts": 2, "temperature": 0, "epsilon": "0.1",
-        "position": 3, "fragile": 1, "token": 4, "what": "x",
+        "position": 3, "fragile": 1, "token": 4, "what": "x", "kinds": 3, "met": True,
+        "tried": [{"remedy": "salt_per_request", "n": 20, "same": 20, "level": "bitwise"}],
     }  # fmt: skip
     findings = tuple(Finding(cause, confidence, about) for cause in Cause for confidence in Confidence)
     found = Diagnosis(verdict, findings, (), values)

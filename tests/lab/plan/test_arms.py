@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from tests.lab.made import picture
 from vqa.answers import Sampling
 from vqa.lab.plan.arms import Arm, ArmPlan, Capabilities, Plan, RunSpec
-from vqa.lab.plan.plans import plan_diagnose, plan_repeat, schedule
-from vqa.lab.plan.requests import question_for, re_encoded
+from vqa.lab.plan.plans import plan_diagnose, plan_remedies, plan_repeat, schedule
+from vqa.lab.plan.requests import asked_before, question_for, re_encoded
 
 VLLM = Capabilities(vllm=True, prefix_cache=True, block_size=16, cached_tokens=True, metrics=True, prompt_tokens=100)
 SPEC = RunSpec(("What?", "Where?"), (picture(),))
@@ -49,13 +49,39 @@ def test_the_positive_control_comes_first_and_apart_from_all_caches_on_vllm() ->
     assert plan_diagnose(SPEC, Capabilities()).arms[0].arm is Arm.REPEAT
 
 
+HISTORY = ("after_unrelated", "after_shorter", "after_longer", "as_asked")
+
+
+def test_what_is_asked_before_shares_the_salt_and_one_beginning_and_a_remedy_is_tried_without_that() -> None:
+    plan = plan_diagnose(SPEC, VLLM)
+    texts = {}
+    for name in HISTORY[:3]:
+        own = question_for(plan, plan.arm(name), 0, 1, nonce="n")
+        (before,) = asked_before(plan, plan.arm(name), 0, 1, nonce="n")
+        assert (before.cache_salt, before.sampling.max_tokens) == (own.cache_salt, 1)
+        texts[name] = before.text
+        assert bool(before.images) == (name != "after_unrelated")
+    assert "What?".startswith(texts["after_shorter"]) and texts["after_longer"].startswith("What?")
+    assert salts(plan, "as_asked", 0) == [None]
+    remedies = plan_remedies(SPEC, replace(VLLM, cache_tokens=1000))
+    for arm in remedies.arms[:2]:
+        (before,) = asked_before(remedies, arm, 0, 0, nonce="n")
+        assert before.cache_salt is None and question_for(remedies, arm, 0, 0, nonce="n").cache_salt
+    own, *others = asked_before(remedies, remedies.arm("after_eviction"), 0, 0, nonce="n")
+    assert len({each.cache_salt for each in (own, *others)}) == 1 + 10, "ten of 100 tokens fill a cache of 1,000"
+    large = plan_remedies(SPEC, replace(VLLM, cache_tokens=10**6))
+    assert [(arm.name, arm.reason) for arm in large.skipped] == [("after_eviction", "lab.skip_cache_large")]
+
+
 def test_cache_arms_are_left_out_with_their_reason() -> None:
     reasons = {arm.name: arm.reason for arm in plan_diagnose(SPEC, Capabilities()).skipped}
-    assert reasons == dict.fromkeys(("cold", "fully_cold", "warm"), "lab.skip_needs_vllm")
+    assert reasons == dict.fromkeys(("cold", "fully_cold", "warm", *HISTORY), "lab.skip_needs_vllm")
     off = plan_diagnose(SPEC, replace(VLLM, prefix_cache=False))
     assert [(arm.name, arm.reason) for arm in off.skipped] == [("warm", "lab.skip_prefix_cache_off")]
     short = plan_diagnose(SPEC, replace(VLLM, block_size=128))
-    assert [(arm.name, arm.reason) for arm in short.skipped] == [("warm", "lab.skip_prompt_within_block")]
+    assert [(arm.name, arm.reason) for arm in short.skipped] == [
+        (name, "lab.skip_prompt_within_block") for name in ("warm", *HISTORY)
+    ]
 
 
 def salts(plan: Plan, arm: str, *indexes: int, nonce: str = "n") -> list[str | None]:

@@ -19,6 +19,7 @@ import pytest
 from tests.lab.made import answer, failed, picture, samples
 from vqa.answers import Answer, Json, Sample
 from vqa.errors import InputError
+from vqa.lab.diagnosis.facts import Facts, Identity
 from vqa.lab.report.export import collect, document, dump, load_report, summaries, to_csv, to_html, to_junit
 from vqa.lab.run.run_json import Report
 from vqa.store import Run, Store
@@ -258,6 +259,11 @@ def test_reports_give_away_no_secret_and_no_folder() -> None:
         },
     }
     report = made(first_differs(), header=header)
+    server = Identity(("demo",), "/home/me/models/demo", "0.32.0")
+    facts = Facts(before=server, after=server).to_record()
+    former = {"run": "before", "result": {"facts": facts}}
+    result = (report.run.result or {}) | {"facts": facts, "before": former}
+    report = replace(report, run=replace(report.run, result=result))
     for content in (to_html(report), dump(report), to_csv(report), to_junit(report)):
         for secret in ("hunter2", "sk-1234", "hf_5678", "sk-9", "/home/me"):
             assert secret not in content

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import httpx2 as httpx
 import pytest
 
 from tests.fakes.openai_server import FakeServer
-from vqa.answers import Sampling
+from vqa.answers import Question, Sampling
+from vqa.client import Client
 from vqa.lab.diagnosis.diagnose import Cause, Confidence, Diagnosis, Verdict
 from vqa.lab.plan.arms import RunSpec
+from vqa.lab.report import conclusions
+from vqa.lab.report.say import diagnosis_lines
 from vqa.lab.run.diagnose_job import diagnose_work
-from vqa.lab.run.documents import diagnosis_from_record
+from vqa.lab.run.documents import diagnosis_from_record, diagnosis_record
 from vqa.lab.run.live import RunStatus
 from vqa.lab.run.manager import RunManager
-from vqa.media.images import ImagePayload
+from vqa.media.images import ImagePayload, encoded_again
 
 QUESTION = "What is shown?"
 
@@ -74,6 +78,37 @@ def test_each_fault_gives_its_cause(name: str, manager: RunManager, image: Image
     assert [(each.cause, each.confidence) for each in found.findings] == [(cause, confidence)]
 
 
+async def asked_once(base_url: str, question: Question) -> None:
+    client = Client(base_url)
+    await client.ask(question)
+    await client.close()
+
+
+def test_a_history_is_told_with_what_helped_and_in_both_languages(manager: RunManager, image: ImagePayload) -> None:
+    with FakeServer(answers_by_history=True) as server:
+        another = encoded_again(image, 9)
+        asyncio.run(asked_once(server.base_url, Question(QUESTION, (another,))))
+        status = run(manager, server, image)
+    assert status.result is not None
+    found = diagnosis_from_record(status.result["diagnosis"])
+    assert [(each.cause, each.confidence) for each in found.findings] == [
+        (Cause.PREFIX_CACHE_HISTORY, Confidence.CONFIRMED)
+    ]
+    values = found.findings[0].values
+    # The question as it is asked found only the template's beginning at first, and then what it had left itself.
+    assert "as_asked" in values["arms"].split(", ") and values["met"] is True
+    rows = {row.arm: row for row in found.evidence}
+    assert {each.cached for each in rows["as_asked"].classes} == {16, 48}
+    assert rows["as_asked"].equals_repeat is False and rows["re_encoding"].equals_repeat is True
+    helped = [(each["remedy"], each["same"], each["n"], each["level"]) for each in values["tried"]]
+    assert helped == [("salt_per_question", 12, 12, "bitwise"), ("salt_per_request", 12, 12, "bitwise")]
+    assert found.profiles[0] == "no-prefix-cache"
+    for language, words in (("en", "12 of 12 the same"), ("zh", "12 个中有 12 个相同")):
+        assert words in "\n".join(diagnosis_lines(found, language))
+        assert words in conclusions.diagnosis(found, language)
+    assert diagnosis_from_record(json.loads(json.dumps(diagnosis_record(found)))) == found
+
+
 def test_two_faults_at_once_are_both_found(manager: RunManager, image: ImagePayload) -> None:
     found = diagnosed(manager, image, cold_differs=True, splits_under_load=True)
     assert {each.cause for each in found.findings} == {Cause.COLD_PREFIX_CACHE, Cause.BATCH_COMPOSITION}
@@ -115,11 +150,9 @@ def test_arms_whose_premise_fails_are_invalid_and_nothing_is_confirmed(
     manager: RunManager, image: ImagePayload
 ) -> None:
     found = diagnosed(manager, image, salts_work=False, cold_differs=True)
-    # A fresh image id still keeps a request apart where a salt does not; with salts that work the cause is confirmed.
-    assert found.invalid_arms == ("cold",)
-    assert [(each.cause, each.confidence) for each in found.findings] == [
-        (Cause.COLD_PREFIX_CACHE, Confidence.CONSISTENT)
-    ]
+    # Without a salt even a fresh image finds the template's beginning; with salts that work the cause is confirmed.
+    assert found.invalid_arms == ("cold", "fully_cold")
+    assert found.findings == ()
     confirmed = diagnosed(manager, image, cold_differs=True)
     assert (confirmed.invalid_arms, confirmed.confidence) == ((), Confidence.CONFIRMED)
 

@@ -5,6 +5,7 @@ The engine here is a stand-in that serves the fault-injecting server: a real one
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,9 +16,11 @@ from vqa.answers import Sampling
 from vqa.engine.state import EngineState, Failure
 from vqa.errors import EngineError, InputError
 from vqa.lab.certificate.certify import Certified, certificate_plan, certificate_spec, certify_work, start_certificate
-from vqa.lab.diagnosis.diagnose import Cause, Confidence
+from vqa.lab.diagnosis.diagnose import Cause, Confidence, Verdict
+from vqa.lab.diagnosis.invalid import invalid_sentence
 from vqa.lab.plan.arms import RunSpec
 from vqa.lab.report import charts, outcomes
+from vqa.lab.report.notes import note_lines
 from vqa.lab.report.say import result_lines
 from vqa.lab.run.diagnose_job import diagnose_work
 from vqa.lab.run.documents import diagnosis_from_record
@@ -191,7 +194,7 @@ def test_the_certificate_measures_each_profile_and_starts_what_ran_before(manage
     assert rows["batch-invariant"]["reason"] == "engine.profile_needs_gpu"
     assert (result["holds"], result["exit_code"]) == (False, 1)
     assert set(manager.summaries(result["run"])) == {
-        f"{name}/{arm}" for name in ("default", "float32") for arm in ("repeat", "concurrent_8", "positive_control")
+        f"{name}/{arm.name}" for name in ("default", "float32") for arm in certificate_plan(spec, (1, 8)).arms
     }
 
 
@@ -200,14 +203,15 @@ def test_stopping_a_certificate_keeps_its_samples_and_brings_back_the_engine(man
     engine.restart()
     spec = certificate_spec()
     wanted = [Certified("float32", SPEC.with_profile("float32")), Certified("default", SPEC)]
-    work = certify_work(certificate_plan(spec, (1,)), wanted, SPEC.with_profile("float32"))
+    plan = certificate_plan(spec, (1,))
+    work = certify_work(plan, wanted, SPEC.with_profile("float32"))
     run = manager.start_work(work, spec, engine.server.base_url, kind="certify", engine=engine)  # type: ignore[arg-type]
-    manager.wait(run, after=26, timeout=30)
+    manager.wait(run, after=plan.samples + 2, timeout=30)
     manager.stop(run)
     assert manager.wait(run, timeout=30).status == "stopped"
     engine.stop()
     assert engine.started == ["default", "float32", "default", "float32"]
-    assert len(store.samples(run)) >= 27
+    assert len(store.samples(run)) > plan.samples
 
 
 @pytest.mark.parametrize("profiles", [[], ["fast"]])
@@ -247,3 +251,53 @@ def test_a_run_ends_at_once_when_its_engine_is_stopped_or_replaced(
     engine.stop()
     assert status.status == "failed"
     assert "stopped or restarted" in (status.error or "")
+
+
+def test_an_engine_that_dies_in_the_middle_of_a_test_ends_that_one_alone_with_its_cause(
+    manager: RunManager, store: Store, spec: RunSpec
+) -> None:
+    engine = StandIn({"default": Behaviour(seconds_per_token=0.02)})
+    engine.restart()
+    work = diagnose_work(spec, loads=(2, 8), size=6)
+    run = manager.start_work(work, spec, engine.server.base_url, kind="diagnose", engine=engine)  # type: ignore[arg-type]
+    done = 0
+    while (status := manager.wait(run, after=done, timeout=30)).running and status.arm != "concurrent_2":
+        done = status.done
+    # From now on no answer comes to its end, so that the engine dies in the middle of whichever test is under way.
+    engine.server.behaviour = replace(engine.server.behaviour, held_after=2)
+    manager.wait(run, after=done + 8, timeout=2)
+    engine.die()
+    engine.server.behaviour = Behaviour()
+    status = manager.wait(run, timeout=60)
+    engine.stop()
+    assert (status.status, status.error) == ("finished", None)
+    assert status.result is not None
+    (death,) = status.result["facts"]["deaths"]
+    assert death["arm"] in {"concurrent_2", "concurrent_8"}
+    assert death["failure"]["key"] == "engine.cause_killed"
+    found = diagnosis_from_record(status.result["diagnosis"])
+    assert {row.arm: row.invalid for row in found.evidence if row.invalid} == {death["arm"]: "lab.invalid_engine_died"}
+    # What was asked before and after is one server's: it answers alike, and none of it is called a change.
+    assert (found.verdict, status.result["holds"]) == (Verdict.IDENTICAL, True)
+    rows = {row.arm: row for row in found.evidence}
+    assert rows["background"].n == 6 and rows["repeat"].n == 12, "the rest goes on after its restart"
+    for language, words in (
+        ("en", f"The engine died during “{death['arm'][-1]} at a time”: The engine was killed"),
+        ("zh", "引擎在“"),
+    ):
+        assert any(line.startswith(words) for line in note_lines(status.result, language))
+        assert words[:12] in outcomes.of_run(store.run(run), language)
+
+
+def test_a_repeat_whose_engine_dies_cannot_tell_and_says_so(manager: RunManager, spec: RunSpec) -> None:
+    engine = StandIn({"default": Behaviour(seconds_per_token=0.02)})
+    engine.restart()
+    many = replace(spec, n=40)
+    run = manager.start_work(repeat_work(many), many, engine.server.base_url, kind="repeat", engine=engine)  # type: ignore[arg-type]
+    manager.wait(run, after=4, timeout=30)
+    engine.die()
+    result = manager.wait(run, timeout=60).result
+    engine.stop()
+    assert result is not None
+    assert (result["holds"], result["exit_code"]) == (None, 2)
+    assert invalid_sentence(result) == "Could not tell: the engine died while it was being asked."

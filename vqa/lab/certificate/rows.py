@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from vqa.answers import Json, Sample
+from vqa.lab.diagnosis.diagnose import diagnose
 from vqa.lab.diagnosis.facts import Facts
-from vqa.lab.diagnosis.premises import arm_load, invalid_reason
-from vqa.lab.run.documents import exit_code
+from vqa.lab.diagnosis.premises import arm_kind, arm_load, invalid_reason
+from vqa.lab.plan.arms import Arm
+from vqa.lab.run.documents import diagnosis_record, exit_code
 from vqa.lab.stats.agreement import LEVELS, Level
 from vqa.lab.stats.summarize import RunSummarizer, summarize_run
-from vqa.lab.stats.summary import RunSummary, Summary
+from vqa.lab.stats.summary import RunSummary
+
+LONE = frozenset({Arm.COLD, Arm.AFTER_UNRELATED, Arm.AFTER_SHORTER})
+"""Arms whose answers stand beside those in a row: they are lone ones as well."""
 
 
 def load_rows(prefix: str, arms: Mapping[str, Sequence[Sample]], facts: Facts) -> list[dict[str, Json]]:
@@ -18,52 +24,83 @@ def load_rows(prefix: str, arms: Mapping[str, Sequence[Sample]], facts: Facts) -
 
     `arms` are the samples of each arm of one profile by its own name; `prefix` stands before it in `facts`.
     """
+    runs = {name: summarize_run(taken) for name, taken in arms.items()}
+    invalid = {name: invalid_reason(prefix + name, run, facts) for name, run in runs.items()}
+    lone = [name for name in arms if arm_kind(name) in LONE and invalid[name] is None]
     rows, so_far = [], RunSummarizer()
     for name in sorted(arms, key=arm_load):
-        run = summarize_run(arms[name])
-        invalid = invalid_reason(prefix + name, run, facts)
-        if invalid is None:
-            for sample in arms[name]:
+        if arm_kind(name) not in {Arm.REPEAT, Arm.CONCURRENT}:
+            continue
+        tokens: dict[int, int] = {}
+        for arm in [] if invalid[name] else [name, *lone] if arm_kind(name) is Arm.REPEAT else [name]:
+            for sample in arms[arm]:
                 so_far.add(sample)
-        rows.append(load_row(arm_load(name), run, so_far.summary() if not invalid else None, invalid))
+                if sample.answer is not None and sample.answer.prompt_tokens:
+                    tokens[sample.question] = sample.answer.prompt_tokens
+        up_to_here = None if invalid[name] else so_far.summary()
+        rows.append(load_row(arm_load(name), runs[name], up_to_here, invalid[name], tokens))
     return rows
 
 
+def causes(prefix: str, arms: Mapping[str, Sequence[Sample]], facts: Facts) -> list[dict[str, Json]]:
+    """Returns why answers under a profile differ, as a diagnosis of the same samples finds it."""
+    blocks = (replace(block, arm=block.arm.removeprefix(prefix)) for block in facts.blocks)
+    deaths = (replace(death, arm=death.arm.removeprefix(prefix)) for death in facts.deaths)
+    found = diagnose(arms, replace(facts, blocks=tuple(blocks), deaths=tuple(deaths)))
+    return list(diagnosis_record(found)["findings"])
+
+
 def load_row(
-    load: int, run: RunSummary, up_to_here: RunSummary | None = None, invalid: str | None = None
+    load: int,
+    run: RunSummary,
+    up_to_here: RunSummary | None = None,
+    invalid: str | None = None,
+    lengths: Mapping[int, int] | None = None,
 ) -> dict[str, Json]:
     """Returns what one load showed: counts of token and logprob sequences, the strongest level, and the cost.
 
     `up_to_here` is the summary of all answers at this and every smaller load, the lone ones included: what holds and
     the level are of those, since answers that agree with each other at a load, but not with the lone ones, do not
     repeat. `alone` is what this load's own answers say of each other. `invalid` is why the load was not reached.
+    `lengths` are the prompt tokens of each question. Of several questions the worst counts; `questions` has each.
     """
-    summary: Summary = run.questions[0]
-    whole: Summary = (up_to_here or run).questions[0]
-    bitwise = summary.levels[Level.BITWISE]
+    whole = up_to_here or run
+    bitwise = [each.levels[Level.BITWISE] for each in run.questions]
+    met = [each.together for each in run.questions if each.together is not None]
+    moved = [each.drift.epsilon for each in run.questions if each.drift]
+    medians = [each.latency.median for each in run.questions if each.latency.median is not None]
+    rates = [each.latency.throughput for each in run.questions if each.latency.throughput is not None]
     return {
         "load": load,
-        "n": summary.n,
-        "ok": summary.ok,
-        "failed": summary.failed,
+        "n": run.n,
+        "ok": run.ok,
+        "failed": run.failed,
         "level": str(whole.level),
-        "holds": {str(level): _holds(whole, summary, level, invalid) for level in LEVELS},
-        "alone": {str(level): summary.holds(level) for level in LEVELS},
-        "together": summary.together,
+        "holds": {str(level): _holds(whole, run, level, invalid) for level in LEVELS},
+        "alone": {str(level): run.holds(level) for level in LEVELS},
+        "together": min(met) if len(met) == len(run.questions) else None,
         "invalid": invalid,
-        "distinct": summary.levels[summary.display_level].distinct,
-        "logprob_variants": bitwise.distinct if bitwise.visible else None,
-        "leading": summary.leading,
-        "epsilon": summary.drift.epsilon if summary.drift else None,
-        "first_divergence": min((each.index for each in summary.divergences), default=None),
-        "median_seconds": summary.latency.median,
-        "throughput": summary.latency.throughput,
+        "distinct": max(each.levels[each.display_level].distinct for each in run.questions),
+        "logprob_variants": max(view.distinct for view in bitwise) if all(view.visible for view in bitwise) else None,
+        "leading": max(each.leading for each in run.questions),
+        "epsilon": max(moved, default=None),
+        "first_divergence": min((each.index for one in run.questions for each in one.divergences), default=None),
+        "median_seconds": sum(medians) / len(medians) if medians else None,
+        "throughput": sum(rates) / len(rates) if rates else None,
+        "questions": [
+            {
+                "prompt_tokens": (lengths or {}).get(place),
+                "level": str(each.level),
+                "distinct": each.levels[each.display_level].distinct,
+            }
+            for place, each in enumerate(whole.questions)
+        ],
     }
 
 
-def _holds(whole: Summary, summary: Summary, level: Level, invalid: str | None) -> bool | None:
+def _holds(whole: RunSummary, run: RunSummary, level: Level, invalid: str | None) -> bool | None:
     """Returns whether a level holds up to a load; a load that was not reached refutes and proves nothing."""
-    return None if invalid else False if summary.holds(level) is False else whole.holds(level)
+    return None if invalid else False if run.holds(level) is False else whole.holds(level)
 
 
 def differs_from_smaller(load: Mapping[str, Json], require: str) -> bool:
@@ -74,15 +111,27 @@ def differs_from_smaller(load: Mapping[str, Json], require: str) -> bool:
     return bool((load.get("alone") or {}).get(require)) and load["holds"][require] is False
 
 
-def control_row(run: RunSummary) -> dict[str, Json]:
-    """Returns what the positive control showed: `detects` is whether its answers differed, as they must.
+def lengths(load: Mapping[str, Json]) -> list[tuple[int, str]]:
+    """Returns the prompt tokens and the level of each question of a load, where there were several and it is told."""
+    told = [
+        (int(each["prompt_tokens"]), str(each["level"]))
+        for each in load.get("questions") or ()
+        if each["prompt_tokens"]
+    ]
+    return told if len(told) > 1 else []
 
-    Where they did not (or it could not be told: None), equal answers under this profile prove nothing.
+
+def control_row(run: RunSummary) -> dict[str, Json]:
+    """Returns what the positive control showed, of the question where it showed least.
+
+    `detects` is whether its answers differed, as they must. Where they did not (or it could not be told: None), equal
+    answers under this profile prove nothing.
     """
-    summary = run.questions[0]
-    view = summary.levels[summary.display_level]
-    detects = None if view.holds is None else not view.holds
-    return {"n": summary.n, "ok": summary.ok, "distinct": view.distinct, "detects": detects}
+    views = [each.levels[each.display_level] for each in run.questions]
+    told = [view.holds for view in views]
+    detects = None if None in told else True not in told
+    sizes = {"n": min(each.n for each in run.questions), "ok": min(each.ok for each in run.questions)}
+    return {**sizes, "distinct": min(view.distinct for view in views), "detects": detects}
 
 
 def detects(row: Mapping[str, Json]) -> bool:

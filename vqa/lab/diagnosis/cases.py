@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -79,6 +80,18 @@ class CaseView:
         compared = (name for name in self.arms if arm_kind(name) is not Arm.POSITIVE_CONTROL)
         return len({label for name in compared for label in self.labels(name).values()}) > 1
 
+    @cached_property
+    def numbers(self) -> Mapping[Hashable, int]:
+        """Every answer of the arms that should agree, numbered: 0 is the most frequent, ties by first coming."""
+        compared = (name for name in self.arms if arm_kind(name) is not Arm.POSITIVE_CONTROL)
+        counted = Counter(label for name in compared for label in self.labels(name).values())
+        return {label: number for number, (label, _) in enumerate(counted.most_common())}
+
+    def classes(self, arm: str) -> Mapping[tuple[int | None, Hashable], int]:
+        """Returns how often an arm's requests found so much in the prefix cache and gave that answer."""
+        cached = self.arms[arm].cached_tokens if arm in self.arms else ()
+        return Counter((_at(cached, index), label) for index, label in self.labels(arm).items())
+
     def blocks(self, arm: str) -> tuple[BlockFacts, ...]:
         """Returns the blocks of an arm on this question."""
         return tuple(block for block in self.facts.of(arm) if block.case == self.case)
@@ -92,8 +105,12 @@ class CaseView:
         cached = self.arms[arm].cached_tokens
         seen: dict[int | None, set[Hashable]] = {}
         for index, label in labels.items():
-            seen.setdefault(cached[index] if index < len(cached) else None, set()).add(label)
+            seen.setdefault(_at(cached, index), set()).add(label)
         return any(len(found) > 1 for found in seen.values())
+
+
+def _at(cached: Sequence[int | None], index: int) -> int | None:
+    return cached[index] if index < len(cached) else None
 
 
 def leading(labels: Labels) -> int:

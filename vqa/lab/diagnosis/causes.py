@@ -9,6 +9,7 @@ from vqa.answers import Json
 from vqa.lab.diagnosis.cases import CaseView, Labels, disturbed, odd_beginning
 from vqa.lab.diagnosis.facts import BlockFacts
 from vqa.lab.diagnosis.findings import Cause, Confidence, Finding
+from vqa.lab.diagnosis.history import cache_history
 from vqa.lab.diagnosis.premises import arm_kind
 from vqa.lab.plan.arms import Arm
 
@@ -37,7 +38,7 @@ def _of_case(case: CaseView) -> list[Finding]:
         # Either makes every comparison of the other arms meaningless.
         if finding := decisive(case):
             return [finding]
-    return [finding for find in (cold_cache, start_up, batch, traffic) if (finding := find(case))]
+    return [finding for find in (cold_cache, cache_history, start_up, batch, traffic) if (finding := find(case))]
 
 
 def _finding(cause: Cause, confirmed: bool | None, **values: Json) -> Finding:

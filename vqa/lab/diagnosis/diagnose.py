@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from vqa.answers import Json, Sample
 from vqa.lab.diagnosis.cases import CaseView
@@ -10,6 +11,7 @@ from vqa.lab.diagnosis.causes import find_causes
 from vqa.lab.diagnosis.evidence import evidence_rows
 from vqa.lab.diagnosis.facts import Facts
 from vqa.lab.diagnosis.findings import Cause, Confidence, Diagnosis, Evidence, Finding, Verdict
+from vqa.lab.diagnosis.history import tried, unexplained
 from vqa.lab.diagnosis.premises import arm_kind
 from vqa.lab.plan.arms import Arm
 from vqa.lab.stats.agreement import Level
@@ -33,7 +35,11 @@ def diagnose(samples: Mapping[str, Sequence[Sample]], facts: Facts) -> Diagnosis
         finding = Finding(Cause.SERVER_CHANGED, Confidence.CONFIRMED, {"what": what})
         return Diagnosis(Verdict.INVALID, (finding,), evidence, _values(asked, arms))
     findings = find_causes(cases)
-    verdict = _verdict(valid, everything, cases, failed=asked.failed, undecided=bool(undecided(evidence)))
+    failed = together({name: taken for name, taken in samples.items() if not facts.died_in(name)}).failed
+    verdict = _verdict(valid, everything, cases, failed=failed, undecided=bool(undecided(evidence)))
+    findings = tuple(_with_tried(each, arms) for each in findings)
+    if rest := unexplained(cases, findings):
+        findings = (*findings, rest)
     if verdict is Verdict.DIFFERS and not findings:
         findings = (Finding(Cause.UNKNOWN, Confidence.UNKNOWN, {}),)
     if verdict is Verdict.DRIFT:
@@ -42,6 +48,11 @@ def diagnose(samples: Mapping[str, Sequence[Sample]], facts: Facts) -> Diagnosis
         findings = ()
     values = _values(everything, valid) | {"failed": asked.failed, "asked": asked.n}
     return Diagnosis(verdict, findings, evidence, values)
+
+
+def _with_tried(finding: Finding, arms: Mapping[str, RunSummary]) -> Finding:
+    shown = tried(arms) if finding.cause is Cause.PREFIX_CACHE_HISTORY else []
+    return replace(finding, values=finding.values | {"tried": shown}) if shown else finding
 
 
 DECISIVE = (

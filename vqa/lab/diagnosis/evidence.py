@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from vqa.lab.diagnosis.cases import CaseView
 from vqa.lab.diagnosis.facts import Facts
-from vqa.lab.diagnosis.findings import Evidence
+from vqa.lab.diagnosis.findings import AnswerClass, Evidence
 from vqa.lab.diagnosis.premises import arm_kind, arm_load, invalid_reason, together
 from vqa.lab.plan.arms import Arm
 from vqa.lab.stats.agreement import Level
@@ -41,4 +41,11 @@ def _row(name: str, run: RunSummary, facts: Facts, cases: Sequence[CaseView]) ->
         throughput=sum(rates) / len(rates) if rates else None,
         invalid=invalid_reason(name, run, facts),
         together=together(name, run, facts) if arm_load(name) > 1 else None,
+        classes=_classes(name, cases[0]) if cases and arm_kind(name) is not Arm.POSITIVE_CONTROL else (),
     )
+
+
+def _classes(name: str, case: CaseView) -> tuple[AnswerClass, ...]:
+    """Returns which answer came with how much from the cache, by answer; a request that found as much is one class."""
+    found = (AnswerClass(cached, case.numbers[label], count) for (cached, label), count in case.classes(name).items())
+    return tuple(sorted(found, key=lambda each: (each.answer, each.cached or 0)))

@@ -107,6 +107,15 @@ class Start:
 
 
 @dataclass(frozen=True)
+class Death:
+    """The managed engine ended by itself while an arm was asked; the other arms were asked once it was back."""
+
+    arm: str
+    failure: Json
+    """Why, as `vqa.lab.run.failures.failure_record` writes it; None where that cannot be said again."""
+
+
+@dataclass(frozen=True)
 class Facts:
     """All that a diagnosis may use beside the samples."""
 
@@ -123,12 +132,18 @@ class Facts:
     """The restarts that were asked for, in order; none in runs stored before these were noted."""
     refused: tuple[str, ...] = ()
     """What the server refused to be asked for, so that it cannot be seen: `logprobs`, `token_ids`."""
+    deaths: tuple[Death, ...] = ()
+    """The ends of the engine during arms; none in runs stored before these were noted."""
     retried: int = 0
     """Answers that came only after the server had asked to wait (Retry-After)."""
 
     def start_of(self, arm: str) -> Start | None:
         """Returns the restart just before an arm, or None when none was noted."""
         return next((start for start in self.starts if start.arm == arm), None)
+
+    def died_in(self, arm: str) -> bool:
+        """Returns whether the engine ended while an arm was asked."""
+        return any(death.arm == arm for death in self.deaths)
 
     def of(self, arm: str) -> tuple[BlockFacts, ...]:
         """Returns the blocks of an arm."""
@@ -180,6 +195,7 @@ class Facts:
         starts = tuple(_start(start) for start in record.get("starts") or ())
         refused = tuple(record.get("refused") or ())
         plain = {"capabilities": capabilities, "blocks": tuple(blocks), "starts": starts, "refused": refused}
+        plain["deaths"] = tuple(Death(**death) for death in record.get("deaths") or ())
         return Facts(**record | plain | sides)
 
 

@@ -31,6 +31,8 @@ class Cause(StrEnum):
 
     NONE = "none"
     COLD_PREFIX_CACHE = "cold_prefix_cache"
+    PREFIX_CACHE_HISTORY = "prefix_cache_history"
+    """What was asked before, and left blocks of the prompt's beginning in the prefix cache."""
     START_UP = "start_up"
     BATCH_COMPOSITION = "batch_composition"
     OTHER_TRAFFIC = "other_traffic"
@@ -38,6 +40,8 @@ class Cause(StrEnum):
     NOT_GREEDY = "not_greedy"
     DRIFT = "drift_below_margin"
     SERVER_CHANGED = "server_changed"
+    UNEXPLAINED = "unexplained"
+    """Some arm answered otherwise than the lone requests, and no cause that was found is the reason."""
     UNKNOWN = "unknown"
 
 
@@ -49,6 +53,17 @@ class Confidence(StrEnum):
     CONSISTENT = "consistent"
     """What was seen fits, but the experiment was not run, or not possible here."""
     UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class AnswerClass:
+    """Answers of an arm that found equally much in the prefix cache and are the same."""
+
+    cached: int | None
+    """Tokens; None where the server does not tell."""
+    answer: int
+    """Its number over all arms that should agree: 0 is the most frequent one."""
+    count: int
 
 
 @dataclass(frozen=True)
@@ -76,6 +91,8 @@ class Evidence:
     """Why the arm's premise did not hold: a text key below `lab.`; None when it counts."""
     together: int | None = None
     """How many requests really ran together at most; None for arms without a load, and where nothing tells."""
+    classes: tuple[AnswerClass, ...] = ()
+    """Which answer came with how much from the prefix cache, of the first question; empty in older runs."""
 
 
 @dataclass(frozen=True)

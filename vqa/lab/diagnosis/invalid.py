@@ -25,6 +25,8 @@ def invalid_sentence(result: Mapping[str, Json] | None, language: Language = "en
     if not invalid:
         return early_sentence(result, language)
     reason = t(invalid["reason"], language) if invalid["reason"] in table(language) else str(invalid["reason"])
+    if invalid["reason"] == "lab.invalid_engine_died":
+        return t("lab.open_engine_died", language)
     kind = arm_kind(str(invalid["arm"])) or invalid["arm"]
     return t(f"lab.open_{kind}", language, reason=reason, load=arm_load(str(invalid["arm"])))
 

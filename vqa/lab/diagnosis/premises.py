@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vqa.lab.diagnosis.facts import Facts
-from vqa.lab.plan.arms import Arm
+from vqa.lab.plan.arms import CACHE_HISTORY, Arm
 from vqa.lab.stats.summary import RunSummary
 
 
@@ -21,6 +21,8 @@ def invalid_reason(name: str, run: RunSummary, facts: Facts) -> str | None:
     Whether a request met a warm cache is read from `cached_tokens`, and where the server does not report it from the
     differences of its counters, as long as nobody else was asking.
     """
+    if facts.died_in(name):
+        return "lab.invalid_engine_died"
     if any(not each.compared for each in run.questions) or not run.questions:
         return "lab.invalid_too_few"
     if arm_kind(name) is Arm.BACKGROUND and not any(block.background_answered for block in facts.of(name)):
@@ -81,6 +83,8 @@ def cache_reason(name: str, run: RunSummary, facts: Facts) -> str | None:
     One request that met another cache is enough. Arms that promise nothing, and those without an answer, give None.
     """
     kind = arm_kind(name)
+    if kind in CACHE_HISTORY:
+        return _history_reason(kind, run, facts)
     if kind not in {Arm.COLD, Arm.FULLY_COLD, Arm.PROCESS_COLD, Arm.WARM} or not run.ok:
         return None
     cached = [count for each in run.questions for count in each.cached_tokens if count is not None]
@@ -97,6 +101,18 @@ def cache_reason(name: str, run: RunSummary, facts: Facts) -> str | None:
     if kind is Arm.WARM:
         return "lab.invalid_not_warm" if least == 0 else None
     return "lab.invalid_not_cold" if most > 0 else None
+
+
+def _history_reason(kind: Arm | None, run: RunSummary, facts: Facts) -> str | None:
+    """Returns why a request did not find what was asked before it; None where the server does not tell."""
+    cached = [count for each in run.questions for count in each.cached_tokens if count is not None]
+    if not cached or facts.capabilities.prefix_cache is False:
+        return None
+    if kind is not Arm.AFTER_EVICTION:
+        return "lab.invalid_nothing_before" if min(cached) == 0 else None
+    block, prompt = facts.capabilities.block_size, facts.capabilities.prompt_tokens
+    whole = (prompt - 1) // block * block if block and prompt else None
+    return "lab.invalid_not_evicted" if whole is not None and max(cached) >= whole else None
 
 
 def _hits(facts: Facts, name: str) -> int | None:

@@ -16,6 +16,8 @@ MAX_CONCURRENCY = 256
 
 SeedPolicy = Literal["fixed", "varied"]
 CachePolicy = Literal["as_is", "cold", "warm"]
+Before = Literal["", "unrelated", "shorter", "longer", "itself"]
+"""What is asked just before each request of an arm, so that the request finds a part of its prompt in the cache."""
 Salting = Literal["none", "shared", "own", "fresh", "fresh_with_image"]
 """`shared`: one salt for each case of the run; `own`: one for each case of the arm; `fresh`: one for each request."""
 
@@ -33,6 +35,22 @@ class Arm(StrEnum):
     POSITIVE_CONTROL = "positive_control"
     RE_ENCODING = "re_encoding"
     PROCESS_COLD = "process_cold"
+    AS_ASKED = "as_asked"
+    """As the user asks: without a salt, whatever the server's prefix cache holds."""
+    AFTER_UNRELATED = "after_unrelated"
+    AFTER_SHORTER = "after_shorter"
+    AFTER_LONGER = "after_longer"
+    AFTER_EVICTION = "after_eviction"
+    SALT_PER_QUESTION = "salt_per_question"
+    SALT_PER_REQUEST = "salt_per_request"
+
+
+CACHE_HISTORY = (Arm.AFTER_UNRELATED, Arm.AFTER_SHORTER, Arm.AFTER_LONGER, Arm.AFTER_EVICTION)
+"""Arms whose requests find in the prefix cache what another question, asked on purpose, left there."""
+REMEDIES = (Arm.SALT_PER_QUESTION, Arm.SALT_PER_REQUEST)
+"""Arms that try a remedy for that while others go on asking."""
+ONE_TOKEN = 0.3
+"""What a request that only fills the cache, and answers one token, takes of the time of a whole one, roughly."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +131,8 @@ class Capabilities:
     metrics: bool = False
     managed: bool = False
     """Whether the engine can be restarted from here."""
+    cache_tokens: int | None = None
+    """Tokens that the whole prefix cache holds."""
     prompt_tokens: int | None = None
     seconds_per_request: float = 1.0
     serial: bool = False
@@ -140,6 +160,11 @@ class ArmPlan:
     """Even requests carry the pixels as PNG of compression level 1, odd ones as level 9: other bytes, same pixels."""
     whole: bool = False
     """Never split in two by the interleaving."""
+    before: Before = ""
+    before_salted: bool = True
+    """Whether what is asked before shares the request's salt, and so leaves blocks that the request can find."""
+    evictors: int = 0
+    """So many requests of as many tokens under other salts come in between: they push the request's blocks out."""
     spread_seconds: float = 0.0
     """The first `concurrency` requests begin spread evenly over so long. Equal requests that begin together also end
     together, and the batch never changes; spread, others join and leave in the middle of every answer."""
@@ -152,7 +177,7 @@ class ArmPlan:
     @property
     def requests(self) -> int:
         """Requests for each case, the priming one included, the background's not."""
-        return self.n + self.priming
+        return self.n * (1 + bool(self.before) + self.evictors) + self.priming
 
     def seconds(self, per_request: float, *, serial: bool = False) -> float:
         """Returns a rough duration for one case: a batch of c takes longer than one but less than c requests.
@@ -162,7 +187,8 @@ class ArmPlan:
         waves = -(-self.n // self.concurrency)
         shares = (1.0, 3.0) if serial else (0.25, 0.25)
         crowd = 1 + shares[0] * (self.concurrency - 1) + shares[1] * self.background
-        return per_request * (self.priming + waves * crowd)
+        beside = self.n * (bool(self.before) + self.evictors) * ONE_TOKEN
+        return per_request * (self.priming + waves * crowd + beside)
 
 
 @dataclass(frozen=True)

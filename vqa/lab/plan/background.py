@@ -8,8 +8,8 @@ import random
 from vqa.answers import Question, Sampling
 from vqa.client import Client, Delta, NoAnswerError
 from vqa.errors import VQAError
+from vqa.lab.plan.words import WORDS
 
-WORDS = "river stone window garden letter morning shadow bridge winter music paper silver road cloud market".split()  # noqa: SIM905
 START_SECONDS = 20.0
 PAUSE_AFTER_ERROR = 0.2
 

@@ -10,6 +10,8 @@ from vqa.lab.plan.arms import Arm, ArmPlan, Capabilities, Plan, RunSpec, Salting
 CONTROL_TEMPERATURE = 1.0
 LOADS = (2, 8, 32)
 """How many requests at a time the concurrent arms send."""
+MOST_EVICTORS = 40
+"""More requests than this are not sent only to push one question out of the cache."""
 SIZE = 10
 """Requests in a usual arm of a diagnosis."""
 
@@ -70,7 +72,31 @@ def plan_diagnose(
     arms.append(ArmPlan(Arm.BACKGROUND, size, salting=salting, background=8))
     arms.append(ArmPlan(Arm.SEEDS, max(6, size), salting=salting, temperature=0.0, varied_seeds=True, seed_pairs=True))
     if any(case.images for case in spec.cases):
-        arms.append(ArmPlan(Arm.RE_ENCODING, max(6, size // 2), salting=salting, priming=2, re_encoded=True))
+        # Other bytes are another picture to the cache: each under a salt of its own, all are computed alike.
+        fresh: Salting = "fresh" if capabilities.vllm else "none"
+        priming = 0 if capabilities.vllm else 2
+        arms.append(ArmPlan(Arm.RE_ENCODING, max(6, size // 2), salting=fresh, priming=priming, re_encoded=True))
+    return Plan(spec, tuple(arms), tuple(skipped), capabilities.seconds_per_request, capabilities.serial)
+
+
+def plan_remedies(spec: RunSpec, capabilities: Capabilities, *, size: int = SIZE) -> Plan:
+    """Returns what is asked once the history of the prefix cache was found: what helps, and how long 'warm' lasts.
+
+    Each remedy is tried with an unrelated chat before each request, as others would go on asking. Blocks are pushed
+    out on purpose where the cache is small enough for that; elsewhere that is skipped.
+    """
+    arms = [
+        ArmPlan(Arm.SALT_PER_QUESTION, 2 * size, salting="own", before="unrelated", before_salted=False),
+        ArmPlan(Arm.SALT_PER_REQUEST, 2 * size, salting="fresh", before="unrelated", before_salted=False),
+    ]
+    skipped: list[SkippedArm] = []
+    held, prompt = capabilities.cache_tokens, capabilities.prompt_tokens
+    evictors = -(-held // prompt) if held and prompt else None
+    if evictors is None or evictors > MOST_EVICTORS:
+        skipped.append(SkippedArm(str(Arm.AFTER_EVICTION), "lab.skip_cache_large"))
+    else:
+        arms.append(ArmPlan(Arm.AFTER_EVICTION, 3, salting="fresh", before="itself", evictors=evictors))
+    arms = [replace(arm, whole=True) for arm in arms]
     return Plan(spec, tuple(arms), tuple(skipped), capabilities.seconds_per_request, capabilities.serial)
 
 
@@ -86,6 +112,22 @@ def _cache_arms(capabilities: Capabilities, size: int) -> list[tuple[ArmPlan, st
         (ArmPlan(Arm.COLD, size, salting="fresh"), needs_vllm),
         (ArmPlan(Arm.FULLY_COLD, max(4, size // 2), salting="fresh_with_image"), needs_vllm),
         (ArmPlan(Arm.WARM, size, salting="own", priming=1), warm),
+        *_history_arms(capabilities, size, warm),
+    ]
+
+
+def _history_arms(capabilities: Capabilities, size: int, warm: str | None) -> list[tuple[ArmPlan, str | None]]:
+    """Returns the arms that find what other questions left in the cache, on purpose, and one that finds what is there.
+
+    Where the prefix cache is off they show that nothing is found; where a prompt fits one block, nothing can be.
+    """
+    blind = None if capabilities.vllm and capabilities.prefix_cache is False else warm
+    few = max(4, size // 2)
+    return [
+        (ArmPlan(Arm.AFTER_UNRELATED, few, salting="fresh", before="unrelated"), blind),
+        (ArmPlan(Arm.AFTER_SHORTER, few, salting="fresh", before="shorter"), blind),
+        (ArmPlan(Arm.AFTER_LONGER, few, salting="fresh", before="longer"), blind),
+        (ArmPlan(Arm.AS_ASKED, size), blind),
     ]
 
 

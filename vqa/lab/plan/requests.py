@@ -8,6 +8,7 @@ from functools import lru_cache
 
 from vqa.answers import Question
 from vqa.lab.plan.arms import Arm, ArmPlan, Plan, RunSpec
+from vqa.lab.plan.words import WORDS
 from vqa.media.images import ImagePayload, encoded_again
 
 
@@ -39,6 +40,24 @@ def question_for(plan: Plan, arm: ArmPlan, case: int, index: int, *, nonce: str)
         cache_salt=salt,
         image_uuids=uuids,
     )
+
+
+def asked_before(plan: Plan, arm: ArmPlan, case: int, index: int, *, nonce: str) -> list[Question]:
+    """Returns what is asked before request `index` of an arm, in order: one token each, only to fill the cache."""
+    if not arm.before or index < 0:
+        return []
+    own = question_for(plan, arm, case, index, nonce=nonce)
+    own = replace(own, sampling=replace(own.sampling, max_tokens=1, seed=None), logprobs=None, token_ids=False)
+    place = f"{nonce}/{arm.name}/{case}/{index}"
+    first = {
+        "unrelated": replace(own, text=" ".join(WORDS * 6), images=(), image_uuids=()),
+        "shorter": replace(own, text=own.text[: max(1, len(own.text) // 2)]),
+        "longer": replace(own, text=f"{own.text} {' '.join(WORDS * 4)}"),
+        "itself": own,
+    }[arm.before]
+    first = first if arm.before_salted else replace(first, cache_salt=None, image_uuids=())
+    others = (replace(own, cache_salt=_hex(f"{place}/evictor/{number}")) for number in range(arm.evictors))
+    return [first, *others]
 
 
 def seed_of(spec: RunSpec, index: int) -> int:

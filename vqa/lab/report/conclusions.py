@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from vqa.answers import Json
+from vqa.lab.certificate.rows import lengths
 from vqa.lab.diagnosis.diagnose import undecided
-from vqa.lab.diagnosis.findings import Confidence, Diagnosis, Evidence, Finding, Verdict
+from vqa.lab.diagnosis.findings import Cause, Confidence, Diagnosis, Evidence, Finding, Verdict
 from vqa.lab.diagnosis.premises import arm_kind
-from vqa.lab.diagnosis.verdict import engineer_sentence, manager_sentence, percent, refused_sentences
+from vqa.lab.diagnosis.verdict import engineer_sentence, manager_sentence, percent
 from vqa.lab.plan.arms import Arm
+from vqa.lab.report.charts import letter
 from vqa.lab.report.glossary import explained
+from vqa.lab.run.documents import finding_of
 from vqa.lab.stats.agreement import Level
 from vqa.lab.stats.intervals import flip_interval
 from vqa.lab.stats.summary import RunSummary, Summary
@@ -79,11 +82,6 @@ def failures(summary: Summary, language: Language) -> str:
     if summary.cut:
         notes.append(t("report.cut_note", language, cut=summary.cut, n=summary.ok))
     return joined(html('<p class="vl-note-box">{}</p>', note) for note in notes)
-
-
-def refused(result: Mapping[str, Json] | None, language: Language) -> str:
-    """Returns what the server refused to be asked for, so that it cannot be judged; empty when it refused nothing."""
-    return joined(html('<p class="vl-note-box">{}</p>', words) for words in refused_sentences(result, language))
 
 
 def arm_title(name: str, language: Language) -> str:
@@ -185,7 +183,37 @@ def cause_values(each: Finding, language: Language) -> dict[str, Json]:
     if "arms" in values:
         named = (arm_title(name, language) for name in str(values["arms"]).split(", "))
         values["arms"] = t("report.comma", language).join(named)
+    if each.cause is Cause.PREFIX_CACHE_HISTORY:
+        values["met"] = t(f"lab.history_{'met' if values.get('met') else 'not_met'}", language)
     return values
+
+
+def finding_title(finding: Finding, language: Language = "en") -> str:
+    """Returns a cause and how sure it is."""
+    cause = t(f"lab.cause_{finding.cause}", language, **cause_values(finding, language))
+    return t(f"lab.confidence_{finding.confidence}", language, cause=cause)
+
+
+def causes_of(profile: Mapping[str, Json]) -> list[Finding]:
+    """Returns why answers differed under a profile of a certificate; none in certificates of earlier versions."""
+    return [finding_of(each) for each in profile.get("causes") or ()]
+
+
+def length_words(load: Mapping[str, Json], language: Language) -> list[str]:
+    """Returns what held at a certificate's load for prompts of each length, where it holds several."""
+    told = lengths(load)
+    return [
+        t("lab.certificate_length", language, tokens=n, level=t(f"lab.level_{level}", language)) for n, level in told
+    ]
+
+
+def tried_lines(each: Finding, language: Language) -> list[str]:
+    """Returns what became of each remedy that was tried against a cause, in sentences."""
+    return [
+        t("lab.tried", language, **row | {"remedy": arm_title(row["remedy"], language), "level": level})
+        for row in each.values.get("tried") or ()
+        if (level := t(f"lab.level_{row['level']}", language))
+    ]
 
 
 def finding(each: Finding, language: Language) -> str:
@@ -200,12 +228,13 @@ def finding(each: Finding, language: Language) -> str:
     remedy = t(f"lab.cause_{each.cause}_remedy", language, **values)
     name = t(f"lab.cause_{each.cause}", language, **values)
     return html(
-        '<section class="vl-finding"><h3>{} {}</h3><p>{}</p><p><b>{}</b> {}</p></section>',
+        '<section class="vl-finding"><h3>{} {}</h3><p>{}</p><p><b>{}</b> {}</p>{}</section>',
         name[:1].upper() + name[1:],
         chip,
         explained(why, language),
         t("report.remedy", language),
         explained(remedy, language),
+        joined(html("<p>{}</p>", line) for line in tried_lines(each, language)),
     )
 
 
@@ -226,9 +255,7 @@ def evidence(rows: tuple[Evidence, ...], language: Language) -> str:
 
 def _evidence_row(row: Evidence, language: Language) -> str:
     equals = "–" if row.equals_repeat is None else t(f"report.{'yes' if row.equals_repeat else 'no'}", language)
-    cached = "–" if row.cached_low is None else str(row.cached_low)
-    if row.cached_high is not None and row.cached_high != row.cached_low:
-        cached = f"{cached}–{row.cached_high}"
+    cached = _cached(row)
     about = arm_about(row.arm, language)
     invalid = ""
     if row.invalid:
@@ -256,6 +283,20 @@ def _evidence_row(row: Evidence, language: Language) -> str:
         number(row.median_seconds),
         number(row.throughput),
     )
+
+
+def _cached(row: Evidence) -> str:
+    """Returns how much was found in the prefix cache; with the answers, in letters, where that differed."""
+    if row.cached_low is None:
+        return "–"
+    if row.cached_high == row.cached_low:
+        return str(row.cached_low)
+    if not row.classes or len(row.classes) > MOST_CLASSES:
+        return f"{row.cached_low}–{row.cached_high}"
+    return ", ".join(f"{each.cached}: {letter(each.answer)} × {each.count}" for each in row.classes)
+
+
+MOST_CLASSES = 6
 
 
 def hue(level: Level) -> str:

@@ -12,6 +12,7 @@ from vqa.lab.diagnosis.invalid import invalid_sentence
 from vqa.lab.report import charts, conclusions, fragments, outcomes
 from vqa.lab.report.diffs import shorten
 from vqa.lab.report.markdown import ANSWER_SHOWN
+from vqa.lab.report.notes import noted
 from vqa.lab.report.reproduce import case_texts, commands
 from vqa.lab.run import public_header, recorded
 from vqa.lab.run.failures import error_text
@@ -133,9 +134,9 @@ def _verdict(run: Run, arms: Mapping[str, RunSummary], language: Language) -> st
 
         early = ended_early(run, language)
         return (html('<p class="vl-note-box"><b>{}</b></p>', early) if early else "") + error
-    notes = conclusions.refused(run.result, language) + error
+    told = noted(run.result, language) + error
     shown = whole if len(whole.questions) > 1 else whole.questions[0]
-    return conclusions.sentences(shown, language, invalid=invalid_sentence(run.result, language)) + notes
+    return conclusions.sentences(shown, language, invalid=invalid_sentence(run.result, language)) + told
 
 
 def _answers(report: Report, arms: Mapping[str, RunSummary]) -> list[str]:

@@ -9,7 +9,8 @@ from vqa.lab.certificate.rows import detects, differs_from_smaller
 from vqa.lab.diagnosis.findings import Diagnosis
 from vqa.lab.diagnosis.invalid import invalid_sentence
 from vqa.lab.diagnosis.shown import shown_lines
-from vqa.lab.report import charts, conclusions
+from vqa.lab.report import charts, conclusions, notes
+from vqa.lab.report.across import across_html
 from vqa.lab.report.horizon import horizon_html
 from vqa.lab.run.documents import diagnosis_from_record
 from vqa.lab.stats.agreement import Level
@@ -31,11 +32,13 @@ def of_run(run: Run, language: Language) -> str:
     if found is not None:
         compared = titled("before_after", before_after(run, language))
         restarts = titled("after_start", after_start((run.result or {}).get("restarts") or (), language))
-        refused = conclusions.refused(run.result, language)
+        refused = notes.noted(run.result, language)
         shown = joined(html('<p class="vl-note-box">{}</p>', words) for words in shown_lines(run.result, language))
         return compared + conclusions.diagnosis(found, language) + shown + restarts + refused
     if run.kind == "horizon":
         return titled("horizon", horizon_html(run.result or {}, language))
+    if across := across_html(run.result or {}, language):
+        return titled("across", across)
     return titled("certificate", certificate(run.result or {}, language))
 
 
@@ -156,7 +159,10 @@ def certificate(result: Mapping[str, Json], language: Language) -> str:
 def _certificate_row(
     row: Mapping[str, Json], loads: list[int], base: Mapping[str, Json], require: str, language: Language
 ) -> str:
-    name = html('<th scope="row">{}{}</th>', str(row["name"]), _control(row, language))
+    why = joined(
+        html("<br><small>{}</small>", conclusions.finding_title(each, language)) for each in conclusions.causes_of(row)
+    )
+    name = html('<th scope="row">{}{}{}</th>', str(row["name"]), _control(row, language), why)
     if row.get("reason"):
         reason = _text(str(row["reason"]), language)
         return html('<tr class="vl-dim">{}<td colspan="{}">{}</td></tr>', name, max(len(loads), 1), reason)
@@ -197,6 +203,7 @@ def _certificate_cell(
     )
     if load.get("failed"):
         counts += " · " + t("diagnose.certificate_failed", language, failed=load["failed"])
+    counts += "".join(" · " + words for words in conclusions.length_words(load, language))
     if differs_from_smaller(load, require):
         counts += " · " + t("lab.certificate_alone", language)
     if load.get("together") is not None and load["load"] > 1:

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from vqa.answers import Json
 from vqa.lab.certificate.rows import detects, differs_from_smaller
-from vqa.lab.diagnosis.findings import Diagnosis, Finding, Verdict
+from vqa.lab.diagnosis.findings import Diagnosis, Verdict
 from vqa.lab.diagnosis.invalid import invalid_sentence
 from vqa.lab.diagnosis.shown import shown_lines
+from vqa.lab.report.across import across_lines
 from vqa.lab.report.charts import ERROR, letter
-from vqa.lab.report.conclusions import arm_title, cause_values, number, verdict_words
+from vqa.lab.report.conclusions import (
+    arm_title,
+    cause_values,
+    causes_of,
+    finding_title,
+    length_words,
+    number,
+    tried_lines,
+    verdict_words,
+)
 from vqa.lab.report.horizon import horizon_lines
 from vqa.lab.run.documents import diagnosis_from_record
 from vqa.lab.run.live import RunStatus
@@ -23,12 +33,6 @@ def diagnosis_sentence(found: Diagnosis, language: Language = "en") -> str:
     return f"{verdict} {finding_title(found.findings[0], language)}"
 
 
-def finding_title(finding: Finding, language: Language = "en") -> str:
-    """Returns a cause and how sure it is."""
-    cause = t(f"lab.cause_{finding.cause}", language, **cause_values(finding, language))
-    return t(f"lab.confidence_{finding.confidence}", language, cause=cause)
-
-
 def diagnosis_lines(found: Diagnosis, language: Language = "en") -> list[str]:
     """Returns the whole diagnosis as lines: verdict, each cause with why and remedy, invalid arms."""
     lines = [verdict_words(found, language)]
@@ -38,6 +42,7 @@ def diagnosis_lines(found: Diagnosis, language: Language = "en") -> list[str]:
             finding_title(finding, language),
             "  " + t(f"lab.cause_{finding.cause}_why", language, **values),
             "  " + t(f"lab.cause_{finding.cause}_remedy", language, **values),
+            *("  " + line for line in tried_lines(finding, language)),
         ]
     for row in found.evidence:
         state = t(row.invalid, language) if row.invalid else t(f"lab.level_{row.holds}", language)
@@ -75,6 +80,7 @@ def certificate_lines(result: Json, language: Language = "en") -> list[str]:
             values = {name: load[name] for name in ("load", "ok", "distinct", "logprob_variants")}
             values |= {name: number(load[name]) for name in ("median_seconds", "throughput")}
             line = t("lab.certificate_line", language, profile=profile["name"], level=level, **values)
+            line += "".join(" · " + words for words in length_words(load, language))
             if load.get("failed"):
                 line += " · " + t("lab.part_failed", language, failed=load["failed"])
             if differs_from_smaller(load, result["require"]):
@@ -82,6 +88,10 @@ def certificate_lines(result: Json, language: Language = "en") -> list[str]:
             if load.get("together") is not None and load["load"] > 1:
                 line += " · " + t("lab.together", language, together=load["together"])
             lines.append(line)
+        for cause in causes_of(profile):
+            lines.append(
+                t("lab.certificate_why", language, profile=profile["name"], cause=finding_title(cause, language))
+            )
         if control := profile.get("control"):
             key = "lab.certificate_control" if detects(profile) else "lab.certificate_blind"
             lines.append(t(key, language, profile=profile["name"], ok=control["ok"], distinct=control["distinct"]))
@@ -102,6 +112,8 @@ def result_lines(status: RunStatus, language: Language = "en", *, technical: boo
         return [*lines, *restart_lines(result, language), *hidden]
     if status.kind == "horizon" and "profiles" in result:
         return horizon_lines(result, language, technical=technical)
+    if "across" in result:
+        return across_lines(result, language)
     if "profiles" in result:
         return certificate_lines(result, language)
     return [t("lab.open_nothing", language)]

@@ -13,10 +13,10 @@ from vqa.answers import Json, Sample
 from vqa.errors import EngineError, VQAError
 from vqa.lab.diagnosis.diagnose import diagnose, together
 from vqa.lab.diagnosis.facts import EngineProcess, Facts, Start
-from vqa.lab.diagnosis.findings import Diagnosis, Verdict
+from vqa.lab.diagnosis.findings import Cause, Diagnosis, Verdict
 from vqa.lab.diagnosis.shown import Shown, offered, records, shown_profiles
 from vqa.lab.plan.arms import Arm, ArmPlan, Plan, RunSpec
-from vqa.lab.plan.plans import LOADS, SIZE
+from vqa.lab.plan.plans import LOADS, SIZE, plan_remedies
 from vqa.lab.run.documents import diagnosis_record, exit_code, summary_record
 from vqa.lab.run.failures import CausedError, CheckBrokenOffError
 from vqa.lab.run.job import RunJob, Work, plan_on_server
@@ -26,7 +26,9 @@ from vqa.lab.stats.summarize import summarize_run
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from vqa.client import Client
     from vqa.engine.spec import EngineSpec
+    from vqa.lab.run.server import ServerView
     from vqa.lab.stats.agreement import Level
 
 COLD_STARTS = 3
@@ -74,6 +76,7 @@ def diagnose_work(
             job.live.expect(plan)
             await job.write_header(plan, view)
             facts = _joined(facts, await job.run(plan, client, view))
+            facts = await _remedies(job, plan, client, view, facts, size=size)
         samples = _by_arm(job.store.samples(job.live.run_id))
         shown = await asyncio.to_thread(_shown, job)
         result = diagnose_result(samples, facts, spec.require, shown) | {"profile": profile or _profile(job)}
@@ -173,11 +176,40 @@ async def _process_cold(job: RunJob, spec: RunSpec) -> Facts:
     return facts
 
 
+async def _remedies(job: RunJob, plan: Plan, client: Client, view: ServerView, facts: Facts, *, size: int) -> Facts:
+    """Tries what helps against the history of the prefix cache where that was found; returns all facts."""
+    samples = _by_arm(await asyncio.to_thread(job.store.samples, job.live.run_id))
+    found = await asyncio.to_thread(diagnose, samples, facts)
+    if Cause.PREFIX_CACHE_HISTORY not in {each.cause for each in found.findings}:
+        return facts
+    counts = [each.answer.prompt_tokens for each in samples["repeat"] if each.answer is not None]
+    known = replace(facts.capabilities, prompt_tokens=max((count for count in counts if count), default=None))
+    known = replace(known, seconds_per_request=plan.seconds_per_request)
+    more = plan_remedies(plan.spec, known, size=size)
+    job.live.expect(more)
+    after = await job.run(more, client, view)
+    return replace(
+        after,
+        capabilities=known,
+        blocks=(*facts.blocks, *after.blocks),
+        before=facts.before,
+        restarted=facts.restarted or after.restarted,
+        starts=facts.starts,
+        deaths=(*facts.deaths, *after.deaths),
+        retried=facts.retried + after.retried,
+    )
+
+
 def _joined(earlier: Facts | None, later: Facts) -> Facts:
     """Returns the facts of both; that the engine was restarted between them is no change of the server."""
     if earlier is None:
         return later
-    return replace(later, blocks=(*earlier.blocks, *later.blocks), starts=(*earlier.starts, *later.starts))
+    return replace(
+        later,
+        blocks=(*earlier.blocks, *later.blocks),
+        starts=(*earlier.starts, *later.starts),
+        deaths=(*earlier.deaths, *later.deaths),
+    )
 
 
 def _process(job: RunJob) -> EngineProcess | None:

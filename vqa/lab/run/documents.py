@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 
 from vqa.answers import Json, Sampling
 from vqa.lab.diagnosis.facts import Facts
-from vqa.lab.diagnosis.findings import Cause, Confidence, Diagnosis, Evidence, Finding, Verdict
+from vqa.lab.diagnosis.findings import AnswerClass, Cause, Confidence, Diagnosis, Evidence, Finding, Verdict
 from vqa.lab.diagnosis.premises import cache_reason, load_reason
 from vqa.lab.plan.arms import RunSpec
 from vqa.lab.stats.agreement import LEVELS, Level
@@ -31,7 +32,8 @@ def run_result(
     that the arm promises: that is then stored as `invalid`, the arm and a text key; see `vqa.lab.diagnosis.invalid`.
     """
     changed = summary.changed or bool(facts and facts.changed)
-    reason = load_reason(arm, summary, facts or Facts()) or cache_reason(arm, summary, facts or Facts())
+    died = "lab.invalid_engine_died" if facts and facts.died_in(arm) else None
+    reason = died or load_reason(arm, summary, facts or Facts()) or cache_reason(arm, summary, facts or Facts())
     holds = None if changed or reason else summary.holds(require)
     result = {
         "version": RESULT_VERSION,
@@ -108,14 +110,22 @@ def diagnosis_record(found: Diagnosis) -> dict[str, Json]:
     }
 
 
+def finding_of(record: Mapping[str, Json]) -> Finding:
+    """Returns one finding of those that `diagnosis_record` wrote."""
+    sure = Confidence(record["confidence"])
+    return Finding(Cause(record["cause"]), sure, record["values"], tuple(record["profiles"]))
+
+
 def diagnosis_from_record(record: Json) -> Diagnosis:
     """Returns the diagnosis that `diagnosis_record` wrote."""
-    findings = (
-        Finding(Cause(each["cause"]), Confidence(each["confidence"]), each["values"], tuple(each["profiles"]))
-        for each in record["findings"]
-    )
+    findings = (finding_of(each) for each in record["findings"])
     evidence = (
-        Evidence(**row | {"level": Level(row["level"]), "holds": Level(row["holds"])}) for row in record["evidence"]
+        Evidence(
+            **row
+            | {"level": Level(row["level"]), "holds": Level(row["holds"])}
+            | {"classes": tuple(AnswerClass(**each) for each in row.get("classes") or ())}
+        )
+        for row in record["evidence"]
     )
     return Diagnosis(Verdict(record["verdict"]), tuple(findings), tuple(evidence), record["values"])
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import vqa
 from vqa.answers import Json
+from vqa.engine.computing import computing
 from vqa.engine.profiles import PROFILES
 from vqa.lab.diagnosis.facts import Identity
 from vqa.lab.plan.arms import Plan, RunSpec
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 HEADER_VERSION = 1
 ENGINE_VARIABLES = ("VLLM_", "CUDA_", "NCCL_", "OMP_", "TORCH", "PYTORCH_", "KMP_", "MKL_", "LD_PRELOAD")
 """Beginnings of the environment variables that change what an engine computes; secrets are never kept."""
+LOG_CHARACTERS = 200_000
 SECRETS = ("KEY", "TOKEN", "SECRET", "PASSWORD")
 
 
@@ -77,6 +79,7 @@ def _engine(engine: Snapshot) -> Json:
         "command": spec.command(),
         "argv": ["vllm", "serve", spec.model, *spec.flags()],
         "profile": spec.profile,
+        "computing": computing(spec, first_lines(engine.log_path)),
         "environment": engine_environment() | dict(PROFILES[spec.profile].environment),
         "vllm_version": engine.vllm_version,
         "generation": engine.generation,
@@ -84,6 +87,15 @@ def _engine(engine: Snapshot) -> Json:
         "model_path": spec.model,
         **_origin(spec.model),
     }
+
+
+def first_lines(log_path: str | None) -> list[str]:
+    """Returns the first lines of an engine's log, where vLLM tells with what it starts; empty where there is none."""
+    try:
+        with open(log_path or "", encoding="utf-8", errors="replace") as log:  # noqa: PTH123
+            return log.read(LOG_CHARACTERS).splitlines()
+    except OSError:
+        return []
 
 
 def _origin(folder: str) -> dict[str, Json]:

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 from vqa.answers import Json, Sample
 from vqa.client import Client
 from vqa.engine.serving import Watch, while_serving
-from vqa.engine.state import Failure
+from vqa.engine.state import EngineState, Failure
 from vqa.errors import EngineError, VQAError
-from vqa.lab.diagnosis.facts import Facts, finished
+from vqa.lab.diagnosis.facts import Death, Facts, finished
 from vqa.lab.plan.arms import Plan, RunSpec
 from vqa.lab.plan.plans import LOADS, SIZE, plan_diagnose, plan_repeat
+from vqa.lab.run.deaths import Mourner
 from vqa.lab.run.documents import run_result
 from vqa.lab.run.failures import CausedError
 from vqa.lab.run.header import build_header, plan_record
@@ -92,8 +93,16 @@ class RunJob:
         """
         before = await view.identity()
         nonce = f"{self.live.run_id}/{rename or prefix}"
-        runner = LabRunner(plan, client, nonce=nonce, view=view, on_wait=self.live.asked_to_wait)
-        watch = Watch(self.engine)
+        runner = LabRunner(
+            plan,
+            client,
+            nonce=nonce,
+            view=view,
+            on_wait=self.live.asked_to_wait,
+            mourner=Mourner(self.engine),
+            revive=self._revive,
+        )
+        watch = Watch(self.engine, revived=True)
         async with aclosing(runner.run()) as running, aclosing(while_serving(running, watch)) as landing:
             async for sample in landing:
                 named = replace(sample, arm=rename or prefix + sample.arm)
@@ -108,8 +117,26 @@ class RunJob:
             after=await view.identity(),
             restarted=runner.restarted,
             refused=runner.refused,
+            deaths=tuple(Death(rename or prefix + death.arm, death.failure) for death in runner.deaths),
             retried=runner.retried,
         )
+
+    async def _revive(self) -> None:
+        """Returns when the engine that ended serves again: it starts anew by itself, or else is started once.
+
+        Raises:
+            EngineError: it does not come up again.
+        """
+        engine = self.engine
+        if engine is None:
+            return
+        self.live.tell(step="step_revive")
+        now = await asyncio.to_thread(engine.snapshot)
+        generation = now.generation
+        if now.state is EngineState.FAILED and now.spec is not None:
+            generation = await asyncio.to_thread(engine.restart, now.spec)
+        await wait_serving(engine, generation)
+        self.live.tell()
 
     async def record(self, sample: Sample) -> None:
         """Stores a sample and counts it; a cancellation in between loses neither.

@@ -62,5 +62,5 @@ def label(run: Run, lang: Language) -> str:
     machine = run.header.get("machine") or {}
     gpus = [gpu["name"] for gpu in machine.get("gpus") or ()]
     hardware = f"{len(gpus)} × {gpus[0]}" if len(gpus) > 1 else gpus[0] if gpus else machine.get("cpu") or "CPU"
-    version = machine.get("vllm_version") or "?"
+    version = machine.get("vllm_version") or (run.header.get("server") or {}).get("vllm_version") or "?"
     return t("lab.recorded", lang, hardware=hardware, vllm=version, date=run.created_at.strftime("%Y-%m-%d"))

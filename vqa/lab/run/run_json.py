@@ -56,6 +56,7 @@ def document(report: Report) -> dict[str, Json]:
     run = asdict(report.run) | {
         "header": public(report.run.header),
         "plan": _public_plan(report.run.plan),
+        "result": _public_result(report.run.result),
         "created_at": report.run.created_at.isoformat(),
         "finished_at": report.run.finished_at and report.run.finished_at.isoformat(),
     }
@@ -73,6 +74,18 @@ def document(report: Report) -> dict[str, Json]:
 def _public_plan(plan: dict[str, Json]) -> dict[str, Json]:
     """Returns the plan without the folder of the model that a horizon started."""
     return plan | {"horizon": public(plan["horizon"])} if "horizon" in plan else plan
+
+
+def _public_result(result: Json) -> Json:
+    """Returns a result without the folder of the model, which the server named before and after the run."""
+    if not isinstance(result, dict):
+        return result
+    known = dict(result)
+    if known.get("facts"):
+        known["facts"] = known["facts"] | {side: public(known["facts"].get(side)) for side in ("before", "after")}
+    if (known.get("before") or {}).get("result"):
+        known["before"] = known["before"] | {"result": _public_result(known["before"]["result"])}
+    return known
 
 
 def dump(report: Report) -> str:

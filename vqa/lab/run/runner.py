@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing, suppress
 
 from vqa.answers import Answer, Sample, SampleError
 from vqa.client import BrokenStreamError, Client, Waiting
 from vqa.engine.metrics import MetricsSnapshot
 from vqa.errors import VQAError
-from vqa.lab.diagnosis.facts import BlockFacts, Counters, finished
+from vqa.lab.diagnosis.facts import BlockFacts, Counters, Death, finished
 from vqa.lab.plan.arms import Plan
 from vqa.lab.plan.background import Background
 from vqa.lab.plan.plans import Block, schedule
-from vqa.lab.plan.requests import question_for
+from vqa.lab.plan.requests import asked_before, question_for
+from vqa.lab.run.deaths import Mourner
 from vqa.lab.run.server import ServerView
 from vqa.lab.run.witness import Witness
 
@@ -32,12 +33,17 @@ class LabRunner:
         nonce: str,
         view: ServerView | None = None,
         on_wait: Callable[[Waiting], object] | None = None,
+        mourner: Mourner | None = None,
+        revive: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
         """`nonce` keeps this run's cache salts apart from every other run's; without `view` no counters are read.
 
-        `on_wait` hears of each wait that the server asks for.
+        `on_wait` hears of each wait that the server asks for. Where `mourner` sees the engine end by itself, the arm
+        ends there, `revive` is awaited, and the others go on.
         """
         self._on_wait = on_wait
+        self._mourner = mourner or Mourner(None)
+        self._revive = revive
         self._plan = plan
         self._client = client
         self._nonce = nonce
@@ -50,6 +56,8 @@ class LabRunner:
         """What the server counted during each block that has ended."""
         self.retried = 0
         """Answers that came only after the server had asked to wait (Retry-After)."""
+        self.deaths: list[Death] = []
+        """The ends of the engine, each with the arm that was being asked."""
         self.restarted = False
         """Whether the server's counters ran backwards."""
 
@@ -67,6 +75,10 @@ class LabRunner:
         await self._client.info()
         before = await self._metrics(0)
         for block in schedule(self._plan):
+            if block.arm.name in {death.arm for death in self.deaths}:
+                continue
+            await self._mourner.begin()
+            failures = 0
             self.current = block.arm.name
             self._ours = 0
             background = Background(self._client, block.arm.background, seed=len(self.blocks))
@@ -77,8 +89,18 @@ class LabRunner:
                 async with witness, aclosing(self._block(block)) as landing:
                     async for sample in landing:
                         yield sample
+                        if sample.error is None:
+                            continue
+                        failures += 1
+                        if cause := await self._mourner.died(patient=failures == 1):
+                            self.deaths.append(Death(block.arm.name, cause))
+                            break
             finally:
                 await background.stop()
+            if self._revive is not None and self.deaths and self.deaths[-1].arm == block.arm.name:
+                await self._revive()
+                before = await self._metrics(0)
+                continue
             before = await self._note(block, background, before, witness)
 
     async def _note(
@@ -111,7 +133,7 @@ class LabRunner:
 
     async def _block(self, block: Block) -> AsyncGenerator[Sample]:
         """Yields the samples of a block, `concurrency` requests being under way at any time."""
-        for index in range(-block.arm.priming if block.start == 0 else 0, 0):
+        for index in range(-self._priming(block), 0):
             await self._ask(block, index)
         waiting = iter(range(block.start, block.stop))
         landed: asyncio.Queue[Sample | BaseException] = asyncio.Queue()
@@ -139,7 +161,16 @@ class LabRunner:
                 worker.cancel()
             await asyncio.gather(*workers, return_exceptions=True)
 
+    def _priming(self, block: Block) -> int:
+        """Returns how many requests fill the cache first; an engine that died has lost what was to be found there."""
+        lost = bool(self.deaths) and (block.arm.salting == "shared" or (block.arm.salting == "own" and block.start > 0))
+        return max(block.arm.priming if block.start == 0 else 0, int(lost))
+
     async def _ask(self, block: Block, index: int) -> Sample:
+        for before in asked_before(self._plan, block.arm, block.case, index, nonce=self._nonce):
+            with suppress(VQAError):  # whether the cache was filled is told by what the request finds there
+                await self._client.ask(before)
+                self._ours += 1
         question = question_for(self._plan, block.arm, block.case, index, nonce=self._nonce)
         started = time.time()
         answer: Answer | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from uuid import uuid4
 
@@ -66,9 +67,16 @@ class ServerView:
             vllm=info.is_vllm,
             prefix_cache={"True": True, "False": False}.get(enabled or ""),
             block_size=int(block) if block and block.isdigit() else None,
+            cache_tokens=_cache_tokens(config),
             metrics=metrics is not None,
             managed=managed,
         )
+
+
+def _cache_tokens(config: Mapping[str, str]) -> int | None:
+    """Returns how many tokens a prefix cache holds, from vLLM's blocks and their size; None when it does not tell."""
+    blocks, size = config.get("num_gpu_blocks", ""), config.get("block_size", "")
+    return int(blocks) * int(size) if blocks.isdigit() and size.isdigit() else None
 
 
 async def scout(client: Client, spec: RunSpec, capabilities: Capabilities) -> tuple[Capabilities, int]:

@@ -9,6 +9,7 @@ from vqa.evaluate.reporting.saying import sentences
 from vqa.lab.diagnosis.invalid import invalid_sentence
 from vqa.lab.diagnosis.verdict import manager_sentence
 from vqa.lab.report import conclusions, fragments, outcomes
+from vqa.lab.report.reasons import likely_reasons
 from vqa.lab.report.reproduce import case_texts
 from vqa.lab.run import public_header, recorded
 from vqa.lab.run.failures import error_text
@@ -144,9 +145,12 @@ def comparison(
     )  # fmt: skip
     made = made if rows else html("<p class='vl-soft'>{}</p>", t("history.same_header", lang))
     answers = joined(_answers(text, one, other, lang) for text, one, other in modal)
+    apart = any(one is not None and other is not None and one.text != other.text for _, one, other in modal)
+    reasons = likely_reasons(runs[0].header, runs[1].header, lang) if apart else []
     return fragments.wrap(
         _outcomes(runs, arms, lang),
         titled("modal_answers", answers),
+        joined(html('<p class="vl-note-box">{}</p>', reason) for reason in reasons),
         titled("made_differently", made),
         titled("comparison", figures),
     )

@@ -33,7 +33,8 @@ def plan(run: Run, lang: Language) -> str:
         for arm in run.plan.get("skipped") or ()
     )
     left_out = html("<details><summary>{}</summary><ul>{}</ul></details>", t("diagnose.skipped", lang), skipped)
-    return html('<p class="vl-soft">{}</p>{}', words, left_out if skipped else "")
+    warned = "" if "engine" in run.header else html('<p class="vl-note-box">{}</p>', t("lab.attached_may_die", lang))
+    return html('<p class="vl-soft">{}</p>{}{}', words, left_out if skipped else "", warned)
 
 
 def arms(run: Run, summaries: Mapping[str, RunSummary], status: RunStatus, lang: Language) -> str:

@@ -12,7 +12,7 @@ import gradio as gr
 
 from vqa.errors import VQAError
 from vqa.lab.diagnosis.invalid import invalid_sentence
-from vqa.lab.report import conclusions, fragments
+from vqa.lab.report import conclusions, fragments, notes
 from vqa.lab.run import recorded
 from vqa.lab.run.failures import error_text
 from vqa.lab.run.live import RunStatus
@@ -176,7 +176,7 @@ def verdict(run: RunSummary, question: int, status: RunStatus, planned: int, lan
         overview,
         top,
         titled("strip", strips, first_note(summary, status, lang), fragments.cache_note(summary, lang)),
-        titled("levels", levels, conclusions.refused(status.result, lang)),
+        titled("levels", levels, notes.noted(status.result, lang)),
         conclusions.failures(summary, lang),
     )
 
