@@ -25,4 +25,4 @@ def _line(row: Mapping[str, Json], language: Language) -> str:
     key = (
         "lab.across_missing" if row["reason"] else "lab.across_same" if row["equal"] == row["n"] else "lab.across_other"
     )
-    return t(key, language, **row | {"setting": name, "at_once": 8})
+    return t(key, language, **{**row, "setting": name, "at_once": 8})
