@@ -2,6 +2,7 @@
 
 import argparse
 import base64
+import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,9 +21,10 @@ def write(items: Iterable[Item], folder: Path, *, single: bool = False) -> Path:
         for item in items:
             if single and len(item.messages) > 1:
                 continue
-            name = f"images/{item.key.rpartition('-')[0]}-{item.image.width}.png" if "-" in item.key else item.key
+            picture = base64.b64decode(item.url.partition(",")[2])
+            name = f"images/{hashlib.sha256(picture).hexdigest()[:16]}.png"  # several questions share a picture
             if not (folder / name).exists():
-                (folder / name).write_bytes(base64.b64decode(item.url.partition(",")[2]))
+                (folder / name).write_bytes(picture)
             messages = [{"role": turn["role"], "content": _text(turn["content"])} for turn in item.messages]
             row = {"id": item.key, "messages": messages, "images": [name], "answer": item.answer,
                    "type": f"{item.type} ({item.lang})"}  # fmt: skip

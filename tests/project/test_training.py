@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +10,17 @@ import pytest
 
 from tests import with_torch
 from tests.in_engine import in_engine
+from training.dataset import write
+from training.evaluate import Item, easy_vqa, held_out
 from training.lexicon import COLORS, PURE, Lang
 from training.phrases import FOREIGN, PHRASES
 from training.questions import MIN_GAP, Asker, Question, ask
 from training.render_pil import render
 from training.scenes import LARGER_RATIO, Scene, SceneOptions, World, sample_scene
 from training.wording import Ref
+from vqa.evaluate.reading import Row, open_dataset
+from vqa.evaluate.reading.pictures import load_local
+from vqa.media.images import ImageLimits
 
 CHECKPOINT = Path(__file__).parents[2] / "assets" / "demo-model"
 EXAMPLES = Path(__file__).parents[2] / "assets" / "examples"
@@ -163,3 +168,16 @@ def test_examples_name_pictures_that_exist() -> None:
     for example in examples:
         assert (EXAMPLES / example["file"]).stat().st_size > 0
         assert set(example) == {"file", "question_en", "question_zh", "answer_en", "answer_zh"}
+
+
+@pytest.mark.parametrize("source", [held_out, easy_vqa])
+def test_a_data_set_asks_every_question_about_its_own_picture(
+    source: Callable[[int], Iterable[Item]], tmp_path: Path
+) -> None:
+    items = list(source(30))
+    rows = list(open_dataset(write(items, tmp_path)).rows())
+    for item, row in zip(items, rows, strict=True):
+        assert isinstance(row, Row)
+        assert (row.id, row.answers) == (item.key, (item.answer,))
+        assert load_local(row.pictures[0], ImageLimits()).data_url == item.url
+    assert len({item.url for item in items}) > 1
