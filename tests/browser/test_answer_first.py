@@ -121,3 +121,17 @@ def test_two_answers_stand_side_by_side_with_their_differences_and_still_do_afte
     ask(page, "And now?")
     expect(pair.last.locator(".vqa-badge.bad")).to_have_count(2)
     expect(pair.last.locator(".verdict")).to_have_count(0)
+
+
+def test_the_last_card_shows_answers_that_differ(page: Page, faulty: FaultyApp) -> None:
+    faulty.behave()
+    opened(page, faulty)
+    expect(card(page).nth(3)).to_contain_text("At temperature 1, the answers differ.")
+    card(page).nth(3).click()
+    expect(answers(page)).to_have_count(1, timeout=SECONDS)
+    assert faulty.server.bodies[-1]["temperature"] == 1.0
+    expect(page.locator("#vqa-chat .message.user").last).to_have_text("What number is written?")
+    page.get_by_role("link", name="Repeat 20×").click()
+    expect(page.locator("#repeat-progress .vl-ended")).to_contain_text("20 of 20", timeout=3 * SECONDS)
+    expect(page.locator("#repeat-verdict .vl-verdict strong").first).not_to_contain_text("identical")
+    expect(page.locator("#repeat-verdict .vl-verdict strong").first).to_contain_text("differ")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from vqa.answers import Json
 from vqa.settings import ASSETS
@@ -18,6 +18,10 @@ from vqa.ui.web.folder import owned
 from vqa.ui.web.visitors import Visitor
 
 FOLDER = ASSETS / "examples"
+UNSURE = ASSETS / "unsure.png"
+"""More digits than the demo model can read: unsure of nearly every one, it answers differently at temperature 1."""
+LIVE_PLACE = 3
+"""Of the example at which answers differ: the last of the cards in an empty conversation."""
 NOBODY = Visitor("examples", "")
 """Whose the copies are that the page shows to everybody."""
 
@@ -29,15 +33,24 @@ class Example:
     picture: Path
     thumbnail: Path
     question: dict[Language, str]
+    temperature: float = 0.0
+
+    def caption(self, lang: Language) -> str:
+        """Returns what stands below the picture: the question, and what its temperature brings about."""
+        if not self.temperature:
+            return self.question[lang]
+        return words(lang)("ask.example_differs", question=self.question[lang])
 
 
 def load_examples(folder: Path = FOLDER) -> tuple[Example, ...]:
-    """Returns the examples that are there; none when the folder holds no list."""
+    """Returns the examples that are there, with one at which answers differ; none when the folder holds no list."""
     listed = folder / "examples.json"
     if not listed.is_file():
         return ()
     found = [_example(folder, row) for row in json.loads(listed.read_text(encoding="utf-8"))]
-    return tuple(example for example in found if example.picture.is_file())
+    usual = [example for example in found if example.picture.is_file()]
+    unsure = {lang: words(lang)("diagnose.example_question") for lang in LANGUAGES}
+    return (*usual[:LIVE_PLACE], Example(UNSURE, UNSURE, unsure, temperature=1.0), *usual[LIVE_PLACE:])
 
 
 def _example(folder: Path, row: Json) -> Example:
@@ -53,23 +66,9 @@ def example(lang: Language) -> tuple[str, str]:
 
 
 def unsure_example(lang: Language) -> tuple[str, str]:
-    """Returns the path of a picture with more digits than the demo model can read, and a question.
-
-    Being unsure of nearly every one, it answers differently at temperature 1: what a diagnosis must be able to see.
-    """
-    return str(_digits()), words(lang)("diagnose.example_question")
-
-
-def _digits() -> Path:
-    return owned().write("digits.png", _drawn_digits(), visitor=NOBODY)
-
-
-@cache
-def _drawn_digits() -> bytes:
-    drawn = Image.new("RGB", (448, 320), "#f7f4ea")
-    for row, digits in enumerate(("2914 73900", "718 0377960", "9 2714 6038")):
-        ImageDraw.Draw(drawn).text((24, 16 + 96 * row), digits, font=ImageFont.load_default(60), fill="#333333")
-    return _png(drawn)
+    """Returns the path of a picture that the demo model is unsure of, and a question: what a diagnosis must see."""
+    digits = owned().write("digits.png", UNSURE.read_bytes(), visitor=NOBODY)
+    return str(digits), words(lang)("diagnose.example_question")
 
 
 def _example_copy(picture: Path | None) -> Path:

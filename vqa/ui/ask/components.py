@@ -111,7 +111,7 @@ def render(services: Services, lang: Language, examples: tuple[Example, ...], *,
 
 def _chatbot(examples: tuple[Example, ...], lang: Language) -> gr.Chatbot:
     tr = words(lang)
-    cards = [{"text": each.question[lang], "files": [str(each.thumbnail)]} for each in examples[:CARDS]]
+    cards = [{"text": each.caption(lang), "files": [str(each.thumbnail)]} for each in examples[:CARDS]]
     return gr.Chatbot(
         label=tr("ask.conversation"),
         show_label=False,
@@ -157,7 +157,7 @@ def _gallery(examples: tuple[Example, ...], lang: Language) -> gr.Gallery | None
     with gr.Accordion(tr("ask.examples"), open=True, elem_id="vqa-examples"):
         gr.Markdown(tr("ask.examples_about"))
         return gr.Gallery(
-            value=[(str(example.thumbnail), example.question[lang]) for example in examples],
+            value=[(str(example.thumbnail), example.caption(lang)) for example in examples],
             show_label=False,
             columns=6,
             height="auto",

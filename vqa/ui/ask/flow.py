@@ -271,7 +271,7 @@ class AskFlow:
         return {self._parts.conversation: renamed, self._parts.title: ask_views.title_html(renamed)}
 
     async def example(self, index: int, written: dict[str, Any] | None) -> Update:
-        """Puts an example's picture and question into the composer.
+        """Puts an example's picture and question into the composer, and its temperature into the settings.
 
         Raises:
             InputError: there is no such example.
@@ -280,7 +280,7 @@ class AskFlow:
             raise InputError("event_unreadable")
         chosen = self._examples[index]
         value: dict[str, Any] = {"text": chosen.question[self._lang], "files": [str(chosen.picture)]}
-        return {self._parts.composer: gr.MultimodalTextbox(value=value)}
+        return {self._parts.composer: gr.MultimodalTextbox(value=value), self._parts.options[0]: chosen.temperature}
 
     async def _shown(self, conversation: Conversation, sent: Question | None = None) -> Update:
         """Returns what every component shows of a conversation; `sent` is the last question as it was sent."""

@@ -120,9 +120,10 @@ def _bind_pictures(parts: AskParts, flow: AskFlow, pictures: PictureFlow, lang: 
             return await flow.example(sent(event, "index", int), written)
 
         last: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last"}
-        parts.gallery.select(told(chosen), parts.composer, [parts.composer], **last)
+        filled = [parts.composer, parts.options[0]]
+        parts.gallery.select(told(chosen), parts.composer, filled, **last)
         # A card is asked at once, by the same button that a person would press.
-        card = parts.chatbot.example_select(told(chosen), parts.composer, [parts.composer], **last)
+        card = parts.chatbot.example_select(told(chosen), parts.composer, filled, **last)
         card.then(None, None, None, js="() => window.vqaSending.press()", show_progress="hidden", queue=False)
     asked, fetching = [parts.fetch.click, parts.address.submit], [parts.carrier, parts.address]
     for filling in (
