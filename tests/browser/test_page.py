@@ -13,6 +13,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.lab_app import FaultyApp, faulty
+from tests.fakes.proxy import forgetful_proxy
 from vqa.ui.page import TABS
 from vqa.ui.web.login import wait_page
 
@@ -250,3 +251,20 @@ def test_a_foreign_host_header_is_refused_and_headers_keep_the_page_to_itself(ap
 )
 def test_no_file_of_the_machine_is_handed_out(app_url: str, path: str) -> None:
     assert httpx.get(f"{app_url}/gradio_api/{path}", trust_env=False).status_code in {400, 403, 404}
+
+
+@pytest.mark.parametrize(
+    ("host", "prefix", "told"),
+    [("localhost", "", "proxy_set_header Host"), ("127.0.0.1", "/vqa", "GRADIO_ROOT_PATH=/vqa")],
+)
+def test_behind_a_proxy_that_passes_on_too_little_the_page_says_which_setting_lacks(
+    page: Page, app_url: str, host: str, prefix: str, told: str
+) -> None:
+    with forgetful_proxy(app_url.rstrip("/"), prefix) as port:
+        page.goto(f"http://{host}:{port}{prefix}/", wait_until="domcontentloaded")
+        note = page.locator(".vqa-proxy[role=alert]")
+        expect(note).to_contain_text(told)
+        page.goto("about:blank")
+    page.goto(app_url)
+    ready(page)
+    expect(note).to_have_count(0)

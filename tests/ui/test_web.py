@@ -399,3 +399,18 @@ def test_gradios_server_is_a_patient_one() -> None:
     page.run_in_thread()
     assert page.started
     page.close()
+
+
+async def test_a_proxy_that_keeps_the_host_to_itself_is_told_once_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    async def page(scope: Any, receive: Any, send: Any) -> None:
+        await PlainTextResponse("page")(scope, receive, send)
+
+    of_the_page = {"Sec-Fetch-Site": "same-origin"}
+    async with client(Gate(page, settings=Settings())) as guest:
+        await guest.get("/", headers=of_the_page | {"Referer": "http://lab.example/"})
+        await guest.get("/", headers={"Referer": "https://elsewhere.example/", "Sec-Fetch-Site": "cross-site"})
+        assert not caplog.records
+        for _ in range(3):
+            await guest.get("/", headers=of_the_page | {"Referer": "https://seen.example/vqa/"})
+    (told,) = caplog.messages
+    assert "seen.example" in told and "Host as lab.example" in told

@@ -134,7 +134,7 @@ def own_words() -> gr.I18n:
     return gr.I18n(**{"en": words["en"], "zh-CN": words["zh"]})
 
 
-SCRIPTS = ("events.js", "page.js", "sending.js", "dock.js", "keys.js")
+SCRIPTS = ("proxy.js", "events.js", "page.js", "sending.js", "dock.js", "keys.js")
 KEYS = ("title", "send", "line", "composer", "new", "tabs", "theme", "list", "close")
 
 
@@ -147,9 +147,10 @@ def head() -> Markup:
     waiting = {lang: [table(lang)[f"page.queue_{name}"] for name in ("next", "ahead", "turn")] for lang in LANGUAGES}
     keys = {lang: {name: table(lang)[f"page.keys_{name}"] for name in KEYS} for lang in LANGUAGES}
     drop = {lang: table(lang)["page.drop"] for lang in LANGUAGES}
+    proxy = {lang: {name: table(lang)[f"page.proxy_{name}"] for name in ("host", "path")} for lang in LANGUAGES}
     words = "".join(
         f"window.{name}={json.dumps(value, ensure_ascii=False)};"
-        for name, value in (("vqaQueue", waiting), ("vqaKeys", keys), ("vqaDrop", drop))
+        for name, value in (("vqaQueue", waiting), ("vqaKeys", keys), ("vqaDrop", drop), ("vqaProxy", proxy))
     ).replace("</", "<\\/")
     words += f"window.vqaChinese={chinese};"
     return html('<meta name="color-scheme" content="light dark"><script>{}</script>', Markup(words + script))

@@ -120,11 +120,15 @@ def titled(language: Language) -> Callable[..., str]:
 def diagnosis(found: Diagnosis, language: Language) -> str:
     """Returns the whole diagnosis: verdict, causes with their confidence and remedy, and the evidence table."""
     loads = html("<p>{}</p>", _loads(found, language)) if found.verdict is Verdict.IDENTICAL else ""
+    hue, said = TONES.get(found.verdict, "vl-warn"), _verdict_words(found, language, loads="")
+    word = t(f"diagnose.verdict_{found.verdict}", language)
+    chip = "" if said.startswith(word) else html('<span class="vl-chip {}">{}</span> ', hue, word)
     parts: list[str] = [
         html(
-            '<div class="vl-verdict {}" role="status"><strong>{}</strong>{}<p>{}</p></div>',
-            TONES.get(found.verdict, "vl-warn"),
-            _verdict_words(found, language, loads=""),
+            '<div class="vl-verdict {}" role="status">{}<strong>{}</strong>{}<p>{}</p></div>',
+            hue,
+            chip,
+            said,
             loads,
             t("report.under_load", language),
         )

@@ -101,7 +101,12 @@ def before_after(run: Run, language: Language) -> str:
                 cells.append(conclusions.number(value))
         label = t(f"diagnose.row_{name}", language)
         rows.append(html('<tr><th scope="row">{}</th><td>{}</td><td>{}</td></tr>', label, cells[0], cells[1]))
-    body = html("<table><thead><tr><th></th>{}</tr></thead><tbody>{}</tbody></table>", head, joined(rows))
+    body = html(
+        '<div class="vl-scroll" tabindex="0"><table class="vl-sides"><thead><tr><th></th>{}</tr></thead>'
+        "<tbody>{}</tbody></table></div>",
+        head,
+        joined(rows),
+    )
     return html("{}<p>{}</p>", body, _cost(sides, language))
 
 

@@ -47,7 +47,7 @@ class DiagnoseView(RunView):
         # Once it has concluded, the evidence says it all.
         concluded = outcomes.diagnosis_of(run) is not None
         table = "" if concluded else diagnose_views.arms(run, summaries, status, lang)
-        return fragments.wrap(titled("arms", diagnose_views.plan(run, lang), table))
+        return fragments.wrap(titled("arms", diagnose_views.plan(run, lang, concluded=concluded), table))
 
     def draw(self, run_id: str | None, before: dict[str, str], arm: str | None) -> tuple[Any, ...] | None:
         """Returns the new `seen`, the parts that changed, the arms to choose from, Stop, timer and downloads."""

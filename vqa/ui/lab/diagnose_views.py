@@ -16,8 +16,11 @@ from vqa.ui.lab.lab_views import duration
 NUMBER = html(' class="vl-num"')
 
 
-def plan(run: Run, lang: Language) -> str:
-    """Returns how many requests in how many arms a run plans, and how long that should take."""
+def plan(run: Run, lang: Language, *, concluded: bool = False) -> str:
+    """Returns how many requests in how many arms a run plans, and how long that should take.
+
+    Of a run that has concluded, only what it left out: a plan beside what came of it would be read as that.
+    """
     arms = run.plan.get("arms") or []
     if not arms:
         return ""
@@ -34,7 +37,8 @@ def plan(run: Run, lang: Language) -> str:
     )
     left_out = html("<details><summary>{}</summary><ul>{}</ul></details>", t("diagnose.skipped", lang), skipped)
     warned = "" if "engine" in run.header else html('<p class="vl-note-box">{}</p>', t("lab.attached_may_die", lang))
-    return html('<p class="vl-soft">{}</p>{}{}', words, left_out if skipped else "", warned)
+    planned = "" if concluded else html('<p class="vl-soft">{}</p>', words)
+    return joined((planned, left_out if skipped else "", "" if concluded else warned))
 
 
 def arms(run: Run, summaries: Mapping[str, RunSummary], status: RunStatus, lang: Language) -> str:

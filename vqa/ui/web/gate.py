@@ -49,6 +49,7 @@ class Gate:
         self._upload_limit = pictures * settings.max_image_bytes + 100_000
         self._window = Window()
         self._streams: dict[str, int] = {}
+        self._told = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes a request on, or answers it with a refusal."""
@@ -59,6 +60,7 @@ class Gate:
             await self._app(scope, receive, send)
             return
         scope = _believed(scope)
+        self._tell_of_a_lost_host(Headers(scope=scope))
         if refusal := self._refusal(scope, Headers(scope=scope)):
             status, words = refusal
             headers = {"Retry-After": "30"} if status == 429 else None
@@ -80,6 +82,18 @@ class Gate:
             self._streams[address] -= 1
             if not self._streams[address]:
                 del self._streams[address]
+
+    def _tell_of_a_lost_host(self, headers: Headers) -> None:
+        """Says once in the log that a proxy keeps the Host to itself: the page then sends its calls elsewhere."""
+        asked = _asked_of(headers)
+        if asked is None or asked in _own(headers) or self._told:
+            return
+        self._told = True
+        log.warning(
+            "A browser asked %s, but the proxy passes on the header Host as %s, so the page cannot work: let it pass "
+            "on what the browser sent (nginx: proxy_set_header Host $http_host;).",
+            asked[:100], headers.get("host", "")[:100],
+        )  # fmt: skip
 
     async def _passed(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes a request on; one that breaks Gradio, such as a call of what is not there, is a bad request."""
@@ -168,5 +182,15 @@ def _same_site(headers: Headers) -> bool:
     origin = headers.get("origin")
     if origin is None:
         return True
-    own = {headers.get("host", ""), headers.get("x-forwarded-host", "")} - {""}
-    return urlsplit(origin).netloc in own
+    return urlsplit(origin).netloc in _own(headers)
+
+
+def _own(headers: Headers) -> set[str]:
+    return {headers.get("host", ""), headers.get("x-forwarded-host", "")} - {""}
+
+
+def _asked_of(headers: Headers) -> str | None:
+    """Returns the host that a browser asked, where it says that its own page did so; else None."""
+    if headers.get("sec-fetch-site") != "same-origin":
+        return None
+    return urlsplit(headers.get("origin") or headers.get("referer", "")).netloc or None
