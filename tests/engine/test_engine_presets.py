@@ -28,6 +28,8 @@ def test_a_preset_is_found_again_replaced_and_removed(settings: Settings) -> Non
     delete_preset(settings, "a")
     with pytest.raises(InputError, match="no preset"):
         get_preset(settings, "a")
+    with pytest.raises(InputError, match="No preset is chosen"):
+        delete_preset(settings, "")
 
 
 @pytest.mark.parametrize("name", ["", " ", "../x", "x" * 61, "a/b", "a\nb"])

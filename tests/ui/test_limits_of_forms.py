@@ -43,6 +43,7 @@ def form(folder: Path, *, pictures: int = 1, **changes: Any) -> list[Any]:
         ({"questions": "What?\n" * 4, "n": 20, "pictures": 2, "each_image": True}, "too_many_requests"),
         ({"concurrency": 3}, "number_invalid"),
         ({"system": "x" * 2001}, "question_too_long"),
+        ({"n": None}, "repeats_missing"),
     ],
 )
 def test_a_visitors_run_is_bounded_as_a_whole(tmp_path: Path, changes: dict[str, Any], code: str) -> None:

@@ -60,6 +60,8 @@ def get_preset(settings: Settings, name: str) -> EngineSpec:
         InputError: there is none.
     """
     presets = load_presets(settings)
+    if not name:
+        raise InputError("preset_unchosen")
     if name not in presets:
         raise InputError("preset_missing", name=name)
     return presets[name]

@@ -219,6 +219,8 @@ def _number(value: Any, name: str, least: float, most: float) -> float:
 
 
 def _whole(value: Any, name: str, least: int, most: int) -> int:
+    if name == "N" and value is None:
+        raise InputError("repeats_missing", least=least, most=most)
     if name == "N" and (not isinstance(value, int | float) or not least <= value <= most or value != int(value)):
         raise InputError("repeats_invalid", n=value, least=least, most=most)
     number = _number(value, name, least, most)
