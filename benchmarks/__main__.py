@@ -27,7 +27,7 @@ from vqa.settings import load_settings
 OUT = Path("out/benchmarks.json")
 ALONE = ("command_line", "images", "report", "redraw", "long_page", "idle", "ceiling", "start_to_ready", "first_answer")
 """These start what they need themselves."""
-ON_A_SERVER = ("first_token", "page_load", "lab_throughput", "evaluation", "limits")
+ON_A_SERVER = ("first_token", "page_load", "hands", "lab_throughput", "evaluation", "limits")
 """These take the address of a running engine."""
 LARGE = ("large_data",)
 """These start what they need themselves, and take minutes and gigabytes: only where they are named."""
