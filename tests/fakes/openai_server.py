@@ -13,6 +13,7 @@ import json
 import random
 import threading
 from collections.abc import AsyncIterator
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
@@ -76,6 +77,16 @@ class Behaviour:
     """Alike at each load, but otherwise than alone."""
     says_running: int | None = None
     """Says that it is running so many requests, whatever it does."""
+    replicas: int = 1
+    """So many servers behind the address, each with a cache and counters of its own."""
+    turns: bool = True
+    """The replicas take turns, at every path; otherwise the first answers all questions and the last counts."""
+    tells_workers: bool = False
+    """Lists them at /workers and counts them at /readiness, as a router does."""
+    workers_at: tuple[str, ...] = ()
+    """The addresses that it lists at /workers."""
+    replicas_differ: bool = False
+    """Every replica but the first takes another path."""
     drift: float = 0.0
     """Nats by which the logprobs of every second request that meets others under way move."""
     race: float = 0.0
@@ -148,7 +159,9 @@ class FakeServer:
 
     def __init__(self, behaviour: Behaviour | None = None, *, seed: int = 1, **faults: Any) -> None:
         self.behaviour = behaviour or Behaviour(**faults)
-        self.state = _State()
+        self._states = [_State() for _ in range(self.behaviour.replicas)]
+        self._turn = 0
+        self._replica: ContextVar[int] = ContextVar("replica", default=0)
         self._random = random.Random(seed)
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
@@ -157,6 +170,23 @@ class FakeServer:
     @property
     def base_url(self) -> str:
         return f"http://127.0.0.1:{self.port}/v1"
+
+    @property
+    def state(self) -> _State:
+        """The counters and the cache of the replica that is answering."""
+        return self._states[self._replica.get()]
+
+    @state.setter
+    def state(self, fresh: _State) -> None:
+        self._states = [fresh]
+
+    def _pick(self, *, counting: bool = False) -> None:
+        """Makes the next replica the one that answers from here on in this task."""
+        if self.behaviour.turns:
+            self._turn += 1
+            self._replica.set(self._turn % len(self._states))
+        else:
+            self._replica.set(len(self._states) - 1 if counting else 0)
 
     @property
     def bodies(self) -> list[dict[str, Any]]:
@@ -171,6 +201,8 @@ class FakeServer:
             Route("/version", self._version),
             Route("/metrics", self._metrics),
             Route("/health", self._health),
+            Route("/workers", self._workers),
+            Route("/readiness", self._readiness),
         ]
         config = uvicorn.Config(
             Starlette(routes=routes), host="127.0.0.1", port=self.port, log_level="critical", lifespan="off"
@@ -226,12 +258,25 @@ class FakeServer:
         after = self.behaviour.version_changes_after
         return JSONResponse({"version": "0.32.0" if after is None or self.state.requests < after else "0.33.0"})
 
+    async def _workers(self, _: Request) -> Response:
+        urls = list(self.behaviour.workers_at)
+        if not urls and not self.behaviour.tells_workers:
+            return Response(status_code=404)
+        urls = urls or [f"http://127.0.0.1:{self.port + place}" for place in range(len(self._states))]
+        return JSONResponse({"workers": [{"url": url, "is_healthy": True} for url in urls], "total": len(urls)})
+
+    async def _readiness(self, _: Request) -> Response:
+        if not self.behaviour.tells_workers:
+            return Response(status_code=404)
+        return JSONResponse({"status": "ready", "total_workers": len(self._states)})
+
     async def _health(self, _: Request) -> Response:
         return Response()
 
     async def _metrics(self, _: Request) -> Response:
         if not self.behaviour.metrics or not self.behaviour.vllm:
             return Response(status_code=404)
+        self._pick(counting=True)
         state, labels = self.state, 'engine="0",model_name="vqa-demo"'
         lines = [
             "# TYPE vllm:num_requests_running gauge",
@@ -270,6 +315,7 @@ class FakeServer:
         return PROMPT_TOKENS + sum(width * height // share for width, height in sizes)
 
     async def _chat(self, request: Request) -> Response:
+        self._pick()
         body = await request.json()
         needed, length = self._prompt_tokens(body) + (body.get("max_tokens") or 1), self.behaviour.max_model_len
         if self.behaviour.pixels_per_token is not None and needed > length:
@@ -403,6 +449,8 @@ class FakeServer:
     def _branch(self, body: dict[str, Any], number: int, crowd: int, cached: int, history: int) -> int:
         """Returns which path the numbers take: 0 is the usual one."""
         faults = self.behaviour
+        if faults.replicas_differ and self._replica.get():
+            return 8
         if number <= faults.start_up or (faults.cold_differs and cached == 0):
             return 1
         if faults.answers_by_history and history:

@@ -70,6 +70,9 @@ def repeat(
     seeds: Annotated[str, typer.Option(help="fixed or varied.")] = "fixed",
     each_image: EachImage = False,
     base_url: BaseUrl = None,
+    each_server: Annotated[
+        bool, typer.Option("--each-server", help="Ask every server behind the address by itself, and compare them.")
+    ] = False,
     model: Model = None,
     temperature: Temperature = 0.0,
     top_p: TopP = 0.9,
@@ -104,7 +107,19 @@ def repeat(
         max_repeats=settings.max_repeats,
     ).check()
     outputs = Outputs(json_file, html_file, csv_file, junit_file)
+    if each_server:
+        return _each_server(settings, spec, base_url, outputs)
     return _run(settings, spec, base_url, "repeat", outputs)
+
+
+def _each_server(settings: Settings, spec: RunSpec, base_url: str | None, outputs: Outputs) -> int:
+    from vqa.cli.each_server import repeat_each
+
+    address = base_url or settings.base_url
+    if address is None:
+        raise InputError("workers_untold", address="–")
+    outputs.check(cli_language())
+    return repeat_each(settings, spec, address, outputs)
 
 
 def diagnose(

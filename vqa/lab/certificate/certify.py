@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from vqa.answers import Json, Sample, Sampling
@@ -243,7 +243,8 @@ async def _measure(
     loads = await asyncio.to_thread(load_rows, prefix, taken, facts)
     loads_and_why = {"loads": loads, "causes": await asyncio.to_thread(causes, prefix, taken, facts)}
     seen = {"changed": facts.changed, "others": facts.others, "facts": public(facts.to_record())}
-    return row | {**loads_and_why, "control": control, **seen}
+    several = facts.several and {"several": asdict(facts.several)}
+    return row | {**loads_and_why, "control": control, **seen, **(several or {})}
 
 
 def _taken(job: RunJob, plan: Plan, prefix: str) -> dict[str, list[Sample]]:

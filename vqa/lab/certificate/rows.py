@@ -152,7 +152,7 @@ def certificate_result(rows: Sequence[dict[str, Json]], require: Level) -> dict[
     told = [None for row in rows if row["reason"] is not None or not detects(row)]
     told += [load["holds"][str(require)] for row in rows if row["reason"] is None for load in row["loads"]]
     holds = False if False in told else None if not told or None in told else True
-    changed = any(row.get("changed") for row in rows)
+    changed = any(row.get("changed") or row.get("several") for row in rows)
     holds = None if changed else holds
     return {
         "version": 1,

@@ -30,6 +30,9 @@ def diagnose(samples: Mapping[str, Sequence[Sample]], facts: Facts) -> Diagnosis
     cases = case_views(valid, facts)
     everything = together({name: samples[name] for name in valid})
     asked = together(samples)
+    if facts.several is not None:
+        findings = tuple(map(_at_most_consistent, find_causes(cases))) if any(case.differs for case in cases) else ()
+        return Diagnosis(Verdict.SEVERAL, findings, evidence, _values(asked, arms) | {"servers": facts.several.n})
     if facts.changed or asked.changed:
         what = facts.what_changed(asked.servers) or "/metrics"
         finding = Finding(Cause.SERVER_CHANGED, Confidence.CONFIRMED, {"what": what})
@@ -53,6 +56,12 @@ def diagnose(samples: Mapping[str, Sequence[Sample]], facts: Facts) -> Diagnosis
 def _with_tried(finding: Finding, arms: Mapping[str, RunSummary]) -> Finding:
     shown = tried(arms) if finding.cause is Cause.PREFIX_CACHE_HISTORY else []
     return replace(finding, values=finding.values | {"tried": shown}) if shown else finding
+
+
+def _at_most_consistent(finding: Finding) -> Finding:
+    """Returns the finding as sure as it can be where another server may have given the other answer."""
+    sure = finding.confidence is Confidence.CONFIRMED
+    return replace(finding, confidence=Confidence.CONSISTENT) if sure else finding
 
 
 DECISIVE = (

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 
 from vqa.answers import Json
 from vqa.engine.metrics import MetricsSnapshot
+from vqa.lab.diagnosis.several import Several
 from vqa.lab.plan.arms import Capabilities
 
 
@@ -136,6 +137,8 @@ class Facts:
     """The ends of the engine during arms; none in runs stored before these were noted."""
     retried: int = 0
     """Answers that came only after the server had asked to wait (Retry-After)."""
+    several: Several | None = None
+    """That more than one server answers behind the address."""
 
     def start_of(self, arm: str) -> Start | None:
         """Returns the restart just before an arm, or None when none was noted."""
@@ -162,6 +165,8 @@ class Facts:
     @property
     def changed(self) -> bool:
         """Whether the server named itself differently after the run, or counted anew in between."""
+        if self.several is not None:  # two that take turns are no restart
+            return False
         return self.restarted or bool(self.before and self.after and self.before.contradicts(self.after))
 
     def what_changed(self, servers: Collection[str]) -> str | None:
@@ -194,7 +199,13 @@ class Facts:
         capabilities = Capabilities(**record["capabilities"])
         starts = tuple(_start(start) for start in record.get("starts") or ())
         refused = tuple(record.get("refused") or ())
-        plain = {"capabilities": capabilities, "blocks": tuple(blocks), "starts": starts, "refused": refused}
+        plain: dict[str, Json] = {
+            "capabilities": capabilities,
+            "blocks": tuple(blocks),
+            "starts": starts,
+            "refused": refused,
+        }
+        plain["several"] = Several.from_record(record.get("several"))
         plain["deaths"] = tuple(Death(**death) for death in record.get("deaths") or ())
         return Facts(**record | plain | sides)
 

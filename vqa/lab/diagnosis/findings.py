@@ -24,6 +24,8 @@ class Verdict(StrEnum):
     """Too little was answered: failed requests, or no arm with two answers."""
     INVALID = "invalid"
     """The server changed in mid-run."""
+    SEVERAL = "several"
+    """More than one server answers behind the address."""
 
 
 class Cause(StrEnum):

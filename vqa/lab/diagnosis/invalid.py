@@ -8,6 +8,7 @@ from vqa.answers import Json
 from vqa.lab.diagnosis.facts import Facts
 from vqa.lab.diagnosis.findings import Verdict
 from vqa.lab.diagnosis.premises import arm_kind, arm_load
+from vqa.lab.diagnosis.several import sentence_values
 from vqa.text import Language, t, table
 
 
@@ -15,6 +16,8 @@ def invalid_sentence(result: Mapping[str, Json] | None, language: Language = "en
     """Returns why a stored result of any kind is invalid, in a sentence; None when it counts, or there is none yet."""
     if not result:
         return None
+    if several := sentence_values(result):
+        return t("lab.open_several", language, **several)
     if result.get("verdict") == Verdict.INVALID:
         return t("lab.verdict_invalid", language)
     if result.get("server_changed"):

@@ -137,7 +137,7 @@ def horizon_result(rows: Sequence[dict[str, Json]], require: Level, most: int, a
 
 def _enough(row: Mapping[str, Json], require: Level, at_least: int) -> bool | None:
     level = row["levels"].get(str(require))
-    if level is None or row.get("changed"):
+    if level is None or row.get("changed") or row.get("several"):
         return None
     if level["fails_at"] is not None and level["fails_at"] <= at_least:
         return False

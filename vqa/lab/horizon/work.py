@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from vqa.answers import Json, Sample
@@ -251,6 +251,8 @@ class _Profile:
         self._seconds = row["steps"][0]["median_seconds"] or self._seconds if row["steps"] else self._seconds
         row["steps"] = [*row["steps"], step]
         row["changed"] = row["changed"] or facts.changed
+        if facts.several is not None:
+            row["several"] = asdict(facts.several)
         await self._keep()
 
     async def _begin_again(self, client: Client, view: ServerView, salting: Salting) -> None:

@@ -15,6 +15,8 @@ from vqa.text import Language, t, table
 
 def horizon_sentence(row: Mapping[str, Json], language: Language = "en") -> str:
     """Returns how far each level holds under a profile: 'bitwise up to 43 (not at 44), tokens up to 256 (…)'."""
+    if row.get("several"):
+        return t("lab.open_several", language, n=row["several"]["n"])
     if row.get("changed"):
         return t("horizon.changed", language)
     if not row["levels"]:

@@ -119,7 +119,7 @@ def diagnose_result(
 
 def holds_after(found: Diagnosis, holds: bool | None) -> bool | None:
     """Returns whether the required level holds, given the verdict: a invalid or blind run tells nothing."""
-    blind = {Verdict.INVALID, Verdict.CANNOT_DETECT, Verdict.CANNOT_TELL}
+    blind = {Verdict.INVALID, Verdict.SEVERAL, Verdict.CANNOT_DETECT, Verdict.CANNOT_TELL}
     return None if found.verdict in blind else holds
 
 

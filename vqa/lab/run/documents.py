@@ -31,10 +31,11 @@ def run_result(
     Nothing is said to hold or not to hold when the server changed meanwhile, or when requests did not meet the cache
     that the arm promises: that is then stored as `invalid`, the arm and a text key; see `vqa.lab.diagnosis.invalid`.
     """
-    changed = summary.changed or bool(facts and facts.changed)
+    several = facts.several if facts else None
+    changed = several is None and (summary.changed or bool(facts and facts.changed))
     died = "lab.invalid_engine_died" if facts and facts.died_in(arm) else None
     reason = died or load_reason(arm, summary, facts or Facts()) or cache_reason(arm, summary, facts or Facts())
-    holds = None if changed or reason else summary.holds(require)
+    holds = None if changed or several or reason else summary.holds(require)
     result = {
         "version": RESULT_VERSION,
         "require": str(require),
@@ -44,6 +45,8 @@ def run_result(
         **summary_record(summary),
         "facts": facts and facts.to_record(),
     }
+    if several is not None:
+        return result | {"several": asdict(several)}
     return result | ({"invalid": {"arm": arm, "reason": reason}} if reason else {})
 
 

@@ -14,6 +14,7 @@ from vqa.engine.serving import Watch, while_serving
 from vqa.engine.state import EngineState, Failure
 from vqa.errors import EngineError, VQAError
 from vqa.lab.diagnosis.facts import Death, Facts, finished
+from vqa.lab.diagnosis.several import several
 from vqa.lab.plan.arms import Plan, RunSpec
 from vqa.lab.plan.plans import LOADS, SIZE, plan_diagnose, plan_repeat
 from vqa.lab.run.deaths import Mourner
@@ -91,7 +92,7 @@ class RunJob:
             EngineError: the managed engine was stopped or replaced meanwhile.
             StoreError: a sample could not be stored; those before it are.
         """
-        before = await view.identity()
+        before, fleet = await view.identity(), await view.fleet()
         nonce = f"{self.live.run_id}/{rename or prefix}"
         runner = LabRunner(
             plan,
@@ -119,6 +120,7 @@ class RunJob:
             refused=runner.refused,
             deaths=tuple(Death(rename or prefix + death.arm, death.failure) for death in runner.deaths),
             retried=runner.retried,
+            several=several(fleet, runner.seen),
         )
 
     async def _revive(self) -> None:

@@ -13,6 +13,7 @@ from vqa.client import BrokenStreamError, Client, Waiting
 from vqa.engine.metrics import MetricsSnapshot
 from vqa.errors import VQAError
 from vqa.lab.diagnosis.facts import BlockFacts, Counters, Death, finished
+from vqa.lab.diagnosis.several import Seen
 from vqa.lab.plan.arms import Plan
 from vqa.lab.plan.background import Background
 from vqa.lab.plan.plans import Block, schedule
@@ -20,6 +21,9 @@ from vqa.lab.plan.requests import asked_before, question_for
 from vqa.lab.run.deaths import Mourner
 from vqa.lab.run.server import ServerView
 from vqa.lab.run.witness import Witness
+
+LATE_TRIES = 10
+"""How often more an answer's count is waited for, half a second each: a busy server may be late with it."""
 
 
 class LabRunner:
@@ -60,6 +64,8 @@ class LabRunner:
         """The ends of the engine, each with the arm that was being asked."""
         self.restarted = False
         """Whether the server's counters ran backwards."""
+        self.seen = Seen()
+        """What tells one server from several."""
 
     @property
     def refused(self) -> tuple[str, ...]:
@@ -73,7 +79,7 @@ class LabRunner:
         """
         # What is not yet known of the server must not count into the first request's time.
         await self._client.info()
-        before = await self._metrics(0)
+        before = first = await self._metrics(0)
         for block in schedule(self._plan):
             if block.arm.name in {death.arm for death in self.deaths}:
                 continue
@@ -81,6 +87,9 @@ class LabRunner:
             failures = 0
             self.current = block.arm.name
             self._ours = 0
+            if block.arm.concurrency == 1 and not block.arm.background:
+                self.seen.names.append([])
+                self.seen.cached.append([])
             background = Background(self._client, block.arm.background, seed=len(self.blocks))
             if block.arm.background:
                 await background.start()
@@ -102,11 +111,20 @@ class LabRunner:
                 before = await self._metrics(0)
                 continue
             before = await self._note(block, background, before, witness)
+        if first is not None and before is not None and self._view is not None and not self.deaths:
+            self.seen.finished = self._view.finished
+            goal = finished(first) + self.seen.ours
+            for _ in range(LATE_TRIES):
+                if finished(before) >= goal or self.restarted:
+                    break
+                before = await self._view.settled_metrics(goal) or before
+            self.seen.short = 0 if self.restarted else max(0, goal - finished(before))
 
     async def _note(
         self, block: Block, background: Background, before: MetricsSnapshot | None, witness: Witness
     ) -> MetricsSnapshot | None:
         ours = self._ours + background.finished
+        self.seen.ours += ours
         after = await self._metrics(0 if before is None else finished(before) + ours)
         counters = Counters.between(before, after)
         if before is not None and after is not None and counters is None:
@@ -166,6 +184,16 @@ class LabRunner:
         lost = bool(self.deaths) and (block.arm.salting == "shared" or (block.arm.salting == "own" and block.start > 0))
         return max(block.arm.priming if block.start == 0 else 0, int(lost))
 
+    def _note_answer(self, block: Block, answer: Answer) -> None:
+        """Notes what tells one server from several, of requests that are sent one after another."""
+        if block.arm.concurrency > 1 or block.arm.background:
+            return
+        self.seen.names[-1].append(f"{answer.model} {answer.system_fingerprint or ''}".strip())
+        between = block.arm.re_encoded or block.arm.before or block.arm.evictors
+        alike = not between and block.arm.salting in {"none", "shared", "own"}
+        if alike and answer.cached_tokens is not None:
+            self.seen.cached[-1].append(answer.cached_tokens)
+
     async def _ask(self, block: Block, index: int) -> Sample:
         for before in asked_before(self._plan, block.arm, block.case, index, nonce=self._nonce):
             with suppress(VQAError):  # whether the cache was filled is told by what the request finds there
@@ -180,6 +208,7 @@ class LabRunner:
             self._ours += 1
             self.retried += answer.retried > 0
             self._quickest = min(self._quickest, answer.seconds)
+            self._note_answer(block, answer)
         except BrokenStreamError as problem:
             partial = problem.partial
             error = SampleError(problem.code, problem.message(), partial.text, partial.reasoning)

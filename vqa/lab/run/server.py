@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
+from http import HTTPStatus
 from uuid import uuid4
 
-from vqa.answers import Question
+from vqa.answers import Json, Question
 from vqa.client import Client
 from vqa.engine.metrics import MetricsSnapshot, scrape_beside
 from vqa.errors import VQAError
 from vqa.lab.diagnosis.facts import Identity, finished
+from vqa.lab.diagnosis.several import Fleet
 from vqa.lab.plan.arms import Capabilities, Case, RunSpec
 
 SETTLE_SECONDS = 0.05
 SETTLE_TRIES = 10
+VERSION_LOOKS = 4
+"""Behind a balancer that takes turns, the versions of two servers show in as many looks."""
 SCOUTS = 2
 """Questions asked to learn the duration: the first after a start still compiles and warms kernels up."""
+
+
+def worker_addresses(listed: dict[str, Json]) -> tuple[str, ...]:
+    """Returns the addresses in a router's reply to `/workers`; empty where there are none."""
+    rows = listed.get("workers")
+    rows = rows if isinstance(rows, list) else []
+    named = (row.get("url") if isinstance(row, dict) else row for row in rows)
+    return tuple(dict.fromkeys(each for each in named if isinstance(each, str)))
 
 
 class ServerView:
@@ -26,10 +40,36 @@ class ServerView:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._fleet: Fleet | None = None
+        self.finished: list[int] = []
+        """How many requests the server said it had answered, at every look."""
 
     async def metrics(self) -> MetricsSnapshot | None:
         """Returns the server's figures, or None when it gives none."""
-        return await scrape_beside(self._client)
+        found = await scrape_beside(self._client)
+        if found is not None:
+            self.finished.append(finished(found))
+        return found
+
+    async def fleet(self) -> Fleet:
+        """Returns what the address says of the servers behind it; asked once."""
+        if self._fleet is None:
+            listed, ready = await self._value("/workers"), await self._value("/readiness")
+            versions = [await self._value("/version") for _ in range(VERSION_LOOKS)]
+            self._fleet = Fleet(
+                worker_addresses(listed),
+                total if isinstance(total := ready.get("total_workers"), int) else 0,
+                tuple(str(each["version"]) for each in versions if "version" in each),
+            )
+        return self._fleet
+
+    async def _value(self, path: str) -> dict[str, Json]:
+        """Returns the JSON object of a page below the server's root; an empty one where there is none."""
+        page = await self._client.page(path)
+        with suppress(ValueError):
+            if page is not None and page[0] == HTTPStatus.OK and isinstance(value := json.loads(page[1]), dict):
+                return value
+        return {}
 
     async def settled_metrics(self, at_least: int) -> MetricsSnapshot | None:
         """Returns the figures once `at_least` requests are counted as finished, or after half a second anyway.
