@@ -87,6 +87,10 @@ def test_a_managed_engine_offers_profiles_with_reasons_and_the_certificate(page:
     open_tab(page, app_url, "diagnose")
     page.locator("#diagnose-certificate button").first.click()
     expect(page.locator("#diagnose-certify")).to_be_visible(timeout=SECONDS)
+    expect(page.locator("#diagnose-certificate li[aria-disabled=true]").first).to_contain_text("NVIDIA")
+    page.locator("#diagnose-horizon button").first.click()
+    page.locator("#horizon-most input").fill("8")
+    expect(page.locator("#horizon-cost")).to_contain_text("Between 70 and 262 requests")
     expect(page.locator("#diagnose-certificate")).to_contain_text(
         "measures the engine on this hardware, not your model"
     )

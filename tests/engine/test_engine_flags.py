@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from vqa.engine.parser_facts import FlagFacts, ParserFacts, check_flags
+from vqa.engine.profiles import TRIALS
 from vqa.engine.spec import PROFILES, EngineSpec, check
 from vqa.engine.vllm_args import check_with_vllm, known_facts, must_ask
 from vqa.errors import InputError
@@ -114,7 +115,7 @@ def test_the_installed_parser_agrees(tmp_path: Path) -> None:
     facts = known_facts(settings)
     assert len(facts.flags) > 100
     assert check_flags(fine, facts) == []
-    for name in PROFILES:
+    for name in (*PROFILES, *TRIALS):
         assert check_flags(EVERY_FIELD.with_profile(name), facts) == [], name
     for text, code in REFUSED:
         found = check_flags(replace(fine, extra_args=tuple(text.split())), facts)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from vqa.engine.launch import port_values
 from vqa.engine.machine import Gpu, Machine
+from vqa.engine.profiles import TRIALS, profile_of
 from vqa.engine.spec import DTYPES, PROFILES, EngineSpec, check
 from vqa.errors import InputError
 
@@ -134,6 +135,18 @@ def test_the_child_is_private_and_gets_none_of_our_secrets() -> None:
     assert "--host=127.0.0.1" in EngineSpec("/m").argv("python")
 
 
+def test_a_trial_sets_what_it_is_named_after_and_is_no_remedy() -> None:
+    assert not PROFILES.keys() & TRIALS.keys()
+    spec = EngineSpec("/m", enforce_eager=True, extra_args=("--no-enable-chunked-prefill",))
+    assert spec.with_profile("compiled").flags()[-1] == "--no-enforce-eager"
+    assert spec.with_profile("chunked-prefill").flags()[-1] == "--enable-chunked-prefill"
+    assert spec.with_profile("flashinfer-sampler-off").env({})["VLLM_USE_FLASHINFER_SAMPLER"] == "0"
+    assert "--max-num-seqs 8" in EngineSpec("/m", max_num_seqs=64).with_profile("max-num-seqs-8").command()
+    assert "--max-num-seqs 64" not in EngineSpec("/m", max_num_seqs=64).with_profile("max-num-seqs-8").command()
+    # A pasted command is what it says, and no trial of ours.
+    assert EngineSpec.from_command("vllm serve /m --enforce-eager").profile == "default"
+
+
 def test_a_profile_overrides_a_flag_of_the_same_name() -> None:
     flags = EngineSpec("/m", dtype="bfloat16", max_num_seqs=64).with_profile("float32").flags()
     assert [flag for flag in flags if flag.startswith("--dtype")] == ["--dtype=float32"]
@@ -146,10 +159,16 @@ def test_a_profile_overrides_a_flag_of_the_same_name() -> None:
         (OLD_GPU, "batch-invariant", "engine.profile_needs_capability"),
         (ONE_GPU, "batch-invariant-triton", None),
         (LAPTOP, "float32", None),
+        (LAPTOP, "encoder-graphs", "engine.profile_needs_gpu"),
+        (LAPTOP, "flashinfer-sampler-off", "engine.profile_needs_gpu"),
+        (OLD_GPU, "encoder-graphs", None),
+        (LAPTOP, "no-chunked-prefill", None),
     ],
 )
 def test_a_profile_says_where_it_cannot_run(machine: Machine, profile: str, reason: str | None) -> None:
-    assert PROFILES[profile].available(machine) == reason
+    found = profile_of(profile)
+    assert found is not None
+    assert found.available(machine) == reason
     assert bool(check(EngineSpec("/m").with_profile(profile), machine)) == (reason is not None)
 
 

@@ -41,3 +41,26 @@ _ALL = (
     Profile("float32", ("--dtype=float32",)),
 )
 PROFILES: Mapping[str, Profile] = {profile.name: profile for profile in _ALL}
+
+_GPU = 0.0
+"""Any NVIDIA GPU will do."""
+_TRIALS = (
+    Profile("flashinfer-sampler-off", (), {"VLLM_USE_FLASHINFER_SAMPLER": "0"}, capability=_GPU),
+    Profile("chunked-prefill", ("--enable-chunked-prefill",)),
+    Profile("no-chunked-prefill", ("--no-enable-chunked-prefill",)),
+    Profile("prefix-cache", ("--enable-prefix-caching",)),
+    Profile("batched-tokens-8192", ("--max-num-batched-tokens=8192",)),
+    Profile("max-num-seqs-8", ("--max-num-seqs=8",)),
+    Profile("eager", ("--enforce-eager",)),
+    Profile("compiled", ("--no-enforce-eager",)),
+    Profile("encoder-graphs", ('--compilation-config={"cudagraph_mm_encoder": true}',), capability=_GPU),
+    Profile("bfloat16", ("--dtype=bfloat16",)),
+    Profile("float16", ("--dtype=float16",)),
+)
+TRIALS: Mapping[str, Profile] = {profile.name: profile for profile in _TRIALS}
+"""Settings of the engine that may change answers: measured by name, and offered as a remedy by nobody."""
+
+
+def profile_of(name: str) -> Profile | None:
+    """Returns the profile or the trial of that name; None when there is none."""
+    return PROFILES.get(name) or TRIALS.get(name)

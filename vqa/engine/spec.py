@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from vqa import loopback
 from vqa.engine import flags
-from vqa.engine.profiles import BATCH_INVARIANT, PROFILES, Profile
+from vqa.engine.profiles import BATCH_INVARIANT, PROFILES, TRIALS, Profile, profile_of
 from vqa.errors import InputError
 
 if TYPE_CHECKING:
@@ -78,13 +78,16 @@ class EngineSpec:
         Raises:
             InputError: there is no such profile.
         """
-        if name not in PROFILES:
-            raise InputError("profile_unknown", name=name, known=", ".join(PROFILES))
+        if profile_of(name) is None:
+            raise InputError("profile_unknown", name=name, known=", ".join((*PROFILES, *TRIALS)))
         return replace(self, profile=name)
+
+    def _profile(self) -> Profile:
+        return profile_of(self.profile) or PROFILES["default"]
 
     def flags(self) -> list[str]:
         """Returns the flags as `--name=value`, which keeps a value like `--evil` a value."""
-        profile = PROFILES[self.profile].flags
+        profile = self._profile().flags
         overridden = {flag.partition("=")[0] for flag in profile}
         words = []
         for name in flags.VALUES:
@@ -108,7 +111,7 @@ class EngineSpec:
         kept = {name: value for name, value in base.items() if not name.startswith("VQA_") and name != BATCH_INVARIANT}
         kept.setdefault("VLLM_CPU_KVCACHE_SPACE", CPU_KVCACHE_GIB)
         fixed = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
-        return {**kept, **fixed, **dict(self.environment), **PROFILES[self.profile].environment}
+        return {**kept, **fixed, **dict(self.environment), **self._profile().environment}
 
     def command(self) -> str:
         """Returns the same start as a `vllm serve …` line that a shell understands."""
@@ -122,7 +125,7 @@ class EngineSpec:
         return " ".join([*memory, *self._variables(), "python -m", API_SERVER, model, *map(_readable, self.flags())])
 
     def _variables(self) -> list[str]:
-        variables = {**dict(self.environment), **PROFILES[self.profile].environment}
+        variables = {**dict(self.environment), **self._profile().environment}
         return [f"{name}={shlex.quote(value)}" for name, value in variables.items()]
 
     def to_dict(self) -> dict[str, Any]:
@@ -199,7 +202,11 @@ def _number_problems(spec: EngineSpec) -> Sequence[InputError]:
 
 def _word_problems(spec: EngineSpec) -> Sequence[InputError]:
     problems = []
-    for name, allowed in (("dtype", DTYPES), ("distributed_executor_backend", EXECUTORS), ("profile", tuple(PROFILES))):
+    for name, allowed in (
+        ("dtype", DTYPES),
+        ("distributed_executor_backend", EXECUTORS),
+        ("profile", (*PROFILES, *TRIALS)),
+    ):
         value = getattr(spec, name)
         if value is not None and value not in allowed:
             flag = flags.flag_of(name)
@@ -221,6 +228,6 @@ def _machine_problems(spec: EngineSpec, machine: "Machine") -> list[InputError]:
     if spec.world_size > max(1, len(machine.gpus)) and spec.distributed_executor_backend != "ray":
         code = "too_few_gpus" if machine.gpus else "parallel_without_gpu"
         problems.append(InputError(code, wanted=spec.world_size, there=len(machine.gpus)))
-    if reason := PROFILES[spec.profile].available(machine):
+    if (profile := profile_of(spec.profile)) and (reason := profile.available(machine)):
         problems.append(InputError(reason.removeprefix("engine."), name=spec.profile))
     return problems

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from vqa.answers import Json, Sample, Sampling
 from vqa.engine.machine import Machine
-from vqa.engine.profiles import PROFILES
+from vqa.engine.profiles import PROFILES, TRIALS
 from vqa.errors import EngineError, InputError, ModelError
 from vqa.lab.certificate.rows import causes, certificate_result, control_row, load_rows
 from vqa.lab.certificate.side_by_side import Started, neighbours, settled, side_by_side
@@ -156,9 +156,10 @@ def wanted_profiles(
     """
     if settings.base_url is not None:
         raise EngineError("engine_not_managed")
-    unknown = [profile for profile in profiles if profile not in PROFILES]
+    known = {**PROFILES, **TRIALS}
+    unknown = [profile for profile in profiles if profile not in known]
     if unknown or not profiles:
-        raise InputError("profile_unknown", name=", ".join(unknown) or "–", known=", ".join(PROFILES))
+        raise InputError("profile_unknown", name=", ".join(unknown) or "–", known=", ".join(known))
     machine = Machine.load(settings)
     spec, prepare = plan_start(settings, model or PROBE_ID, **fields)
     if prepare is not None:
@@ -169,7 +170,7 @@ def wanted_profiles(
     if running is not None:
         spec = replace(spec, port=running.port)
     return [
-        Certified(profile, spec.with_profile(profile), PROFILES[profile].available(machine))
+        Certified(profile, spec.with_profile(profile), known[profile].available(machine))
         for profile in dict.fromkeys(profiles)
     ]
 

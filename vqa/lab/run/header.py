@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import vqa
 from vqa.answers import Json
 from vqa.engine.computing import computing
-from vqa.engine.profiles import PROFILES
+from vqa.engine.profiles import profile_of
 from vqa.lab.diagnosis.facts import Identity
 from vqa.lab.plan.arms import Plan, RunSpec
 from vqa.models.listing import read_complete
@@ -80,7 +80,8 @@ def _engine(engine: Snapshot) -> Json:
         "argv": ["vllm", "serve", spec.model, *spec.flags()],
         "profile": spec.profile,
         "computing": computing(spec, first_lines(engine.log_path)),
-        "environment": engine_environment() | dict(PROFILES[spec.profile].environment),
+        "environment": engine_environment()
+        | dict(profile.environment if (profile := profile_of(spec.profile)) else {}),
         "vllm_version": engine.vllm_version,
         "generation": engine.generation,
         "ready_at": engine.ready_at,

@@ -7,11 +7,10 @@ from typing import Any
 
 import gradio as gr
 
-from vqa.engine.profiles import PROFILES
 from vqa.errors import InputError
 from vqa.text import Language
-from vqa.ui.lab import lab_views
-from vqa.ui.lab.remedy import reasons
+from vqa.ui.lab import diagnose_views, lab_views
+from vqa.ui.lab.remedy import reasons, trial_reasons
 from vqa.ui.services import Services
 from vqa.ui.text import words
 from vqa.ui.widgets.notices import safely
@@ -24,18 +23,21 @@ def build(services: Services, lang: Language, show: Callable[[str | None], Any],
     """Renders the section; `show` draws the run that it starts into `opened`."""
     tr = words(lang)
     free = [name for name, reason in reasons(services.settings).items() if reason is None]
+    every = {**reasons(services.settings), **trial_reasons(services.settings)}
+    able = [name for name, reason in every.items() if reason is None]
     with gr.Accordion(tr("diagnose.certificate_head"), open=False, elem_id="diagnose-certificate"):
         gr.Markdown(tr("diagnose.certificate_about"))
         with gr.Row():
-            profiles = gr.CheckboxGroup(free, value=free, label=tr("diagnose.certificate_profiles"))
+            profiles = gr.CheckboxGroup(able, value=free, label=tr("diagnose.certificate_profiles"))
             loads = gr.CheckboxGroup(list(LOADS), value=list(USUAL_LOADS), label=tr("diagnose.certificate_loads"))
+        gr.HTML(diagnose_views.unable(every, lang))
         start = gr.Button(tr("diagnose.certify"), elem_id="diagnose-certify")
 
     @safely(lang)
     def begin(names: list[str], at_a_time: list[int]) -> Any:
         from vqa.lab.certificate.certify import start_certificate
 
-        known = [name for name in PROFILES if name in names]
+        known = [name for name in able if name in names]
         chosen = sorted(load for load in LOADS if load in at_a_time)
         if not known or not chosen:
             raise InputError("certificate_empty")

@@ -130,3 +130,13 @@ def profiles(reasons: Mapping[str, str | None], current: str | None, offered: tu
 
 def _text(key: str, lang: Language) -> str:
     return t(key, lang) if key in table(lang) else key
+
+
+def unable(reasons: Mapping[str, str | None], lang: Language) -> str:
+    """Returns the profiles that this machine cannot run, greyed, each with its reason; empty where it can run all."""
+    items = joined(
+        html('<li class="vl-dim" aria-disabled="true"><b>{}</b> <span>{}</span></li>', name, _text(reason, lang))
+        for name, reason in reasons.items()
+        if reason is not None
+    )
+    return fragments.wrap(html('<ul class="vl-profiles">{}</ul>', items)) if items else ""

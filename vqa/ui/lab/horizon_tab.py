@@ -7,12 +7,11 @@ from typing import Any
 
 import gradio as gr
 
-from vqa.engine.profiles import PROFILES
 from vqa.errors import InputError
 from vqa.lab.plan.arms import MAX_CONCURRENCY
 from vqa.text import Language, t
-from vqa.ui.lab import lab_views
-from vqa.ui.lab.remedy import reasons
+from vqa.ui.lab import diagnose_views, lab_views
+from vqa.ui.lab.remedy import reasons, trial_reasons
 from vqa.ui.services import Services
 from vqa.ui.text import words
 from vqa.ui.widgets.notices import safely
@@ -22,13 +21,16 @@ def build(services: Services, lang: Language, show: Callable[[str | None], Any],
     """Renders the section; `show` draws the run that it starts, or that goes on, into `opened`."""
     tr = words(lang)
     free = [name for name, reason in reasons(services.settings).items() if reason is None]
+    every = {**reasons(services.settings), **trial_reasons(services.settings)}
+    able = [name for name, reason in every.items() if reason is None]
     with gr.Accordion(tr("horizon.head"), open=False, elem_id="diagnose-horizon"):
         gr.Markdown(tr("horizon.about"))
         with gr.Row():
-            profiles = gr.CheckboxGroup(free, value=free[:1], label=tr("diagnose.certificate_profiles"))
+            profiles = gr.CheckboxGroup(able, value=free[:1], label=tr("diagnose.certificate_profiles"))
             most = gr.Number(
                 32, label=tr("horizon.most"), minimum=1, maximum=MAX_CONCURRENCY, precision=0, elem_id="horizon-most"
             )
+        gr.HTML(diagnose_views.unable(every, lang))
         cost = gr.Markdown(_foretold(free[:1], 32, lang), elem_id="horizon-cost")
         with gr.Row():
             start = gr.Button(tr("horizon.start"), elem_id="horizon-start")
@@ -42,7 +44,7 @@ def build(services: Services, lang: Language, show: Callable[[str | None], Any],
         from vqa.lab.horizon.start import horizon_spec, start_horizon
         from vqa.lab.horizon.work import Asked
 
-        known = tuple(name for name in PROFILES if name in names)
+        known = tuple(name for name in able if name in names)
         if not known or not at_most:
             raise InputError("certificate_empty")
         asked = Asked(horizon_spec(), int(at_most), profiles=known)

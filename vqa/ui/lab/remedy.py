@@ -10,7 +10,7 @@ import gradio as gr
 
 from vqa.engine.kept_profile import USUAL, keep_profile, kept_profile
 from vqa.engine.machine import Machine
-from vqa.engine.profiles import PROFILES
+from vqa.engine.profiles import PROFILES, TRIALS
 from vqa.errors import EngineError, InputError
 from vqa.lab.report import outcomes
 from vqa.lab.run.documents import spec_from_record
@@ -117,6 +117,13 @@ def model_of(run: Run) -> str | None:
     """Returns the folder of the model that a run asked on an engine managed here, or None."""
     found: str | None = (run.header.get("engine") or {}).get("model_path")
     return found
+
+
+@cache
+def trial_reasons(settings: Settings) -> dict[str, str | None]:
+    """Returns for each trial why it cannot run on this machine (a text key), or None when it can."""
+    machine = Machine.load(settings)
+    return {name: profile.available(machine) for name, profile in TRIALS.items()}
 
 
 @cache

@@ -9,13 +9,14 @@ from typing import Any, TypeAlias
 import gradio as gr
 
 from vqa.engine.flags import convert, flag_of
-from vqa.engine.spec import DTYPES, EXECUTORS, PROFILES, EngineSpec
+from vqa.engine.profiles import PROFILES, TRIALS
+from vqa.engine.spec import DTYPES, EXECUTORS, EngineSpec
 from vqa.markup import html, joined
 from vqa.text import Language, t
 from vqa.ui.text import words
 from vqa.ui.widgets.parts import card
 
-SELECTS = {"dtype": DTYPES, "distributed_executor_backend": EXECUTORS, "profile": tuple(PROFILES)}
+SELECTS = {"dtype": DTYPES, "distributed_executor_backend": EXECUTORS, "profile": (*PROFILES, *TRIALS)}
 SWITCHES = ("enforce_eager", "trust_remote_code")
 OFTEN = ("port", "max_model_len", "gpu_memory_utilization", "dtype", "profile", "enforce_eager", "trust_remote_code")
 SELDOM = (
@@ -87,7 +88,7 @@ def _field(name: str, spec: EngineSpec, lang: Language, help_texts: dict[str, st
     if name in SWITCHES:
         return gr.Checkbox(bool(value), **shared)
     if name in SELECTS:
-        choices = [("–", ""), *((each, each) for each in SELECTS[name])] if name != "profile" else list(PROFILES)
+        choices = [("–", ""), *((each, each) for each in SELECTS[name])] if name != "profile" else list(SELECTS[name])
         return gr.Dropdown(choices, value=value or ("default" if name == "profile" else ""), **shared)
     return gr.Textbox(_shown(name, value), max_lines=3, placeholder=t("server.flag_empty", lang), **shared)
 
