@@ -82,7 +82,7 @@ def test_every_kind_of_summary_has_both_sentences(language: Language) -> None:
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("verdict", Verdict)
 def test_every_verdict_and_cause_can_be_said(verdict: Verdict, language: Language) -> None:
-    numbers = dict.fromkeys(("n", "ok", "failed", "arms", "questions", "distinct"), 3)
+    numbers = dict.fromkeys(("n", "ok", "failed", "arms", "questions", "distinct", "servers"), 3)
     values = numbers | {"bound": "1%", "epsilon": "0.1", "level": "text"}
     about = {
         "k": 1, "arms": "background", "others": 0, "preemptions": 0, "prompts": 2, "temperature": 0, "epsilon": "0.1",
