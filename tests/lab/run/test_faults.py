@@ -13,7 +13,7 @@ from vqa.answers import Question, Sampling
 from vqa.client import Client
 from vqa.lab.diagnosis.diagnose import Cause, Confidence, Diagnosis, Verdict
 from vqa.lab.plan.arms import RunSpec
-from vqa.lab.report import conclusions
+from vqa.lab.report.evidence import diagnosis
 from vqa.lab.report.say import diagnosis_lines
 from vqa.lab.run.diagnose_job import diagnose_work
 from vqa.lab.run.documents import diagnosis_from_record, diagnosis_record
@@ -105,7 +105,7 @@ def test_a_history_is_told_with_what_helped_and_in_both_languages(manager: RunMa
     assert found.profiles[0] == "no-prefix-cache"
     for language, words in (("en", "12 of 12 the same"), ("zh", "12 个中有 12 个相同")):
         assert words in "\n".join(diagnosis_lines(found, language))
-        assert words in conclusions.diagnosis(found, language)
+        assert words in diagnosis(found, language)
     assert diagnosis_from_record(json.loads(json.dumps(diagnosis_record(found)))) == found
 
 

@@ -7,11 +7,10 @@ from collections.abc import Callable, Mapping
 from vqa.answers import Json
 from vqa.lab.certificate.rows import lengths
 from vqa.lab.diagnosis.diagnose import undecided
-from vqa.lab.diagnosis.findings import Cause, Confidence, Diagnosis, Evidence, Finding, Verdict
+from vqa.lab.diagnosis.findings import Cause, Confidence, Diagnosis, Finding, Verdict
 from vqa.lab.diagnosis.premises import arm_kind
 from vqa.lab.diagnosis.verdict import engineer_sentence, manager_sentence, percent
 from vqa.lab.plan.arms import Arm
-from vqa.lab.report.charts import letter
 from vqa.lab.report.glossary import explained
 from vqa.lab.run.documents import finding_of
 from vqa.lab.stats.agreement import Level
@@ -117,24 +116,20 @@ def titled(language: Language) -> Callable[..., str]:
     return say
 
 
-def diagnosis(found: Diagnosis, language: Language) -> str:
-    """Returns the whole diagnosis: verdict, causes with their confidence and remedy, and the evidence table."""
+def verdict_box(found: Diagnosis, language: Language) -> str:
+    """Returns a diagnosis's verdict in a box, with what each load may have missed, and for what it holds."""
     loads = html("<p>{}</p>", _loads(found, language)) if found.verdict is Verdict.IDENTICAL else ""
     hue, said = TONES.get(found.verdict, "vl-warn"), _verdict_words(found, language, loads="")
     word = t(f"diagnose.verdict_{found.verdict}", language)
     chip = "" if said.startswith(word) else html('<span class="vl-chip {}">{}</span> ', hue, word)
-    parts: list[str] = [
-        html(
-            '<div class="vl-verdict {}" role="status">{}<strong>{}</strong>{}<p>{}</p></div>',
-            hue,
-            chip,
-            said,
-            loads,
-            t("report.under_load", language),
-        )
-    ]
-    parts += [finding(each, language) for each in found.findings]
-    return joined(parts) + titled(language)("evidence", evidence(found.evidence, language))
+    return html(
+        '<div class="vl-verdict {}" role="status">{}<strong>{}</strong>{}<p>{}</p></div>',
+        hue,
+        chip,
+        said,
+        loads,
+        t("report.under_load", language),
+    )
 
 
 def verdict_words(found: Diagnosis, language: Language = "en") -> str:
@@ -240,67 +235,6 @@ def finding(each: Finding, language: Language) -> str:
         explained(remedy, language),
         joined(html("<p>{}</p>", line) for line in tried_lines(each, language)),
     )
-
-
-def evidence(rows: tuple[Evidence, ...], language: Language) -> str:
-    """Returns the table of arms: how many answers, variants, the level that holds, cache hits, seconds, cost."""
-    if not rows:
-        return ""
-    names = ("arm", "answers", "distinct", "holds", "equals", "cached", "seconds", "throughput")
-    plain = {"arm", "holds", "equals"}
-    heads = ((name, explained(t(f"report.column_{name}", language), language)) for name in names)
-    head = joined(
-        html('<th scope="col" class="{}">{}</th>', "" if name in plain else "vl-num", words) for name, words in heads
-    )
-    body = joined(_evidence_row(row, language) for row in rows)
-    table_html = html('<table class="vl-arms"><thead><tr>{}</tr></thead><tbody>{}</tbody></table>', head, body)
-    return html('<div class="vl-scroll" tabindex="0">{}</div>', table_html)
-
-
-def _evidence_row(row: Evidence, language: Language) -> str:
-    equals = "–" if row.equals_repeat is None else t(f"report.{'yes' if row.equals_repeat else 'no'}", language)
-    cached = _cached(row)
-    about = arm_about(row.arm, language)
-    invalid = ""
-    if row.invalid:
-        reason = t(row.invalid, language) if row.invalid in table(language) else row.invalid
-        invalid = html('<br><span class="vl-chip vl-warn">{}</span> {}', t("report.invalid", language), reason)
-    if row.together is not None:
-        invalid += html("<br><small>{}</small>", t("lab.together", language, together=row.together))
-    holds = level_chip(row.holds, language) if row.ok > 1 else "–"
-    if arm_kind(row.arm) is Arm.POSITIVE_CONTROL and row.ok > 1 and not row.invalid:
-        came = ("vl-good", "differs") if row.distinct > 1 else ("vl-warn", "same")
-        holds = html('<span class="vl-chip {}">{}</span>', came[0], t(f"report.control_{came[1]}", language))
-    return html(
-        '<tr><td><b>{}</b><br><small>{}</small>{}</td><td class="vl-num">{:d}/{:d}</td>'
-        '<td class="vl-num">{:d}</td><td>{}</td><td>{}</td><td class="vl-num">{}</td>'
-        '<td class="vl-num">{}</td><td class="vl-num">{}</td></tr>',
-        explained(arm_title(row.arm, language), language),
-        explained(about, language),
-        invalid,
-        row.ok,
-        row.n,
-        row.distinct,
-        holds,
-        equals,
-        cached,
-        number(row.median_seconds),
-        number(row.throughput),
-    )
-
-
-def _cached(row: Evidence) -> str:
-    """Returns how much was found in the prefix cache; with the answers, in letters, where that differed."""
-    if row.cached_low is None:
-        return "–"
-    if row.cached_high == row.cached_low:
-        return str(row.cached_low)
-    if not row.classes or len(row.classes) > MOST_CLASSES:
-        return f"{row.cached_low}–{row.cached_high}"
-    return ", ".join(f"{each.cached}: {letter(each.answer)} × {each.count}" for each in row.classes)
-
-
-MOST_CLASSES = 6
 
 
 def hue(level: Level) -> str:

@@ -11,6 +11,7 @@ from vqa.lab.diagnosis.invalid import invalid_sentence
 from vqa.lab.diagnosis.shown import shown_lines
 from vqa.lab.report import charts, conclusions, notes
 from vqa.lab.report.across import across_html
+from vqa.lab.report.evidence import diagnosis
 from vqa.lab.report.horizon import horizon_html
 from vqa.lab.run.documents import diagnosis_from_record
 from vqa.lab.stats.agreement import Level
@@ -34,7 +35,7 @@ def of_run(run: Run, language: Language) -> str:
         restarts = titled("after_start", after_start((run.result or {}).get("restarts") or (), language))
         refused = notes.noted(run.result, language)
         shown = joined(html('<p class="vl-note-box">{}</p>', words) for words in shown_lines(run.result, language))
-        return compared + conclusions.diagnosis(found, language) + shown + restarts + refused
+        return compared + diagnosis(found, language) + shown + restarts + refused
     if run.kind == "horizon":
         return titled("horizon", horizon_html(run.result or {}, language))
     if across := across_html(run.result or {}, language):
