@@ -23,6 +23,10 @@ from vqa.settings import Settings
 from vqa.store import Run, Store
 
 
+def test_every_request_of_a_horizon_asks_one_question() -> None:
+    assert [len(horizon_spec(*given).cases) for given in ((), ("What?",))] == [1, 1]
+
+
 def asked(most: int = 8, **more: Any) -> Asked:
     return Asked(horizon_spec(), most, 1, **more)
 

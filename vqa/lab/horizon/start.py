@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vqa.answers import Sampling
@@ -13,7 +14,7 @@ from vqa.lab.plan.arms import RunSpec
 from vqa.lab.run.manager import RunManager
 from vqa.lab.stats.agreement import Level
 from vqa.media.images import ImagePayload
-from vqa.models.probe import PROBE_MAX_TOKENS
+from vqa.models.probe import PROBE_MAX_TOKENS, PROBE_QUESTION
 from vqa.settings import Settings
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ def horizon_spec(
     Answers are of one length, whatever the model would say: only answers that last meet one another.
     """
     if question is None:
-        return certificate_spec(require=require, name=name)
+        # The certificate asks a long one too; a horizon's steps compare the answers to one question.
+        return replace(certificate_spec(require=require, name=name), questions=(PROBE_QUESTION,))
     sampling = Sampling(temperature=0.0, max_tokens=max_tokens, ignore_eos=True)
     return RunSpec(
         (question,), tuple(images), n=LONE, sampling=sampling, require=require, name=name, model=model
