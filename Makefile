@@ -3,7 +3,7 @@
 # make renew: the newest versions into constraints.txt and engine/constraints-cpu.txt, then the tests
 PYTHON ?= python3
 # Tests with a real engine run one after the other; those without one run beside them, and wait more than they compute.
-WORKERS ?= -n 4 --no-loadscope-reorder
+WORKERS ?= -n 3 --no-loadscope-reorder
 BIN := .venv/bin
 SETUP = $(PYTHON) -m scripts.setup
 

@@ -45,8 +45,8 @@ BESIDE = {
     "tests/real/test_twins.py",
 }
 """They start engines of their own, and it does not matter how quick those are."""
-LONGEST = ("engine", "tests/browser/test_ten_thousand.py", "security", *sorted(BESIDE), "tests/browser/", "tests/lab/")
-"""Scopes in the order in which they begin, so that no long one is left over when all others have ended."""
+FIRST = ("engine", "tests/browser/test_ten_thousand.py", "security")
+"""The scopes that take longest begin first, so that none of them is left over when all others have ended."""
 
 
 class EnginesTogether(LoadScopeScheduling):
@@ -67,9 +67,15 @@ def scope_of(nodeid: str) -> str:
     return "engine" if whole or (taken and OF_THE_SESSION.search(taken[1])) else file
 
 
-def turn_of(scope: str) -> int:
-    """When a scope begins: its place among the longest, or after them."""
-    return next((turn for turn, long in enumerate(LONGEST) if scope.startswith(long)), len(LONGEST))
+def turns(scopes: list[str]) -> dict[str, float]:
+    """Returns when each scope begins: the longest first, then those with a browser evenly among all others.
+
+    A browser takes all the processor that it can get, while most others wait for something.
+    """
+    rest = [scope for scope in dict.fromkeys(scopes) if scope not in FIRST]
+    kinds = [[scope for scope in rest if scope.startswith("tests/browser/") is browser] for browser in (True, False)]
+    spread = {scope: (place + 1) / len(kind) for kind in kinds for place, scope in enumerate(kind)}
+    return spread | {scope: place - len(FIRST) for place, scope in enumerate(FIRST)}
 
 
 @cache
@@ -84,8 +90,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Engines
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts long scopes first, and gives the time of the app's start to the tests that use it and name no limit."""
-    items.sort(key=lambda item: turn_of(scope_of(item.nodeid)))
+    """Orders the scopes, and gives the time of the app's start to the tests that use it and name no limit."""
+    scopes = {item.nodeid: scope_of(item.nodeid) for item in items}
+    turn = turns(list(scopes.values()))
+    items.sort(key=lambda item: turn[scopes[item.nodeid]])
     for item in items:
         if "app" in getattr(item, "fixturenames", ()) and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(FIRST_SECONDS))

@@ -23,9 +23,10 @@ pytestmark = pytest.mark.browser
 def stored(faulty: FaultyApp) -> dict[str, str]:
     """Two runs of one question, made under different engine settings, and one of another; ids by name."""
     store = Store(f"sqlite:///{faulty.data_dir / 'vqa.db'}")
-    end = time.monotonic() + SECONDS / 1000
-    while not faulty.filled and not all(map(store.has_run, recorded())) and time.monotonic() < end:
-        time.sleep(0.2)  # the app adds them once its page is shown
+    end = time.monotonic() + 3 * SECONDS / 1000
+    while not faulty.filled and not all(map(store.has_run, recorded())):  # the app adds them once its page is shown
+        assert time.monotonic() < end, "the app did not add the recorded runs"
+        time.sleep(0.2)
     faulty.filled = True
     for run in store.runs():
         store.delete_run(run.id)

@@ -99,10 +99,10 @@ def test_a_preset_is_saved_used_and_deleted(page: Page, app_url: str) -> None:
 def test_the_models_are_listed_with_size_licence_and_whether_they_fit(page: Page, app_url: str) -> None:
     open_tab(page, app_url)
     page.get_by_text("Models: download, sizes, what fits").click()
-    table = page.locator("#vqa-model-table")
-    expect(table).to_contain_text("InternVL2_5-1B", timeout=SECONDS)
-    expect(table).to_contain_text("bundled")
-    expect(table).to_contain_text("Apache-2.0")
+    cards = page.locator("#vqa-model-cards")
+    expect(cards).to_contain_text("InternVL2_5-1B", timeout=SECONDS)
+    expect(cards).to_contain_text("bundled")
+    expect(cards).to_contain_text("Apache-2.0")
 
 
 def test_an_id_that_is_none_is_refused(page: Page, app_url: str) -> None:

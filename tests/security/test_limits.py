@@ -189,9 +189,13 @@ def test_a_run_is_its_visitors_alone(public: RunningApp) -> None:
     run = (
         reply.raw.split('data-run=\\\\\\"')[1].split("\\")[0] if 'data-run=\\\\\\"' in reply.raw else _run_in(reply.raw)
     )
-    opening = owner.endpoint("repeat-groups", "click") + 1  # the page's own load comes right after
+    opening = (
+        owner.endpoint("repeat-groups", "click") + 1
+    )  # what fills the tab when it is first opened comes right after
     load = next(
-        each["id"] for each in owner.config["dependencies"] if each["id"] >= opening and each["targets"][0][1] == "load"
+        each["id"]
+        for each in owner.config["dependencies"]
+        if each["id"] >= opening and each["targets"][0][1] == "change"
     )
     query = {"tab": "repeat", "run": run}
     mine = owner.http.post(f"{API}/run/predict", params=query, json=event(owner, load))
