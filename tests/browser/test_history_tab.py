@@ -60,9 +60,9 @@ def test_runs_are_listed_newest_first_and_found_by_name_and_question(
     open_tab(page, faulty.url, "history")
     expect(page.locator("#history-list .vl-run")).to_have_count(3, timeout=SECONDS)
     assert rows(page) == ["<b>Which colour?</b>", "the second run", "the first run"]
-    page.get_by_label("Search").fill("second")
+    page.locator("#tab-history").get_by_label("Search").fill("second")
     expect(page.locator("#history-list .vl-run")).to_have_count(1, timeout=SECONDS)
-    page.get_by_label("Search").fill("colour")
+    page.locator("#tab-history").get_by_label("Search").fill("colour")
     expect(page.locator("#history-list .vl-run b")).to_have_text("<b>Which colour?</b>", timeout=SECONDS)
 
 
@@ -149,7 +149,7 @@ def test_recorded_runs_are_listed_opened_and_stay(page: Page, faulty: FaultyApp,
     add_recorded(store)
     store.close()
     open_tab(page, faulty.url, "history")
-    page.get_by_label("Search").fill("H200")
+    page.locator("#tab-history").get_by_label("Search").fill("H200")
     row = page.locator("#history-list [data-run=h200-diagnose-default]")
     expect(row).to_contain_text("Recorded on NVIDIA H200, vLLM 0.24.0", timeout=SECONDS)
     row.click()

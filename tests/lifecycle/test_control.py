@@ -164,7 +164,7 @@ def test_a_preset_is_started_with_the_operators_flags_of_today(
         monkeypatch.setenv(f"VQA_{name}", str(value))
     saw: list[EngineSpec] = []
     monkeypatch.setattr("vqa.cli.engine.check_with_vllm", lambda spec, _: saw.append(spec))
-    monkeypatch.setattr("vqa.cli.engine.learn", lambda _: None)
+    monkeypatch.setattr("vqa.cli.planning.learn", lambda _: None)
     assert cli.main(["check", "--preset", "mine", "--max-num-seqs", "4"]) == 0, capsys.readouterr().err
     (wanted,) = saw
     assert (wanted.model, wanted.served_model_name, wanted.max_num_seqs) == (str(model), "other", 4)
