@@ -50,6 +50,8 @@ def test_each_sign_alone_is_enough(sign: str, fleet: Fleet, seen: Seen) -> None:
         (Fleet(), Seen(names=[["m a", "m b", "m b"]])),  # replaced once, by a newer one
         (Fleet(), Seen(finished=[400, 0, 6], ours=6)),  # restarted once
         (Fleet(), Seen(cached=[[0, 0, 0]])),  # nothing is kept
+        (Fleet(), Seen(cached=[[0, 48, 48, 0, 48]], finished=[90, 95, 3], ours=8)),  # restarted in the middle
+        (Fleet(), Seen(cached=[[0, 48, 48, 0, 48]], finished=[90, 900], ours=8)),  # others' requests took its place
         (Fleet(), Seen(finished=[])),
     ],
 )

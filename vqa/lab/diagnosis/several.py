@@ -72,7 +72,7 @@ def several(fleet: Fleet, seen: Seen) -> Several | None:
         found["counters"] = 2
     if seen.short > 0:
         found["short"] = 2
-    if any(_cold_again(cached) for cached in seen.cached):
+    if any(_cold_again(cached) for cached in seen.cached) and not _emptied(seen):
         found["caches"] = 2
     if not found:
         return None
@@ -95,6 +95,12 @@ def _back_and_forth(finished: Sequence[int], ours: int) -> bool:
 def _cold_again(cached: Sequence[int]) -> bool:
     """Returns whether a repeated question found nothing in the cache again, although it is kept there."""
     return max(cached, default=0) > 0 and any(count == 0 for count in cached[1:])
+
+
+def _emptied(seen: Seen) -> bool:
+    """Returns whether one server's cache may have been emptied meanwhile: by a restart, or for others' requests."""
+    fell = any(other < one for one, other in pairwise(seen.finished))
+    return fell or (len(seen.finished) > 1 and seen.finished[-1] - seen.finished[0] > seen.ours)
 
 
 def sentence_values(result: Mapping[str, Json]) -> dict[str, Json] | None:
