@@ -17,6 +17,11 @@
     if (inside || !event.isTrusted && !pressed) return;
     for (const each of open()) if (each !== pressed) each.click();
   }, true);
+  // A question is sent: what lies over the chat makes room for what is said of it.
+  addEventListener("keydown", (event) => {
+    const sends = event.key === "Enter" && !event.shiftKey && !event.isComposing;
+    if (sends && event.target.closest?.("#vqa-composer")) for (const each of open()) each.click();
+  }, true);
   addEventListener("keydown", (event) => {
     if (event.key !== "Escape" || event.defaultPrevented || !event.target.closest?.("#vqa-dock")) return;
     for (const each of open()) { each.click(); each.focus(); event.preventDefault(); }

@@ -83,7 +83,8 @@ def bind(
     quick: dict[str, Any] = {"show_progress": "hidden"}
     seen = [talks.search, parts.conversation, gone]
     changes = [talks.search.change, parts.title.change, root().load]
-    gr.on(changes, told(look), seen, talks.listed, trigger_mode="always_last", **quick)
+    # Not through the queue, whose stream of events may close under a search that was typed right after the page came.
+    gr.on(changes, told(look), seen, talks.listed, trigger_mode="always_last", queue=False, **quick)
     talks.listed.select(
         told(act), [gone, parts.conversation, talks.search], [*parts.outputs(), gone, talks.listed], **quick
     )
