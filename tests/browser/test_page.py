@@ -107,6 +107,7 @@ def test_back_and_the_arrow_keys_walk_through_the_tabs(page: Page, faulty: Fault
         page.keyboard.press(key)
         expect(page.locator(f"#tab-{place}-button")).to_be_focused()
         expect(page.locator(f"#tab-{place}")).to_be_visible()
+        expect(page).to_have_url(re.compile(f"tab={place}"))
     for place in ("ask", "server", "repeat", "ask"):
         page.go_back()
         expect(page).to_have_url(re.compile(f"tab={place}"))
