@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.engine]
 SECONDS = 60_000
 LONGEST = 1500
 """Tokens of an answer that has no end of its own."""
-ATTEMPTS = 4
+ATTEMPTS = 10
 ANSWER = "#vqa-chat .message.bot"
 
 
