@@ -21,7 +21,7 @@ from vqa.text import t
 
 if TYPE_CHECKING:
     from vqa.engine.state import Engine
-    from vqa.lab.horizon.work import Asked
+    from vqa.lab.horizon.asked import Asked
     from vqa.lab.run.manager import RunManager
     from vqa.store import Run
 
@@ -59,8 +59,8 @@ def horizon(
     With --base-url that server is asked as it is; otherwise the engine is started under each profile.
     """
     from vqa.lab.certificate.certify import able_profiles
+    from vqa.lab.horizon.asked import Asked
     from vqa.lab.horizon.start import horizon_spec
-    from vqa.lab.horizon.work import Asked
 
     settings, outputs = load_settings(), Outputs(json_file, html_file, csv_file, junit_file)
     outputs.check(cli_language())

@@ -1,4 +1,4 @@
-"""`python -m vqa repeat | diagnose | runs | report`: the lab from a terminal or a CI job."""
+"""`python -m vqa repeat | diagnose`: the lab from a terminal or a CI job."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import typer
 from vqa.answers import MAX_SEED, Sampling
 from vqa.cli import cli_language
 from vqa.cli.ask import BaseUrl, check_text, tell_temperature
-from vqa.cli.lab_output import Outputs, follow, print_runs, stored_report
+from vqa.cli.lab_output import Outputs, follow
 from vqa.cli.pictures import Background, Pages, Tiles, Tones, load_all, treatment
 from vqa.cli.target import target
 from vqa.errors import InputError
@@ -57,7 +57,7 @@ JunitFile = Annotated[str | None, typer.Option("--junit", metavar="FILE", help="
 
 def register(app: typer.Typer) -> None:
     """Adds the commands to the command line."""
-    for command in (repeat, diagnose, runs, report):
+    for command in (repeat, diagnose):
         app.command()(command)
 
 
@@ -202,65 +202,6 @@ def followed(settings: Settings, start: Callable[[RunManager], str], require: Le
         print(error, file=sys.stderr)
     holds = status.result.get("holds") if status.result and status.status == "finished" else None
     return exit_code(holds)
-
-
-def runs(
-    search: Annotated[str, typer.Argument(help="Words in the name, the questions, the model or the id.")] = "",
-    kind: Annotated[str | None, typer.Option(help="repeat, diagnose, certify, horizon, evaluate or compare.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1_000_000)] = 50,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    delete: Annotated[str | None, typer.Option(metavar="RUN", help="Delete this run for good.")] = None,
-    rename: Annotated[tuple[str, str] | None, typer.Option(metavar="RUN NAME", help="Give a run a name.")] = None,
-) -> int:
-    """List the stored runs, newest first; or delete or rename one."""
-    store = Store(load_settings().database)
-    try:
-        if delete is not None:
-            store.delete_run(delete)
-        if rename is not None:
-            store.update_run(rename[0], name=rename[1])
-        if delete is None and rename is None:
-            print_runs(store.runs(search=search, kind=kind, limit=limit), cli_language(), as_json=as_json)
-    finally:
-        store.close()
-    return 0
-
-
-def report(
-    run: Annotated[str, typer.Argument(metavar="RUN_OR_FILE", help="A run's id, or a JSON file of one.")],
-    require: Annotated[
-        str | None, typer.Option(help="The level that the JUnit file checks; by default the one that the run required.")
-    ] = None,
-    json_file: JsonFile = None,
-    html_file: HtmlFile = None,
-    csv_file: CsvFile = None,
-    junit_file: JunitFile = None,
-) -> int:
-    """Write the report of a stored run, or of a run's JSON file, in any of the formats."""
-    outputs = Outputs(json_file, html_file, csv_file, junit_file)
-    if not outputs.any:
-        raise InputError("report_without_output")
-    outputs.check(cli_language())
-    settings = load_settings()
-    level = None if require is None else read_level(require)
-    if _written_of_rows(settings, run, outputs):
-        return 0
-    outputs.write_report(stored_report(settings, run), level, cli_language())
-    return 0
-
-
-def _written_of_rows(settings: Settings, run: str, outputs: Outputs) -> bool:
-    """Writes the files of a stored run over a data set, whose report is of another kind; False for any other run."""
-    from vqa.cli.evaluate import write_files
-
-    store = Store(settings.database)
-    try:
-        if not store.has_run(run) or "dataset" not in store.run(run).plan:
-            return False
-        write_files(store, run, outputs)
-        return True
-    finally:
-        store.close()
 
 
 def read_inputs(

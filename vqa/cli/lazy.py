@@ -14,7 +14,8 @@ from typer.core import TyperCommand, TyperGroup
 MODULES = {
     "page": ("page",),
     "ask": ("ask",),
-    "lab": ("repeat", "diagnose", "runs", "report"),
+    "lab": ("repeat", "diagnose"),
+    "stored": ("runs", "report"),
     "certify": ("certify",),
     "horizon": ("horizon",),
     "verify": ("verify",),

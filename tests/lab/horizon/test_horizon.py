@@ -7,13 +7,15 @@ from typing import Any
 
 import pytest
 
+from tests.fakes.behaviour import Behaviour
 from tests.fakes.engine_stand_in import SPEC, StandIn
-from tests.fakes.openai_server import Behaviour, FakeServer
+from tests.fakes.openai_server import FakeServer
 from vqa.cli import main
 from vqa.lab.certificate.certify import Certified
+from vqa.lab.horizon.asked import Asked
 from vqa.lab.horizon.search import Search, Step, doublings
 from vqa.lab.horizon.start import horizon_spec, start_horizon
-from vqa.lab.horizon.work import Asked, horizon_work
+from vqa.lab.horizon.work import horizon_work
 from vqa.lab.report import outcomes
 from vqa.lab.report.export import collect, dump, load_report, to_html
 from vqa.lab.report.horizon import horizon_lines, horizon_sentence

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -20,7 +19,7 @@ from vqa.lab.certificate.rows import causes, certificate_result, control_row, lo
 from vqa.lab.certificate.side_by_side import Started, neighbours, settled, side_by_side
 from vqa.lab.plan.arms import MAX_CONCURRENCY, Arm, ArmPlan, Plan, RunSpec
 from vqa.lab.plan.plans import CONTROL_TEMPERATURE
-from vqa.lab.run.failures import failure_record
+from vqa.lab.run.going_back import then_back
 from vqa.lab.run.header import plan_record
 from vqa.lab.run.job import RESTART_SECONDS, RunJob, Work, is_serial, wait_serving
 from vqa.lab.run.manager import RunManager
@@ -182,7 +181,8 @@ def certify_work(plan: Plan, wanted: Sequence[Certified], before: EngineSpec | N
         able = [each for each in wanted if each.reason is None]
         for each in able:
             job.live.expect(plan, f"{each.name}/")
-        try:
+
+        async def measured() -> dict[str, Json]:
             if not together:
                 rows = await _rows(job, plan, wanted)
             else:
@@ -191,17 +191,9 @@ def certify_work(plan: Plan, wanted: Sequence[Certified], before: EngineSpec | N
                 async with side_by_side(job.settings, {each.name: each.spec for each in able}) as started:
                     await settled(started)
                     rows = await _rows(job, plan, wanted, started)
-        except BaseException:
-            with suppress(EngineError):
-                await job.go_back(before)
-            raise
-        result = certificate_result(rows, plan.spec.require)
-        try:
-            await job.go_back(before)
-        except EngineError as problem:
-            # What was measured stays measured.
-            result["failure"] = failure_record(problem)
-        return result
+            return certificate_result(rows, plan.spec.require)
+
+        return await then_back(job, before, measured)
 
     return work
 

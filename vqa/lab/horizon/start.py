@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from vqa.answers import Sampling
 from vqa.errors import EngineError, InputError
 from vqa.lab.certificate.certify import certificate_spec, wanted_profiles
-from vqa.lab.horizon.work import LONE, Asked, horizon_work
+from vqa.lab.horizon.asked import LONE, Asked
+from vqa.lab.horizon.work import horizon_work
 from vqa.lab.plan.arms import RunSpec
 from vqa.lab.run.manager import RunManager
 from vqa.lab.stats.agreement import Level

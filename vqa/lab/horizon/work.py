@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from vqa.answers import Json, Sample
 from vqa.client import Client
-from vqa.errors import EngineError, InputError
+from vqa.errors import EngineError
 from vqa.lab.certificate.certify import CONTROLS, SPREAD_SECONDS, Certified, serving_under
 from vqa.lab.certificate.rows import control_row
+from vqa.lab.horizon.asked import SECONDS_PER_REQUEST, Asked
 from vqa.lab.horizon.rows import horizon_result, search_of, step_row
-from vqa.lab.horizon.search import doublings
-from vqa.lab.plan.arms import MAX_CONCURRENCY, Arm, ArmPlan, Plan, RunSpec, Salting
+from vqa.lab.plan.arms import Arm, ArmPlan, Plan, Salting
 from vqa.lab.plan.plans import CONTROL_TEMPERATURE
-from vqa.lab.run.documents import spec_from_record
-from vqa.lab.run.failures import failure_record
-from vqa.lab.run.header import plan_record
+from vqa.lab.run.going_back import then_back
 from vqa.lab.run.job import RunJob, Work, is_serial
 from vqa.lab.run.public_header import public
 from vqa.lab.run.server import ServerView
@@ -28,98 +25,9 @@ from vqa.lab.stats.summarize import summarize_run
 
 if TYPE_CHECKING:
     from vqa.engine.spec import EngineSpec
-    from vqa.store import Store
 
-LONE = 16
-"""Lone answers under each profile, which all the others are compared with."""
-AT_LEAST = 16
-"""Requests of a load, where its waves are fewer."""
-PRIMING = 2
-"""Requests before the first that count: a horizon is not about what the first ones after a start meet."""
 ATTACHED = "as-is"
 """The name of the only profile of a server that is not restarted."""
-SECONDS_PER_REQUEST = 1.5
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What a horizon asks, beside the question itself."""
-
-    spec: RunSpec
-    most: int = MAX_CONCURRENCY
-    waves: int = 2
-    """How often a load's number of requests is sent in each round."""
-    at_least: int = 1
-    """So many together must keep the required level for the run to say that it holds."""
-    profiles: tuple[str, ...] = ()
-    """Under which the engine is started; none for a server that is asked as it is."""
-    model: str | None = None
-    """What the engine serves; the probe when None."""
-    fields: Mapping[str, Json] = field(default_factory=dict)
-    """Further fields of the engine's spec."""
-
-    def check(self) -> Asked:
-        """Returns itself if it can be asked; raises InputError otherwise."""
-        self.spec.check()
-        for name, value, most in (
-            ("most", self.most, MAX_CONCURRENCY),
-            ("at-least", self.at_least, self.most),
-            ("waves", self.waves, 100),
-        ):
-            if not 1 <= value <= most:
-                raise InputError("number_invalid", name=name, value=value, least=1, most=most)
-        return self
-
-    def count(self, load: int) -> int:
-        """Returns how many requests a round of a load sends."""
-        return LONE if load == 1 else max(AT_LEAST, self.waves * load)
-
-    def most_of(self, wanted: Certified | None) -> int:
-        """Returns the largest load that is worth asking under a profile: no more than its engine runs together."""
-        if wanted is None:
-            return self.most
-        told = 1 if wanted.name == "serial" else wanted.spec.max_num_seqs
-        return min(self.most, told or self.most)
-
-    def cost(self, most: int, seconds_per_request: float = SECONDS_PER_REQUEST) -> tuple[int, int, float]:
-        """Returns the fewest and the most requests of one profile, and about how many seconds the fewest take.
-
-        The fewest is the doubling alone, where nothing splits; the most adds, for each of the three levels below which
-        answers split on their own, a bisection between the two largest loads and two repeats.
-        """
-        loads = doublings(most)
-        fewest = sum(self.count(load) for load in loads) + CONTROLS + PRIMING
-        bisected = max(most // 2 - 1, 0).bit_length() * self.count(most)
-        seconds = sum(self._arm(load).seconds(seconds_per_request) for load in loads)
-        return fewest, fewest + 3 * (bisected + 2 * self.count(most)), seconds
-
-    def plan(self, load: int, *, salting: Salting, spread: float, serial: bool, seconds: float) -> Plan:
-        """Returns the plan of one round of one load."""
-        arm = replace(self._arm(load), salting=salting, spread_seconds=spread)
-        return Plan(self.spec, (arm,), seconds_per_request=seconds, serial=serial)
-
-    def _arm(self, load: int) -> ArmPlan:
-        arm, priming = (Arm.REPEAT, PRIMING) if load == 1 else (Arm.CONCURRENT, 0)
-        return ArmPlan(arm, self.count(load), load, priming=priming, whole=True)
-
-    def record(self) -> dict[str, Json]:
-        """Returns what is asked as plain values for the store."""
-        names = ("most", "waves", "at_least", "model")
-        own = {name: getattr(self, name) for name in names} | {
-            "profiles": list(self.profiles),
-            "fields": dict(self.fields),
-        }
-        return plan_record(Plan(self.spec, (self._arm(1),))) | {"horizon": own}
-
-    @staticmethod
-    def from_record(plan: Mapping[str, Json], store: Store) -> Asked:
-        """Returns what `record` wrote.
-
-        Raises:
-            StoreError: a picture is no longer stored.
-        """
-        own = dict(plan["horizon"])
-        return Asked(spec_from_record(plan["spec"], store), **own | {"profiles": tuple(own["profiles"])})
 
 
 def horizon_work(
@@ -138,23 +46,14 @@ def horizon_work(
     async def work(job: RunJob) -> Json:
         rows = [_row(asked, each, kept) for each in (wanted if wanted is not None else (None,))]
         job.partial = lambda: _result(job, asked, rows)
-        try:
+
+        async def measured() -> dict[str, Json]:
             for place, row in enumerate(rows, 1):
                 each = None if wanted is None else wanted[place - 1]
                 await _Profile(job, asked, row, rows).measure(each, (place, len(rows)))
-        except BaseException:
-            if wanted is not None:
-                with suppress(EngineError):
-                    await job.go_back(before)
-            raise
-        result = _result(job, asked, rows)
-        if wanted is not None:
-            try:
-                await job.go_back(before)
-            except EngineError as problem:
-                # What was measured stays measured.
-                result["failure"] = failure_record(problem)
-        return result
+            return _result(job, asked, rows)
+
+        return await (measured() if wanted is None else then_back(job, before, measured))
 
     return work
 
@@ -236,7 +135,7 @@ class _Profile:
         self._job.live.tell(step="step_horizon", profile=row["name"], load=load, known=len(known))
         round_ = 1 + sum(each["load"] == load for each in row["steps"])
         prefix = self._prefix(round_)
-        lone = self._samples(row["steps"][0]["arm"]) if row["steps"] else []
+        lone = await asyncio.to_thread(self._samples, row["steps"][0]["arm"]) if row["steps"] else []
         quickest = row["steps"][0]["median_seconds"] if row["steps"] else None
         # Over more than half a lone answer the first ones would be through before the last begin.
         spread = min(SPREAD_SECONDS, (quickest or 0.0) / 2)
@@ -262,7 +161,8 @@ class _Profile:
         self._job.live.expect(plan, prefix)
         facts = await self._job.run(plan, client, view, prefix=prefix)
         arm = prefix + plan.arms[0].name
-        before, samples = self._samples(self._row["steps"][0]["arm"]), await asyncio.to_thread(self._samples, arm)
+        before = await asyncio.to_thread(self._samples, self._row["steps"][0]["arm"])
+        samples = await asyncio.to_thread(self._samples, arm)
         if _keys(before) != _keys(samples):
             self._row["steps"] = [step_row(1, arm, (), samples, facts, salted=salting == "fresh")]
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from vqa.errors import EngineError
 from vqa.lab.plan.arms import Arm, ArmPlan, Plan, RunSpec
 from vqa.lab.run.diagnose_job import engine_spec
 from vqa.lab.run.documents import exit_code
+from vqa.lab.run.going_back import then_back
 from vqa.lab.run.header import first_lines
 from vqa.lab.run.job import RunJob, Work
 from vqa.lab.stats.summarize import counts
@@ -74,34 +75,34 @@ def across_work(spec: RunSpec, *, cores: int | None = None) -> Work:
         plan = Plan(spec, arms)
         job.live.expect(plan, rounds=1 + len(tried))
         await _ask(job, plan, NOW)
-        rows = []
-        try:
-            for place, each in enumerate(tried, 1):
-                job.live.tell(step="step_profile_of", profile=each.value, round=place, rounds=len(tried))
-                try:
-                    await job.restart(each.spec)
-                except EngineError as problem:
-                    rows.append(_row(each, reason=problem.message()))
-                    continue
-                job.live.tell()
-                await _ask(job, plan, each.name)
-                rows.append(_row(each, taken=_taken(job, each.name), lone=_taken(job, NOW)["cold"]))
-        except BaseException:
-            with suppress(EngineError):
-                await job.go_back(former)
-            raise
-        await job.go_back(former)
-        told = [row["equal"] == row["n"] for row in rows if row["reason"] is None and row["n"]]
-        holds = False if False in told else True if told else None
-        return {
-            "version": 1,
-            "require": str(spec.require),
-            "holds": holds,
-            "exit_code": exit_code(holds),
-            "across": rows,
-        }
+        return await then_back(job, former, lambda: _measured(job, plan, tried))
 
     return work
+
+
+async def _measured(job: RunJob, plan: Plan, tried: Sequence[Variant]) -> dict[str, Json]:
+    """Asks after a restart with each setting unlike, and returns what is told of all of them."""
+    rows = []
+    lone = await asyncio.to_thread(_taken, job, NOW)
+    for place, each in enumerate(tried, 1):
+        job.live.tell(step="step_profile_of", profile=each.value, round=place, rounds=len(tried))
+        try:
+            await job.restart(each.spec)
+        except EngineError as problem:
+            rows.append(_row(each, reason=problem.message()))
+            continue
+        job.live.tell()
+        await _ask(job, plan, each.name)
+        rows.append(_row(each, taken=await asyncio.to_thread(_taken, job, each.name), lone=lone["cold"]))
+    told = [row["equal"] == row["n"] for row in rows if row["reason"] is None and row["n"]]
+    holds = False if False in told else True if told else None
+    return {
+        "version": 1,
+        "require": str(plan.spec.require),
+        "holds": holds,
+        "exit_code": exit_code(holds),
+        "across": rows,
+    }
 
 
 async def _ask(job: RunJob, plan: Plan, prefix: str) -> None:

@@ -41,8 +41,8 @@ def build(services: Services, lang: Language, show: Callable[[str | None], Any],
 
     @safely(lang)
     def begin(names: list[str], at_most: float | None) -> Any:
+        from vqa.lab.horizon.asked import Asked
         from vqa.lab.horizon.start import horizon_spec, start_horizon
-        from vqa.lab.horizon.work import Asked
 
         known = tuple(name for name in able if name in names)
         if not known or not at_most:
@@ -75,7 +75,7 @@ def build(services: Services, lang: Language, show: Callable[[str | None], Any],
 
 def _foretold(names: list[str], most: int, lang: Language) -> str:
     """Returns how many requests it will take, and about how long."""
+    from vqa.lab.horizon.asked import Asked
     from vqa.lab.horizon.start import foretold, horizon_spec
-    from vqa.lab.horizon.work import Asked
 
     return t("horizon.foretold", lang, **foretold(Asked(horizon_spec(), max(1, most), profiles=tuple(names))))
