@@ -14,7 +14,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.conftest import ROOT, base_environment, stop_app, wait_for_url
-from tests.fakes.openai_server import Behaviour, FakeServer
+from tests.fakes.behaviour import Behaviour
+from tests.fakes.openai_server import FakeServer
 from tests.ports import free_port
 
 SECONDS = 60_000

@@ -10,8 +10,8 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.lab_app import SECONDS, FaultyApp, faulty, fill, open_tab, start_and_wait
 from tests.conftest import RunningApp
+from tests.fakes.behaviour import Behaviour
 from tests.fakes.engine_stand_in import StandIn
-from tests.fakes.openai_server import Behaviour
 from tests.lab.made import picture
 from vqa.answers import Sampling
 from vqa.lab.plan.arms import RunSpec

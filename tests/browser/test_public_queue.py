@@ -10,7 +10,8 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.lab_app import SECONDS
 from tests.conftest import RunningApp, stop_app
-from tests.fakes.openai_server import Behaviour, FakeServer
+from tests.fakes.behaviour import Behaviour
+from tests.fakes.openai_server import FakeServer
 from tests.security.conftest import start
 
 pytestmark = pytest.mark.browser

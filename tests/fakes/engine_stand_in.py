@@ -6,7 +6,8 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from tests.fakes.openai_server import Behaviour, FakeServer
+from tests.fakes.behaviour import Behaviour
+from tests.fakes.openai_server import FakeServer
 from vqa.engine.spec import EngineSpec
 from vqa.engine.state import EngineState, Failure, Snapshot
 

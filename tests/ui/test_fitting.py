@@ -7,7 +7,8 @@ import io
 import pytest
 from PIL import Image
 
-from tests.fakes.openai_server import Behaviour, FakeServer
+from tests.fakes.behaviour import Behaviour
+from tests.fakes.openai_server import FakeServer
 from vqa.answers import Question, Sampling, Turn
 from vqa.client import Client
 from vqa.errors import InputError

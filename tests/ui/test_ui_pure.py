@@ -210,6 +210,8 @@ def test_the_token_that_ends_an_answer_is_a_sign(ending: str) -> None:
     html = ask_views.sure_html(Answer("red", "stop", tokens=(Token("red", -0.1), Token(ending, -0.2))), "en")
     assert '<span class="tok p1" tabindex="-1">red' in html
     assert ">■<" in html
+    assert "■ stands for" in html
+    assert "■" not in ask_views.sure_html(Answer("red", "stop", tokens=(Token("red", -0.1),)), "en")
 
 
 def page_app(configured: str = "auto") -> TestClient:

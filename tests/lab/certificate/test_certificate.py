@@ -10,8 +10,8 @@ from xml.etree import ElementTree
 
 import pytest
 
+from tests.fakes.behaviour import Behaviour
 from tests.fakes.engine_stand_in import SPEC, StandIn
-from tests.fakes.openai_server import Behaviour
 from tests.lab.made import samples
 from vqa.answers import Json
 from vqa.lab.certificate.certify import CONTROLS, IN_A_ROW, Certified, certificate_plan, certificate_spec, certify_work

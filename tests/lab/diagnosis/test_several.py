@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.openai_server import Behaviour, FakeServer
+from tests.fakes.behaviour import Behaviour
+from tests.fakes.openai_server import FakeServer
 from vqa.cli import main
 from vqa.lab.diagnosis.findings import Confidence
 from vqa.lab.diagnosis.several import Fleet, Seen, several

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from scripts.determinism import pages
+from scripts.determinism import checks, pages, runs
 
 
 @pytest.mark.parametrize("name", pages.everything())
@@ -14,9 +14,9 @@ def test_the_page_and_its_figures_follow_from_the_recorded_runs(name: str) -> No
 
 
 def test_a_claim_that_the_samples_do_not_bear_out_stops_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = pages.arms(pages.TRITON)
-    swapped = dict(honest, concurrent_8=replace(pages.arms(pages.DEFAULT)["concurrent_8"], name="concurrent_8"))
-    real = pages.arms
-    monkeypatch.setattr(pages, "arms", lambda run: swapped if run == pages.TRITON else real(run))
+    honest = runs.arms(runs.TRITON)
+    swapped = dict(honest, concurrent_8=replace(runs.arms(runs.DEFAULT)["concurrent_8"], name="concurrent_8"))
+    real = runs.arms
+    monkeypatch.setattr(checks, "arms", lambda run: swapped if run == runs.TRITON else real(run))
     with pytest.raises(ValueError, match="do not show"):
         pages.page("en")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from tests.fakes.behaviour import Behaviour
 from tests.fakes.engine_stand_in import SPEC, StandIn
-from tests.fakes.openai_server import Behaviour
 from vqa.answers import Sampling
 from vqa.engine.computing import computing
 from vqa.engine.spec import EngineSpec, check

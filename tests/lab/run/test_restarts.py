@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from tests.fakes.behaviour import Behaviour
 from tests.fakes.engine_stand_in import SPEC, StandIn
-from tests.fakes.openai_server import Behaviour, FakeServer
+from tests.fakes.openai_server import FakeServer
 from vqa.answers import Sampling
 from vqa.engine.state import EngineState, Failure
 from vqa.errors import EngineError, InputError

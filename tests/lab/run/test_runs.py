@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.behaviour import Behaviour
 from tests.fakes.engine_stand_in import StandIn
-from tests.fakes.openai_server import Behaviour, FakeServer
+from tests.fakes.openai_server import FakeServer
 from tests.lab.made import picture
 from vqa.answers import Sampling
 from vqa.engine.spec import EngineSpec

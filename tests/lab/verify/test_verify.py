@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.openai_server import Behaviour
+from tests.fakes.behaviour import Behaviour
 from tests.lab.certificate.test_certificate import certified
 from vqa.cli import main
 from vqa.lab.report.export import collect, document, load_report

@@ -229,7 +229,7 @@ def sure_html(answer: Answer | None, lang: Language) -> Markup:
     hidden = len(answer.tokens) - TOKENS_SHOWN
     more = html("<p>{}</p>", tr("ask.sure_more", n=hidden)) if hidden > 0 else ""
     tokens_div = html('<div class="vqa-tokens">{}</div>{}', body, more)
-    return tokens_div + _least_html(answer.tokens, lang) + _legend(lang)
+    return tokens_div + _least_html(answer.tokens, lang) + _legend(tokens, lang)
 
 
 def _token_html(token: Token) -> Markup:
@@ -263,10 +263,11 @@ def _least_html(tokens: tuple[Token, ...], lang: Language) -> Markup:
     return html('<p class="vqa-least">{}</p>', text)
 
 
-def _legend(lang: Language) -> Markup:
+def _legend(tokens: tuple[Token, ...], lang: Language) -> Markup:
     steps = ("≥ 99%", "≥ 90%", "≥ 70%", "≥ 50%", "< 50%")
     marks = joined(html('<span class="tok p{}">{}</span>', level, text) for level, text in enumerate(steps))
-    return html('<p class="vqa-legend">{} {}</p>', t("ask.legend", lang), marks)
+    special = " " + t("ask.legend_special", lang) if any(SPECIAL.fullmatch(token.text) for token in tokens) else ""
+    return html('<p class="vqa-legend">{} {}{}</p>', t("ask.legend", lang), marks, special)
 
 
 def percent(logprob: float) -> str:
