@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from vqa.answers import Answer, Sample
+from vqa.errors import InputError
+from vqa.evaluate.reading import places
+from vqa.evaluate.reading.places import read_member
 from vqa.evaluate.reporting import files
 from vqa.evaluate.reporting.files import RunFiles
 from vqa.evaluate.running import conclude
@@ -41,3 +46,27 @@ def test_a_page_of_rows_takes_less_than_half_a_kilobyte_each(tmp_path: Path, mon
     assert len(html.encode()) < 500_000
     assert "1000 of 1005" in html
     assert "<b>" not in html.replace("<b ", "")
+
+
+def test_a_zip_is_opened_once_for_all_its_pictures_and_again_where_it_has_changed(tmp_path: Path) -> None:
+    path = tmp_path / "pictures.zip"
+
+    def write(more: bytes) -> None:
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            for number in range(300):
+                archive.writestr(f"{number}.png", bytes([number % 256]) * 5_000 + more)
+
+    def read(number: int) -> bytes:
+        return read_member(path, f"{number}.png", 10_000)
+
+    write(b"")
+    before = places._opened.cache_info().misses
+    assert read(0) == bytes(5_000)
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(read, range(300)))
+    assert found == [bytes([number % 256]) * 5_000 for number in range(300)]
+    assert places._opened.cache_info().misses == before + 1
+    write(b"changed")
+    assert read(7) == bytes([7]) * 5_000 + b"changed"
+    with pytest.raises(InputError):
+        read_member(path, "gone.png", 10_000)

@@ -168,6 +168,38 @@ def test_several_servers_are_used_side_by_side_and_one_that_dies_costs_no_row(tm
         assert (status, found["scored"]) == (0, 60)
         assert len(one.bodies) + len(other.bodies) == 60
         assert min(len(one.bodies), len(other.bodies)) > 10
+        assert {name: each["answers"] for name, each in found["answered_by"]["servers"].items()} == found["servers"]
+
+
+def test_servers_that_answer_otherwise_are_told_by_the_rows_that_both_answered(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = questions(tmp_path, ["x"] * 30)
+    with FakeServer(answer="x", prefill_seconds=0.01) as one, FakeServer(answer="y", prefill_seconds=0.01) as other:
+        _, found = evaluate(path, one, "--base-url", other.base_url, "-c", "2", "-n", "3", "--csv", "a.csv")
+    told = found["answered_by"]
+    lines = csv.DictReader(io.StringIO(Path("a.csv").read_text()))
+    assert {(line["server"], line["answer"]) for line in lines} == {(one.base_url, "x"), (other.base_url, "y")}
+    assert list(told["servers"]) == sorted([one.base_url, other.base_url])
+    assert all(each["agreed"] == each["repeated"] > 0 for each in told["servers"].values())
+    (pair,) = told["pairs"]
+    assert pair["differ"] == pair["rows"] > 0
+    assert f"differ in {pair['rows']} of {pair['rows']} rows" in capsys.readouterr().out
+    assert "several" not in found
+
+
+def test_several_servers_behind_one_address_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = questions(tmp_path, ["x"] * 11)  # not an even number, so that each row meets both
+    with FakeServer(replicas=2, replicas_differ=True, names_worker=True) as server:
+        _, found = evaluate(path, server, "-n", "4", "-c", "1")
+    assert found["several"] == {"n": 2, "signs": ["names"], "workers": [], "address": server.base_url}
+    assert list(found["answered_by"]["servers"]) == [f"{server.base_url} worker-{number}" for number in (0, 1)]
+    (pair,) = found["answered_by"]["pairs"]
+    assert pair["differ"] == pair["rows"] > 0
+    assert "More than one server answers behind this address (2 seen)" in capsys.readouterr().out
+    with FakeServer(replicas=2, tells_workers=True) as server:  # nothing in the answers tells
+        _, found = evaluate(path, server)
+    assert (found["several"]["n"], found["several"]["signs"]) == (2, ["workers", "readiness"])
 
 
 def test_every_row_is_stored_as_it_was_asked(tmp_path: Path) -> None:

@@ -55,6 +55,22 @@ def test_a_picture_that_ends_its_decoder_is_a_sentence_and_the_next_one_is_read(
     assert load_image(png()).width == 60
 
 
+def test_a_child_that_holds_on_to_much_memory_makes_room_for_a_new_one_and_another_stays(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "LOOK_EVERY", 2)
+    load_image(png())
+    (child,) = pool.idle()
+    load_image(png())
+    assert pool.idle() == (child,)
+    assert 10 << 20 < child.memory < runner.MOST_MEMORY
+    monkeypatch.setattr(runner, "MOST_MEMORY", 10 << 20)
+    for _ in range(2):
+        load_image(png())
+    assert not child.alive and child.memory == 0
+    assert load_image(png()).width == 60
+
+
 def test_small_pictures_share_a_message_and_each_has_its_own_answer(pool: Pool) -> None:
     given = [(png((20 + n, 20)), f"{n}.png") for n in range(6)]
     given[2:2] = [(b"no picture", "odd.png"), (png()[:200], "cut.png")]

@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.fakes.checkpoint import write_checkpoint
@@ -172,7 +172,6 @@ def test_parts_that_are_being_put_together_count_once(tmp_path: Path) -> None:
     assert measure(tmp_path, listed).bytes == 8
 
 
-@settings(deadline=None)
 @given(st.text(min_size=1, max_size=30))
 def test_a_path_called_safe_stays_inside(path: str) -> None:
     base = Path("/models/one")

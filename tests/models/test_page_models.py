@@ -5,8 +5,6 @@ The app starts no engine here, and the hub is one of our own.
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +13,9 @@ import psutil
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.apps import App, with_recorded_runs
 from tests.browser.test_server import unfold
-from tests.conftest import ROOT, base_environment, stop_app, wait_for_url
+from tests.conftest import base_environment, stop_app, wait_for_url
 from tests.fakes.hub import FakeHub, model_files
 from tests.models.conftest import ID
 from tests.models.downloading import half_way, hold, release
@@ -60,8 +59,8 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Own]:
         environment = base_environment(port=port, engine_port=free_port(), **given) | {
             "NO_PROXY": "127.0.0.1,localhost"
         }
-        with log.open("wb") as out:
-            app = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=out, stderr=out)
+        with_recorded_runs(folder / "data")
+        app = App(environment, log)
         try:
             wait_for_url(f"http://127.0.0.1:{port}", app, log, 240)
             yield Own(f"http://127.0.0.1:{port}", hub, settings, psutil.Process(app.pid))

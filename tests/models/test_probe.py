@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from tests import with_torch
-from tests.in_engine import in_engine
+from tests.in_engine import InEngine, in_engine
 from vqa.engine.folder import check_folder
 from vqa.errors import ModelError
 from vqa.models.probe import PROBE_QUESTION, ensure_probe, probe_image, write_probe
@@ -24,6 +24,7 @@ from vqa.models.probe_weights import write_safetensors
 from vqa.settings import PROJECT
 
 SMALL = {"hidden_size": 128, "layers": 1}
+__all__ = ["in_engine"]
 BOTH = pytest.mark.parametrize("architecture", ["idefics3", "llava"])
 
 
@@ -82,7 +83,7 @@ def test_writing_needs_neither_torch_nor_transformers(tmp_path: Path) -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_bfloat16_is_rounded_as_torch_rounds_it(tmp_path: Path) -> None:
+def test_bfloat16_is_rounded_as_torch_rounds_it(tmp_path: Path, in_engine: InEngine) -> None:
     rng = np.random.default_rng(1)
     values = (rng.standard_normal(100_000) * 2.0 ** rng.integers(-100, 100, 100_000)).astype(np.float32)
     ties = (np.arange(4096, dtype=np.uint32) << 15 | 0x3F800000).view(np.float32)  # every second lies half way
@@ -107,7 +108,9 @@ def test_the_probe_image_is_the_same_each_time() -> None:
 
 @BOTH
 @pytest.mark.slow
-def test_transformers_finds_every_weight_and_no_other(tmp_path: Path, architecture: Architecture) -> None:
+def test_transformers_finds_every_weight_and_no_other(
+    tmp_path: Path, architecture: Architecture, in_engine: InEngine
+) -> None:
     folder = write_probe(tmp_path / "probe", architecture=architecture, **SMALL)
     kind = {"idefics3": "Idefics3ForConditionalGeneration", "llava": "LlavaForConditionalGeneration"}[architecture]
     in_engine(with_torch.transformers_finds_every_weight_and_no_other, folder, kind)
@@ -116,7 +119,7 @@ def test_transformers_finds_every_weight_and_no_other(tmp_path: Path, architectu
 @BOTH
 @pytest.mark.slow
 def test_the_prompt_fills_more_than_one_block_of_a_cpus_prefix_cache(
-    tmp_path: Path, architecture: Architecture
+    tmp_path: Path, architecture: Architecture, in_engine: InEngine
 ) -> None:
     folder = write_probe(tmp_path / "probe", architecture=architecture, **SMALL)
     (tmp_path / "picture.png").write_bytes(probe_image())

@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import pytest
 import sqlalchemy as sa
 
 from tests.lab.made import picture
-from vqa.answers import Answer, Sample
+from vqa.answers import Answer, Sample, SampleError
 from vqa.store import Store
 
 ANSWER = Answer("red", "stop")
@@ -81,9 +82,21 @@ def just_before_writing(store: Store, table: str, meanwhile: Any) -> None:
 def test_an_answer_that_another_run_lands_first_is_shared(both: tuple[Store, Store]) -> None:
     one, other = both
     runs = [store.create_run("repeat", header={}, plan={}) for store in both]
-    just_before_writing(one, "answers", lambda: other.add_sample(runs[1], Sample("repeat", 0, ANSWER)))
-    one.add_sample(runs[0], Sample("repeat", 0, ANSWER))
+    just_before_writing(one, "answers", lambda: other.add_samples(runs[1], [Sample("repeat", 0, ANSWER)]))
+    one.add_samples(runs[0], [Sample("repeat", 0, ANSWER)])
     assert [one.samples(run)[0].answer for run in runs] == [ANSWER, ANSWER]
+
+
+def test_samples_that_are_stored_together_keep_their_order_and_their_errors(both: tuple[Store, Store]) -> None:
+    one, other = both
+    run = one.create_run("repeat", header={}, plan={})
+    landed = [Sample("repeat", index, replace(ANSWER, text=f"{index % 3}", seconds=index)) for index in range(40)]
+    landed[7:7] = [Sample("repeat", 40, None, SampleError("server_timeout", "late", "par"))]
+    stored = one.add_samples(run, landed)
+    assert other.samples(run) == stored
+    assert [replace(sample, id=0) for sample in stored] == landed
+    assert [sample.id for sample in stored] == sorted({sample.id for sample in stored})
+    assert one.add_samples(run, []) == []
 
 
 def test_a_picture_that_another_writer_stores_first_is_shared(both: tuple[Store, Store]) -> None:
@@ -104,13 +117,13 @@ def test_a_summary_that_another_reader_keeps_first_is_replaced(both: tuple[Store
 def test_a_recorded_run_comes_in_beside_a_run_with_the_same_answer(both: tuple[Store, Store], address: str) -> None:
     one, other = both
     made = one.create_run("repeat", header={}, plan={})
-    one.add_sample(made, Sample("repeat", 0, ANSWER))
+    one.add_samples(made, [Sample("repeat", 0, ANSWER)])
     run, taken = one.run(made), one.samples(made)
     one.delete_run(made)
     mine = other.create_run("repeat", header={}, plan={})
     # In SQLite one writes at a time: the other has to come before the first row.
     table = "runs" if address.startswith("sqlite") else "answers"
-    just_before_writing(one, table, lambda: other.add_sample(mine, Sample("repeat", 0, ANSWER)))
+    just_before_writing(one, table, lambda: other.add_samples(mine, [Sample("repeat", 0, ANSWER)]))
     one.import_run(run, taken)
     assert [each.answer for each in other.samples(made)] == [ANSWER]
 
@@ -123,7 +136,7 @@ def test_runs_that_land_new_answers_at_once_all_keep_them(both: tuple[Store, Sto
         try:
             for index in range(15):
                 ready.wait(20)
-                both[place % 2].add_sample(runs[place], Sample("repeat", index, Answer(f"new {index}", "stop")))
+                both[place % 2].add_samples(runs[place], [Sample("repeat", index, Answer(f"new {index}", "stop"))])
         except Exception as problem:
             problems.append(problem)
             ready.abort()

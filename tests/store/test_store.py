@@ -51,8 +51,8 @@ def start(store: Store, **plan: object) -> str:
 
 def test_a_sample_comes_back_exactly_as_it_was_stored(store: Store) -> None:
     run = start(store)
-    first = store.add_sample(run, Sample("repeat", 0, ANSWER, started_at=1.5, seed=3, concurrency=2))
-    failed = store.add_sample(run, Sample("repeat", 1, None, SampleError("server_timeout", "late", "par")))
+    first = store.add_samples(run, [Sample("repeat", 0, ANSWER, started_at=1.5, seed=3, concurrency=2)])[0]
+    failed = store.add_samples(run, [Sample("repeat", 1, None, SampleError("server_timeout", "late", "par"))])[0]
     assert store.samples(run) == [first, failed]
     assert store.samples(run, after=first.id) == [failed]
 
@@ -61,7 +61,7 @@ def test_identical_answers_share_one_row_and_different_logprobs_do_not(store: St
     run = start(store)
     other = replace(ANSWER, tokens=(Token("red", -0.126, ANSWER.tokens[0].top),), seconds=9.0)
     for index, answer in enumerate([ANSWER, ANSWER, replace(ANSWER, seconds=7.0), other]):
-        store.add_sample(run, Sample("repeat", index, answer))
+        store.add_samples(run, [Sample("repeat", index, answer)])
     with sa.create_engine(f"sqlite:///{tmp_path / 'new' / 'vqa.db'}").connect() as connection:
         assert connection.execute(sa.text("select count(*) from answers")).scalar() == 2
     assert [sample.answer.seconds for sample in store.samples(run)] == [0.5, 0.5, 7.0, 9.0]
@@ -85,7 +85,7 @@ def test_a_run_whose_process_was_killed_is_interrupted_and_its_samples_are_reada
         f"store = Store({address!r})\n"
         "run = store.create_run('repeat', header={}, plan={})\n"
         "for index in range(10**6):\n"
-        "    store.add_sample(run, Sample('repeat', index, Answer(str(index % 3), 'stop')))\n"
+        "    store.add_samples(run, [Sample('repeat', index, Answer(str(index % 3), 'stop'))])\n"
         "    print(run, index + 1, flush=True)\n"
     )
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as child:
@@ -162,14 +162,14 @@ def test_a_conversation_is_found_renamed_and_deleted(store: Store) -> None:
 
 def test_a_full_disk_is_named_and_loses_nothing(store: Store, tmp_path: Path) -> None:
     run = start(store)
-    store.add_sample(run, Sample("repeat", 0, ANSWER))
+    store.add_samples(run, [Sample("repeat", 0, ANSWER)])
     # SQLite answers a full disk and a reached page limit with the same error, SQLITE_FULL.
     with store._engine.connect() as connection:
         pages = connection.execute(sa.text("PRAGMA page_count")).scalar()
     sa.event.listen(store._engine, "checkout", lambda raw, *_: raw.execute(f"PRAGMA max_page_count={pages}"))
     long = replace(ANSWER, text=os.urandom(100_000).hex())
     with pytest.raises(StoreError, match="disk that holds .* is full"):
-        store.add_sample(run, Sample("repeat", 1, long))
+        store.add_samples(run, [Sample("repeat", 1, long)])
     assert [sample.answer for sample in store.samples(run)] == [ANSWER]
 
 

@@ -7,9 +7,12 @@ Nothing is decoded in this process: see `vqa.media.runner`.
 from __future__ import annotations
 
 import base64
+import errno
 import hashlib
 import io
 import math
+import os
+import stat
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -25,6 +28,9 @@ if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
 
 MAX_TILES = 16
+READING = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+"""Not blocking: a pipe that nobody writes to would be waited for."""
+NO_FILE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO}
 
 
 @dataclass(frozen=True)
@@ -192,15 +198,27 @@ def payloads(
 
 
 def _read(path: Path, limits: ImageLimits, name: str) -> bytes:
+    # The system's own calls: a data set is read by threads, each of which waits for its turn after every call.
     try:
-        if not path.is_file():
+        opened = os.open(path, READING)
+    except (OSError, ValueError) as problem:  # ValueError: a name that no file can have
+        if not isinstance(problem, OSError) or problem.errno in NO_FILE:
+            raise InputError("image_missing", path=name or path) from problem
+        raise InputError("image_unreadable", path=name or path, reason=problem.strerror) from problem
+    try:
+        found = os.fstat(opened)
+        if not stat.S_ISREG(found.st_mode):
             raise InputError("image_missing", path=name or path)
-        if (size := path.stat().st_size) > limits.max_bytes:
-            raise _too_large(name or path.name, size, limits)
-        with path.open("rb") as file:
-            return file.read(limits.max_bytes + 1)
+        if found.st_size > limits.max_bytes:
+            raise _too_large(name or path.name, found.st_size, limits)
+        data = os.read(opened, found.st_size)
+        while len(data) < found.st_size and (more := os.read(opened, found.st_size - len(data))):
+            data += more
+        return data
     except OSError as problem:
         raise InputError("image_unreadable", path=name or path, reason=problem.strerror) from problem
+    finally:
+        os.close(opened)
 
 
 def _too_large(name: str, size: int, limits: ImageLimits) -> InputError:
@@ -230,6 +248,15 @@ def resized(image: ImagePayload, side: int) -> ImagePayload:
 def boxed(image: ImagePayload, box: Box) -> ImagePayload:
     """Returns the picture with a box (left, top, right, bottom), in its pixels, drawn into it."""
     return _copy(image, "boxed", box=box, as_jpeg=image.mime == "image/jpeg")
+
+
+def stretched(image: ImagePayload, size: tuple[int, int], turns: int = 0) -> ImagePayload:
+    """Returns the picture, turned by so many quarters, as a PNG of exactly `size` (width and height in pixels).
+
+    Raises:
+        InputError: it cannot be decoded.
+    """
+    return _copy(image, "stretched", size=size, turns=turns)
 
 
 def encoded_again(image: ImagePayload, level: int) -> ImagePayload:

@@ -20,6 +20,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from vqa.errors import InputError
 from vqa.media.decoding.wire import ClosedError, receive, send
 
@@ -28,8 +30,10 @@ SECONDS = 60.0
 START_SECONDS = 60.0
 WAIT_SECONDS = 60.0
 """How long a picture waits for a free child."""
-MOST_JOBS = 500
-"""After which a child makes room for a new one: memory of decoders grows."""
+LOOK_EVERY = 500
+"""Jobs after which a child's memory is looked at: that of decoders grows."""
+MOST_MEMORY = 400 << 20
+"""Bytes that an idle child may hold on to; above them it makes room for a new one."""
 CHILDREN = min(4, max(2, os.cpu_count() or 2))
 KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "VIRTUAL_ENV")
 """What a child is told of the environment; no keys, no tokens, no passwords."""
@@ -79,6 +83,14 @@ class Child:
     def alive(self) -> bool:
         """Returns whether it can be asked."""
         return self._process.poll() is None
+
+    @property
+    def memory(self) -> int:
+        """Bytes of memory that are its own; 0 where it has ended."""
+        try:
+            return int(psutil.Process(self.pid).memory_info().rss)
+        except psutil.Error:
+            return 0
 
     def warm(self) -> None:
         """Waits until it has loaded what it needs.
@@ -163,7 +175,7 @@ class Pool:
             except (EndedError, TimeoutError) as problem:
                 log.warning("a decoding process ended over %r: %r", request.get("name"), problem)
                 raise
-            if once or child.jobs >= MOST_JOBS:
+            if once or (child.jobs % LOOK_EVERY == 0 and child.memory > MOST_MEMORY):
                 child.end()
                 threading.Thread(target=self.warm, name="warm decoder", daemon=True).start()
             else:

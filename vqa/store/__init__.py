@@ -6,7 +6,7 @@ SHA-256 of the pictures that they use: a picture that nothing names any more goe
 
 from vqa.store.chats import ChatStore
 from vqa.store.evaluations import EvaluationStore, StoredRow
-from vqa.store.runs import MEASURED, Run
+from vqa.store.rows import MEASURED, Run
 
 __all__ = ["MEASURED", "Run", "Store", "StoredRow"]
 

@@ -37,8 +37,10 @@ class Database:
             url = sa.make_url(address)
             if url.drivername.startswith("sqlite") and url.database and url.database != ":memory:":
                 Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-            self._engine = sa.create_engine(url, json_serializer=_dumps, pool_pre_ping=True)
-            if url.drivername.startswith("sqlite"):
+            is_file = url.drivername.startswith("sqlite")
+            # A server may have gone meanwhile; a file has not, and asking takes a tenth of a small transaction.
+            self._engine = sa.create_engine(url, json_serializer=_dumps, pool_pre_ping=not is_file)
+            if is_file:
                 sa.event.listen(self._engine, "connect", _sqlite_settings)
             bring_up_to_date(self._engine, metadata, self._place)
         except (SQLAlchemyError, OSError, ModuleNotFoundError) as problem:

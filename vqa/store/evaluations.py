@@ -5,32 +5,18 @@ Many samples are stored in one transaction: a fast server answers a thousand a s
 
 from __future__ import annotations
 
-import hashlib
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import orjson
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
-from vqa.answers import Answer, Json, Sample
+from vqa.answers import Json, Sample
 from vqa.errors import StoreError
-from vqa.store.runs import RunStore, _content, _contents, _sample, _sample_row, _this_process
-from vqa.store.tables import answers, dataset_rows, runs, samples
+from vqa.store.rows import noted, read_contents, sample_of, sample_row, this_process
+from vqa.store.runs import RunStore
+from vqa.store.tables import dataset_rows, runs, samples
 
 ROWS_AT_ONCE = 400
-
-
-def _fresh_content(answer: Answer | None) -> tuple[str | None, bytes]:
-    """Returns digest and bytes as `_content` does, in a tenth of its time: a fresh answer holds no infinities."""
-    if answer is None:
-        return None, b""
-    try:
-        content = orjson.dumps(answer.content, option=orjson.OPT_SORT_KEYS)
-    except TypeError:  # half a character, which only Python's own writer takes
-        return _content(answer)
-    return hashlib.sha256(content).hexdigest(), content
 
 
 @dataclass(frozen=True)
@@ -54,29 +40,11 @@ class EvaluationStore(RunStore):
             StoreError: they could not be stored.
         """
         contents: dict[str, bytes] = {}
-        values: list[dict[str, Json]] = []
-        for sample in taken:
-            digest, content = _fresh_content(sample.answer)
-            if digest is not None and digest not in contents:
-                contents[digest] = content
-            values.append(_sample_row(run_id, sample, digest))
+        values = [sample_row(run_id, sample, noted(contents, sample.answer)) for sample in taken]
         kept = [{"run_id": run_id, "place": row.place, "number": row.number, "record": row.record} for row in rows]
         with self._begin() as connection:
-            if contents:
-                known = set(
-                    connection.execute(
-                        sa.select(answers.c.sha256).where(answers.c.sha256.in_(list(contents)))
-                    ).scalars()
-                )
-                fresh = [
-                    {"sha256": digest, "content": zlib.compress(content, 1)}
-                    for digest, content in contents.items()
-                    if digest not in known
-                ]
-                if fresh:
-                    connection.execute(self._insert_new(answers), fresh)
-            if kept:
-                connection.execute(self._insert_new(dataset_rows), kept)
+            self._put_contents(connection, contents)
+            self._put_new(connection, dataset_rows, kept)
             if values:
                 connection.execute(sa.insert(samples), values)
 
@@ -89,7 +57,7 @@ class EvaluationStore(RunStore):
         run = self.run(run_id)
         if run.status == "running":
             raise StoreError("run_under_way", run=run_id)
-        values = {"status": "running", "owner": _this_process(), "finished_at": None, "error": None}
+        values = {"status": "running", "owner": this_process(), "finished_at": None, "error": None}
         with self._begin() as connection:
             mine = sa.update(runs).where(runs.c.id == run_id, runs.c.owner == self._owner(run_id)).values(values)
             if not connection.execute(mine).rowcount:
@@ -125,10 +93,10 @@ class EvaluationStore(RunStore):
                     .order_by(samples.c.id)
                 ).mappings()
                 found = taken.all()
-                contents = _contents(connection, {row["answer"] for row in found} - {None})
+                contents = read_contents(connection, {row["answer"] for row in found} - {None})
             by_place: dict[int, list[Sample]] = {}
             for row in found:
-                by_place.setdefault(row["question"], []).append(_sample(row, contents.get(row["answer"])))
+                by_place.setdefault(row["question"], []).append(sample_of(row, contents.get(row["answer"])))
             for row in rows:
                 yield StoredRow(row["place"], row["number"], row["record"]), by_place.get(row["place"], [])
             after = last
@@ -136,12 +104,3 @@ class EvaluationStore(RunStore):
     def _owner(self, run_id: str) -> str:
         with self._connect() as connection:
             return str(connection.execute(sa.select(runs.c.owner).where(runs.c.id == run_id)).scalar_one())
-
-    def _insert_new(self, table: sa.Table) -> sa.Insert:
-        """Returns an insert that leaves alone what is there, as two writers of the same answer may have put it."""
-        name = self._engine.dialect.name
-        if name == "sqlite":
-            return sqlite.insert(table).on_conflict_do_nothing()
-        if name == "postgresql":
-            return postgresql.insert(table).on_conflict_do_nothing()
-        return sa.insert(table)

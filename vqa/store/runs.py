@@ -1,51 +1,37 @@
-"""Runs and their samples in the store. A sample is stored the moment it lands, in a transaction of its own.
+"""Runs and their samples in the store. A sample is stored as it lands, with those that landed in the same moment.
 
 Answers that are bitwise identical share one row, so that ten thousand equal samples cost ten thousand small rows.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 from uuid import uuid4
 
-import psutil
 import sqlalchemy as sa
 
-from vqa.answers import Answer, Json, Sample, SampleError, answer_of, content_json
+from vqa.answers import Answer, Json, Sample
 from vqa.errors import StoreError
 from vqa.store.base import Database
+from vqa.store.rows import (
+    FIELDS,
+    Run,
+    chunks,
+    content_of,
+    noted,
+    read_contents,
+    run_of,
+    sample_of,
+    sample_row,
+    this_process,
+)
 from vqa.store.tables import answers, dataset_rows, runs, samples, summaries
 
 ANSWERS_IN_MEMORY = 256
-AT_ONCE = 500
-"""Contents fetched by one query."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """One stored run: what was planned, everything that fixes it, how it ended."""
-
-    id: str
-    kind: str
-    """`repeat`, `diagnose`, `certify`, `horizon`, `compare` or `evaluate`."""
-    name: str
-    status: str
-    """`running`, `finished`, `stopped` (by the user), `failed`, or `interrupted` (its process is gone)."""
-    created_at: datetime
-    finished_at: datetime | None
-    header: dict[str, Json]
-    plan: dict[str, Json]
-    result: dict[str, Json] | None
-    error: str | None
-    samples: int
 
 
 class RunStore(Database):
@@ -66,7 +52,7 @@ class RunStore(Database):
             "kind": kind,
             "name": name,
             "status": "running",
-            "owner": _this_process(),
+            "owner": this_process(),
             "created_at": datetime.now(UTC),
             "header": header,
             "plan": plan,
@@ -75,13 +61,17 @@ class RunStore(Database):
             connection.execute(sa.insert(runs).values(row))
         return run_id
 
-    def add_sample(self, run_id: str, sample: Sample) -> Sample:
-        """Stores a sample as it lands; returns it with its place."""
+    def add_samples(self, run_id: str, landed: Sequence[Sample]) -> list[Sample]:
+        """Stores samples together or not at all, in this order; returns them with their places."""
+        contents: dict[str, bytes] = {}
+        rows = [sample_row(run_id, sample, noted(contents, sample.answer)) for sample in landed]
+        if not rows:
+            return []
+        insert = sa.insert(samples).returning(samples.c.id, sort_by_parameter_order=True)
         with self._begin() as connection:
-            digest = self._put_content(connection, sample.answer)
-            row = _sample_row(run_id, sample, digest)
-            row_id = connection.execute(sa.insert(samples).values(row).returning(samples.c.id)).scalar_one()
-        return sample.stored_as(int(row_id))
+            self._put_contents(connection, contents)
+            places = connection.execute(insert, rows).scalars().all()
+        return [sample.stored_as(int(place)) for sample, place in zip(landed, places, strict=True)]
 
     def import_run(self, run: Run, taken: Sequence[Sample]) -> None:
         """Stores a run that was made elsewhere, under its own id, with its samples; as a whole or not at all.
@@ -101,16 +91,16 @@ class RunStore(Database):
             # A report's samples share the tokens of the answer that they share.
             key = answer and (id(answer.tokens), answer.token_ids, answer.finish_reason, *answer.parts)
             if key not in digests:
-                digest, content = _content(answer)
+                digest, content = content_of(answer)
                 digests[key] = digest
                 if digest is not None and digest not in contents:
                     contents[digest] = zlib.compress(content, 6)
-            rows.append(_sample_row(run.id, sample, digests[key]))
+            rows.append(sample_row(run.id, sample, digests[key]))
         with self._begin() as connection:
             if connection.execute(sa.select(runs.c.id).where(runs.c.id == run.id)).first():
                 raise StoreError("run_exists", run=run.id)
             connection.execute(sa.insert(runs).values(row))
-            for chunk in _chunks(contents):
+            for chunk in chunks(contents):
                 fresh = [{"sha256": digest, "content": contents[digest]} for digest in chunk]
                 self._put_new(connection, answers, fresh)
             if rows:
@@ -168,8 +158,8 @@ class RunStore(Database):
             query = query.where(samples.c.arm == arm)
         with self._connect() as connection:
             rows = connection.execute(query).mappings().all()
-            contents = _contents(connection, {row["answer"] for row in rows} - {None})
-        return [_sample(row, contents.get(row["answer"])) for row in rows]
+            contents = read_contents(connection, {row["answer"] for row in rows} - {None})
+        return [sample_of(row, contents.get(row["answer"])) for row in rows]
 
     def sample(self, sample_id: int) -> Sample:
         """Returns one sample by its place in the store.
@@ -181,7 +171,7 @@ class RunStore(Database):
             row = connection.execute(sa.select(samples).where(samples.c.id == sample_id)).mappings().first()
         if row is None:
             raise StoreError("sample_missing", sample=sample_id)
-        return _sample(row, row["answer"] and self._content(row["answer"]))
+        return sample_of(row, row["answer"] and self._content(row["answer"]))
 
     def keep_summary(self, run_id: str, version: str, count: int, data: bytes) -> None:
         """Stores what was computed from a run's first `count` samples, in place of what was stored before."""
@@ -217,107 +207,14 @@ class RunStore(Database):
             counted = sa.select(samples.c.run_id, sa.func.count()).where(samples.c.run_id.in_(wanted))
             pairs = connection.execute(counted.group_by(samples.c.run_id)).all()
             counts: dict[str, int] = {pair[0]: pair[1] for pair in pairs}
-        return [_run(row, counts.get(row["id"], 0)) for row in rows]
+        return [run_of(row, counts.get(row["id"], 0)) for row in rows]
 
-    def _put_content(self, connection: sa.Connection, answer: Answer | None) -> str | None:
-        digest, content = _content(answer)
-        if digest is None:
-            return None
-        self._put_new(connection, answers, [{"sha256": digest, "content": zlib.compress(content, 6)}])
-        return digest
+    def _put_contents(self, connection: sa.Connection, contents: dict[str, bytes]) -> None:
+        """Stores contents by digest; all of them, since one that is found could be deleted before it is named."""
+        rows = [{"sha256": digest, "content": zlib.compress(content, 1)} for digest, content in contents.items()]
+        self._put_new(connection, answers, rows)
 
     def _read_content(self, digest: str) -> Answer:
         """Returns the shared part of all samples with this content."""
         with self._connect() as connection:
-            return _contents(connection, {digest})[digest]
-
-
-def _content(answer: Answer | None) -> tuple[str | None, bytes]:
-    """Returns the digest and the bytes of what an answer shares with others; no digest for no answer."""
-    if answer is None:
-        return None, b""
-    content = content_json(answer.content)
-    return hashlib.sha256(content).hexdigest(), content
-
-
-def _chunks(digests: Iterable[str]) -> Iterator[list[str]]:
-    wanted = sorted(digests)
-    for start in range(0, len(wanted), AT_ONCE):
-        yield wanted[start : start + AT_ONCE]
-
-
-def _contents(connection: sa.Connection, digests: set[str]) -> dict[str, Answer]:
-    """Returns the shared part of all samples with these contents, by digest."""
-    found = {}
-    for chunk in _chunks(digests):
-        query = sa.select(answers.c.sha256, answers.c.content).where(answers.c.sha256.in_(chunk))
-        for digest, packed in connection.execute(query):
-            found[digest] = answer_of(json.loads(zlib.decompress(packed)))
-    return found
-
-
-def _sample(row: sa.RowMapping, content: Answer | None) -> Sample:
-    error = row["error"]
-    return Sample(
-        arm=row["arm"],
-        index=row["position"],
-        answer=content and replace(content, **row["measured"]),
-        error=None if error is None else SampleError(**error),
-        question=row["question"],
-        started_at=row["started_at"],
-        seed=row["seed"],
-        concurrency=row["concurrency"],
-        id=row["id"],
-    )
-
-
-FIELDS = ("id", "kind", "name", "created_at", "finished_at", "header", "plan", "result", "error")
-MEASURED = (
-    "prompt_token_ids_sha256",
-    "prompt_tokens",
-    "completion_tokens",
-    "cached_tokens",
-    "image_tokens",
-    "model",
-    "request_id",
-    "system_fingerprint",
-    "retried",
-    "seconds_to_first_token",
-    "seconds",
-)
-
-
-def _sample_row(run_id: str, sample: Sample, digest: str | None) -> dict[str, Json]:
-    measured = sample.answer and {name: getattr(sample.answer, name) for name in MEASURED}
-    return {
-        "run_id": run_id,
-        "arm": sample.arm,
-        "position": sample.index,
-        "question": sample.question,
-        "started_at": sample.started_at,
-        "seed": sample.seed,
-        "concurrency": sample.concurrency,
-        "answer": digest,
-        "measured": measured,
-        "error": None if sample.error is None else asdict(sample.error),
-    }
-
-
-def _run(row: sa.RowMapping, count: int) -> Run:
-    status = row["status"]
-    if status == "running" and not _alive(row["owner"]):
-        status = "interrupted"
-    return Run(status=status, samples=count, **{name: row[name] for name in FIELDS})
-
-
-def _this_process() -> str:
-    """Returns what names this process once and for all: PID and creation time."""
-    return f"{os.getpid()}:{psutil.Process().create_time():.2f}"
-
-
-def _alive(owner: str) -> bool:
-    pid, _, created = owner.partition(":")
-    try:
-        return abs(psutil.Process(int(pid)).create_time() - float(created)) < 1.0
-    except (psutil.Error, ValueError):
-        return False
+            return read_contents(connection, {digest})[digest]

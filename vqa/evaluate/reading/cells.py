@@ -162,7 +162,11 @@ def options_of(value: Json) -> tuple[tuple[str, str], ...]:
     if isinstance(value, str):
         inner = literal(value)
         if isinstance(inner, str):
-            lines = [line.strip() for line in re.split(r"\n|(?<=\S)\s+(?=\(?[B-Z][).:、．]\s)", inner) if line.strip()]
+            lines = [
+                line.strip()
+                for line in re.split(r"\n|(?<=\S)\s+(?=\(?[B-Z][).:、．]\s|\([b-z]\)\s)", inner)
+                if line.strip()
+            ]
             inner = lines if len(lines) > 1 else [each.strip() for each in re.split(r"[;；|]", inner) if each.strip()]
         return options_of(inner) if inner else ()
     if isinstance(value, Mapping):

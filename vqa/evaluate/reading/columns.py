@@ -14,9 +14,19 @@ FIELDS: tuple[Field, ...] = get_args(Field)
 NUMBERED = re.compile(r"(?:image|img|图片|图像)[_ -]?(\d+)", re.IGNORECASE)
 NAMES: Mapping[Field, tuple[str, ...]] = {
     "image": (
-        *("image", "images", "image_path", "img_path", "image_file", "image_filename", "image_name", "file_name"),
+        *(
+            "decoded_image",
+            "image",
+            "images",
+            "image_path",
+            "img_path",
+            "image_file",
+            "image_filename",
+            "image_name",
+            "file_name",
+        ),
         *("filename", "img", "imgs", "imgname", "img_name", "imgpath", "picture", "pictures", "photo", "photos", "pic"),
-        *("image_url", "img_url", "image_urls", "image_link", "decoded_image", "path", "file", "url", "image_id"),
+        *("image_url", "img_url", "image_urls", "image_link", "path", "file", "url", "image_id"),
         *("imageid", "img_id", "图片", "图像", "图片路径", "图像路径", "图片地址", "图片链接", "图", "照片", "图片名"),
     ),
     "question": (
@@ -37,7 +47,8 @@ NAMES: Mapping[Field, tuple[str, ...]] = {
     "hint": ("hint", "context", "提示", "背景"),
     "system": ("system", "system_prompt", "系统提示"),
 }
-LETTERS = re.compile(r"[A-Z]")
+LETTERS = re.compile(r"(?:[Cc]hoice[_ ]?|[Oo]ption[_ ]?)?([A-Z])|(?:choice|option)_([a-z])")
+"""Columns of options: A, or choice_a as SEED-Bench calls it."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +59,7 @@ class Columns:
     pictures: tuple[str, ...] = ()
     """Several columns of pictures, image_1 …, in order; empty where `found` names the one."""
     letters: tuple[str, ...] = ()
-    """The columns A, B, … of options."""
+    """The columns A, B, … of options, or choice_a, choice_b, …, in order."""
     unknown: tuple[str, ...] = ()
 
     def shown(self) -> dict[str, str]:
@@ -56,6 +67,12 @@ class Columns:
         several = {"image": ", ".join(self.pictures)} if self.pictures else {}
         letters = {"options": ", ".join(self.letters)} if self.letters else {}
         return dict(self.found.items()) | several | letters
+
+
+def letter_of(name: str) -> str:
+    """Returns the letter of the option that a column holds; empty for one that holds none."""
+    mark = LETTERS.fullmatch(name)
+    return str(mark[1] or mark[2]).upper() if mark else ""
 
 
 def plain(name: str) -> str:
@@ -67,8 +84,11 @@ def find_columns(
     names: Iterable[str],
     wanted: Mapping[str, str] | None = None,
     first: Mapping[Field, tuple[str, ...]] | None = None,
+    talks: str = "",
 ) -> Columns:
     """Returns the columns of a table; `wanted` are those that a user named, `first` the ones of a known format.
+
+    `talks` is the column of a conversation, which holds the question.
 
     Raises:
         InputError: a field or a column that a user named does not exist.
@@ -86,8 +106,8 @@ def find_columns(
         if column:
             found[field] = column
             taken.add(column)
-    letters = tuple(name for name in sorted(names) if LETTERS.fullmatch(name) and name not in taken)
-    letters = letters if len(letters) > 1 and letters[0] == "A" else ()
+    letters = tuple(name for name in sorted(names, key=letter_of) if letter_of(name) and name not in taken)
+    letters = letters if len(letters) > 1 and letter_of(letters[0]) == "A" else ()
     taken.update(letters)
     numbered = sorted((int(mark[1]), name) for name in names if (mark := NUMBERED.fullmatch(name)))
     pictures = () if "image" in wanted else tuple(name for _, name in numbered)
@@ -101,6 +121,10 @@ def find_columns(
                 found[field] = name
                 taken.add(name)
                 break
+    talk = next((name for name in names if talks and name.lower() == talks), "")
+    if talk and "question" not in found:
+        found["question"] = talk
+        taken.add(talk)
     return Columns(found, pictures, letters, tuple(name for name in names if name not in taken))
 
 

@@ -11,7 +11,7 @@ from vqa.answers import Json
 from vqa.errors import InputError
 from vqa.evaluate.reading.columns import Columns, Field, find_columns, plain
 from vqa.evaluate.reading.encoding import known_encoding
-from vqa.evaluate.reading.formats import Format, Shape, find_format
+from vqa.evaluate.reading.formats import AS_IS, LETTER, Format, Shape, find_format
 from vqa.evaluate.reading.joined import Annotations, read_annotations
 from vqa.evaluate.reading.lookup import Lookup
 from vqa.evaluate.reading.making import RowMaker
@@ -66,13 +66,20 @@ class Dataset:
         names = list(dict.fromkeys(str(name) for record in records for name in record))
         shape = Shape(frozenset(map(plain, names)), tuple(records), self.tables[0].ending, frozenset(names))
         self.format: Format = find_format(shape, reading.format)
-        self.columns: Columns = find_columns(names, reading.columns, self.format.columns)
+        self.columns: Columns = find_columns(names, reading.columns, self.format.columns, self.format.talks)
         self._refuse_unusable(names)
-        self.prompt = parse_prompt(reading.prompt) if reading.prompt else self.format.prompt
+        self.prompt = parse_prompt(reading.prompt) if reading.prompt else self._usual_prompt()
         table = table_of(reading.annotations, forced) if reading.annotations else self._found.annotations
         self.annotations = table
         self._joined: Annotations | None = None
+        self._first = 0
         self._lookup = Lookup(self._places(), self._picture_table(forced), self.records, self.columns, self.format)
+        self._first = self._maker().numbers_from(records)
+
+    def _usual_prompt(self) -> str:
+        """Returns the format's prompt; a table of questions with options asks for the letter."""
+        general = self.format.prompt == AS_IS and not self.format.talks
+        return LETTER if general and ("options" in self.columns.found or self.columns.letters) else self.format.prompt
 
     @property
     def tables(self) -> tuple[Table, ...]:
@@ -92,7 +99,7 @@ class Dataset:
         """
         if self.annotations is not None and self._joined is None:
             self._joined = read_annotations(self.annotations)
-        maker = RowMaker(self.format, self.columns, self._lookup, self._joined, self.reading.system)
+        maker = self._maker()
         for place, (number, record) in enumerate(self.records()):
             if isinstance(record, RowError):
                 yield BadRow(place, number, record)
@@ -101,6 +108,9 @@ class Dataset:
                 yield maker.row(record, place, number)
             except RowError as problem:
                 yield BadRow(place, number, problem, maker.id_of(record))
+
+    def _maker(self) -> RowMaker:
+        return RowMaker(self.format, self.columns, self._lookup, self._joined, self.reading.system, self._first)
 
     def text_of(self, row: Row) -> str:
         """Returns what is asked for a row."""

@@ -66,26 +66,49 @@ def _vqav2(shape: Shape) -> bool:
 
 
 def _textvqa(shape: Shape) -> bool:
+    """With ten answers to a question, OK-VQA's and VizWiz's shape, too."""
     if shape.has("question", "answers") and shape.any("ocr_tokens", "image_classes"):
         return True
-    cells = (literal(value) if isinstance(value, str) else value for value in shape.values("answers"))
-    ten = any(isinstance(cell, list) and len(cell) == 10 for cell in cells)
-    return shape.has("image_id", "question_id") and ten
+    cells = (literal(value) if isinstance(value, str) else value for value in _answers(shape))
+    return shape.has("question") and any(isinstance(cell, list) and len(cell) == 10 for cell in cells)
+
+
+HALVES = ("test_human", "test_augmented")
+"""As VLMEvalKit calls ChartQA's."""
+
+
+def _answers(shape: Shape) -> list[Json]:
+    return shape.values("answers") or shape.values("answer")
 
 
 def _chartqa(shape: Shape) -> bool:
-    kinds = {str(value) for value in shape.values("type")}
+    kinds = {str(value) for value in [*shape.values("type"), *shape.values("split")]}
     return (
         shape.has("imgname", "query")
         or shape.has("query", "human_or_machine")
         or shape.has("query", "label", "image")
-        or bool(kinds & {"human_test", "augmented_test", "human_val", "augmented_val"})
+        or bool(kinds & {"human_test", "augmented_test", "human_val", "augmented_val", *HALVES})
     )
 
 
 def _pope(shape: Shape) -> bool:
-    said = {str(value).strip().lower() for value in shape.values("label")}
-    return shape.has("text", "label", "image") and bool(said) and said <= {"yes", "no"}
+    """POPE's own columns, or question and answer beside a category, as VLMEvalKit and lmms-eval write them."""
+    if shape.has("text", "label", "image"):
+        return _says(shape.values("label"), "yes", "no")
+    return shape.has("question", "answer", "category") and _says(shape.values("answer"), "yes", "no")
+
+
+def _yes_no(shape: Shape) -> bool:
+    """Yes or no, where the questions themselves say so (MME), or answers of 1 and 0 do (HallusionBench)."""
+    if shape.has("question", "gt_answer"):
+        return _says(shape.values("gt_answer"), "0", "1")
+    asked = [str(value).lower() for value in shape.values("question")]
+    return _says(shape.values("answer"), "yes", "no") and all("yes or no" in text for text in asked)
+
+
+def _says(values: list[Json], *words: str) -> bool:
+    said = {str(value).strip().lower() for value in values}
+    return bool(said) and said <= set(words)
 
 
 def _evalscope(shape: Shape) -> bool:
@@ -120,13 +143,19 @@ FORMATS = (
         SHORT,
         {"image": ("image",), "answer": ("answers",), "kind": ("question_types",)},
     ),
-    Format("textvqa", _textvqa, "vqa", SHORT, {"image": ("image", "image_path", "image_id"), "answer": ("answers",)}),
+    Format(
+        "textvqa",
+        _textvqa,
+        "vqa",
+        SHORT,
+        {"image": ("image", "image_path", "image_id"), "answer": ("answers", "answer")},
+    ),
     Format(
         "chartqa",
         _chartqa,
         "chartqa",
         SHORT,
-        {"image": ("image", "imgname"), "question": ("query",), "kind": ("type", "human_or_machine")},
+        {"image": ("image", "imgname"), "question": ("query",), "kind": ("type", "human_or_machine", "split")},
     ),
     Format("llava", lambda shape: shape.has("conversations"), "normalized", talks="conversations"),
     Format("evalscope", _evalscope, "normalized", talks="messages"),
@@ -140,7 +169,14 @@ FORMATS = (
         {"image": ("image", "image_path"), "answer": ("answer",), "kind": ("category",), "id": ("index",)},
         referring=True,
     ),
-    Format("pope", _pope, "pope", YES_NO, {"question": ("text",), "answer": ("label",), "kind": ("category",)}),
+    Format("yes-no", _yes_no, "pope", AS_IS, {"answer": ("gt_answer", "answer"), "kind": ("category",)}),
+    Format(
+        "pope",
+        _pope,
+        "pope",
+        YES_NO,
+        {"question": ("text", "question"), "answer": ("label", "answer"), "kind": ("category",)},
+    ),
     Format(
         "easy-vqa",
         lambda shape: shape.names == {"question", "answer", "imageid"},

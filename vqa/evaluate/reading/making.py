@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 
 from vqa.answers import Json
 from vqa.evaluate.reading.cells import Finder, answers_of, empty, literal, options_of, pictures_of, text_of
-from vqa.evaluate.reading.columns import Columns, Field
+from vqa.evaluate.reading.columns import Columns, Field, letter_of
 from vqa.evaluate.reading.conversations import MARK, number_marks, read_talk
 from vqa.evaluate.reading.formats import Format
 from vqa.evaluate.reading.joined import Annotations
@@ -26,12 +27,15 @@ class RowMaker:
         find: Finder,
         annotations: Annotations | None,
         system: str | None,
+        first: int = 0,
     ) -> None:
+        """`first` is the number of the first option where answers are numbers."""
         self._format = form
         self._columns = columns
         self._find = find
         self._annotations = annotations
         self._system = system
+        self._first = first
 
     def row(self, record: Mapping[str, Json], place: int, number: int) -> Row:
         """Returns the row.
@@ -46,10 +50,10 @@ class RowMaker:
         if not question:
             raise RowError("row_no_question")
         options = self._options(record)
-        answers, kind = self._answers(record), text_of(self._kind(record))
+        answers, kind = lettered(self._answers(record), options, self._first), text_of(self._kind(record))
         if self._annotations is not None:
             answers, kind = self._annotations.get(self.id_of(record))
-        hint = text_of(self._cell(record, "hint")).strip()
+        hint = "" if _nothing(self._cell(record, "hint")) else text_of(self._cell(record, "hint")).strip()
         texts = number_marks([question, hint, *(text for _, text in options)], len(pictures), names)
         return Row(
             place,
@@ -87,6 +91,17 @@ class RowMaker:
             tuple((role, text) for (role, _), text in zip(talk.history, history, strict=True)),
             placed=any(MARK.search(text) for text in (*history, question)),
         )
+
+    def numbers_from(self, records: Iterable[Mapping[str, Json]]) -> int:
+        """Returns 1 where the answers of some records number their options from 1: the last one's number is there."""
+        last = False
+        for record in records:
+            with suppress(RowError):
+                answers, count = self._answers(record), len(self._options(record))
+                if count and "0" in answers:
+                    return 0
+                last = last or (count > 0 and str(count) in answers)
+        return int(last)
 
     def id_of(self, record: Mapping[str, Json]) -> str:
         """Returns the data set's own name of the row."""
@@ -144,9 +159,25 @@ class RowMaker:
 
     def _options(self, record: Mapping[str, Json]) -> tuple[tuple[str, str], ...]:
         if self._columns.letters:
-            cells = ((name, record.get(name)) for name in self._columns.letters)
-            return tuple((name, text_of(cell).strip()) for name, cell in cells if not empty(cell))
+            cells = ((letter_of(name), record.get(name)) for name in self._columns.letters)
+            return tuple((name, text_of(cell).strip()) for name, cell in cells if not _nothing(cell))
         return options_of(self._cell(record, "options"))
+
+
+def lettered(answers: tuple[str, ...], options: tuple[tuple[str, str], ...], first: int) -> tuple[str, ...]:
+    """Returns answers with the letter in place of an option's number, unless an option is called so."""
+    if not options or not all(answer.isdecimal() for answer in answers):
+        return answers
+    texts = {text.strip() for _, text in options}
+    places = [int(answer) - first for answer in answers]
+    if any(answer in texts for answer in answers) or not all(0 <= place < len(options) for place in places):
+        return answers
+    return tuple(options[place][0] for place in places)
+
+
+def _nothing(cell: Json) -> bool:
+    """Returns whether a cell says nothing, as MMBench's `nan`, which pandas made a text of, does."""
+    return empty(cell) or cell == "nan"
 
 
 def _coco(cell: Json, record: Mapping[str, Json]) -> Json:

@@ -9,6 +9,7 @@ from typing import IO, Any
 
 from vqa.answers import Json
 from vqa.errors import InputError
+from vqa.evaluate.reading.heavy import heavy_columns, joined
 from vqa.evaluate.reading.records import Record
 
 ROWS_AT_ONCE = 8
@@ -20,6 +21,7 @@ def open_parquet(file: IO[bytes], name: str) -> Any:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    pa.set_memory_pool(pa.system_memory_pool())  # the others keep the largest page that ever was
     # Without a buffer size, pyarrow reads whole column chunks: 5 GB of pictures may lie in one.
     try:
         return pq.ParquetFile(file, buffer_size=BUFFER, pre_buffer=False)
@@ -27,7 +29,7 @@ def open_parquet(file: IO[bytes], name: str) -> Any:
         raise InputError("dataset_unreadable", path=name, reason=str(problem)) from problem
 
 
-def parquet_records(file: IO[bytes], name: str, columns: list[str] | None = None) -> Iterator[Record]:
+def parquet_records(file: IO[bytes], name: str) -> Iterator[Record]:
     """Yields the rows, numbered from 1, lists and structs as Python has them.
 
     Raises:
@@ -38,12 +40,34 @@ def parquet_records(file: IO[bytes], name: str, columns: list[str] | None = None
     number = 0
     with closing(open_parquet(file, name)) as reader:
         try:
-            for batch in reader.iter_batches(ROWS_AT_ONCE, columns=columns, use_threads=False):
-                for row in batch.to_pylist():
+            for group in range(reader.num_row_groups):
+                for row in _rows(reader, file, group):
                     number += 1
                     yield number, row
-        except (pa.ArrowException, OSError) as problem:
+        except (pa.ArrowException, OSError, ValueError, LookupError) as problem:
             raise InputError("dataset_unreadable", path=name, reason=str(problem)) from problem
+
+
+def _rows(reader: Any, file: IO[bytes], group: int) -> Iterator[dict[str, Json]]:
+    """Yields the rows of a row group; what is heavy in them is read value by value."""
+    heavy = heavy_columns(reader, group)
+    apart = {each.place for each in heavy}
+    about = reader.metadata.row_group(group)
+    light = [about.column(place).path_in_schema for place in range(about.num_columns) if place not in apart]
+    rows = _light(reader, group, light if heavy else None, about.num_rows)
+    for row, *cells in zip(rows, *(each.cells(file, reader.metadata, group) for each in heavy), strict=True):
+        for each, cell in zip(heavy, cells, strict=True):
+            row[each.name] = joined(row.get(each.name), cell)
+        yield row
+
+
+def _light(reader: Any, group: int, columns: list[str] | None, rows: int) -> Iterator[dict[str, Json]]:
+    """Yields rows with the columns of these paths; all where there is none named, empty ones where none is left."""
+    if columns == []:
+        yield from ({} for _ in range(rows))
+        return
+    for batch in reader.iter_batches(ROWS_AT_ONCE, row_groups=[group], columns=columns, use_threads=False):
+        yield from batch.to_pylist()
 
 
 def count_records(file: IO[bytes], name: str) -> int:

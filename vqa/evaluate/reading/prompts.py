@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from vqa.errors import InputError
+from vqa.evaluate.reading.formats import LETTER, SHORT
 from vqa.evaluate.reading.values import Row
 
 PLACES = ("question", "options", "hint")
@@ -29,7 +30,12 @@ def parse_prompt(text: str) -> str:
 
 
 def prompt_of(row: Row, template: str) -> str:
-    """Returns what is asked. Options and hint that the template does not place stand with the question."""
+    """Returns what is asked. Options and hint that the template does not place stand with the question.
+
+    No letter is asked for where a row of a format with options has none.
+    """
+    if template == LETTER and not row.options:
+        template = f"{{hint}}\n{SHORT}"
     options = "\n".join(f"{name}. {text}" for name, text in row.options)
     question = row.question
     if row.hint and "{hint}" not in template:

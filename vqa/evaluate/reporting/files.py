@@ -31,7 +31,7 @@ CUT = {"question": 130, "wanted": 60, "given": 120}
 CASES = 1000
 FIELDS = (
     *("row", "line", "id", "type", "question", "expected", "repeat", "answer"),
-    *("score", "parsed", "unparsed", "seconds", "tokens", "state", "reason", "retried", "run_status"),
+    *("score", "parsed", "unparsed", "seconds", "tokens", "state", "reason", "retried", "server", "run_status"),
 )
 
 
@@ -77,12 +77,12 @@ class RunFiles:
                 told = (score.value, score.parsed or "", int(score.unparsed)) if score else ("", "", "")
                 measured = (round(answer.seconds, 4), answer.completion_tokens or "")
                 given = answer.answered
-                write(*first, index + 1, given, *told, *measured, state_of(row), "", answer.retried)
+                write(*first, index + 1, given, *told, *measured, state_of(row), "", answer.retried, answer.server)
             if not row.indexes:
-                write(*first, "", "", "", "", "", "", "", "failed", row.why, "")
+                write(*first, "", "", "", "", "", "", "", "failed", row.why, "", "")
         for bad in self.result["bad_rows"]:
             reason = reason_of(bad, self.language)
-            write(bad["row"], bad["line"], bad["id"], *[""] * 10, "skipped", reason, "")
+            write(bad["row"], bad["line"], bad["id"], *[""] * 10, "skipped", reason, "", "")
         return out.getvalue()
 
     def junit(self) -> str:

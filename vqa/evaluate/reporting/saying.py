@@ -50,6 +50,7 @@ def sentences(result: Mapping[str, Json], run_id: str, language: Language) -> li
         lines.append(t("evaluate.repeats", language, repeats=result["repeats"], flips=result["flips"], **figures))
     if over := result.get("over_repeats"):
         lines.append(t("evaluate.over_repeats", language, low=percent(over["low"]), high=percent(over["high"])))
+    lines += _answered_by(result, language)
     if result["failed"]:
         counts = {"failed": result["failed"], "requests": result["requests"]}
         lines.append(t("evaluate.failed", language, run=run_id, **counts))
@@ -77,6 +78,23 @@ def _accuracy(result: Mapping[str, Json], language: Language) -> str:
         low=percent(interval["low"]),
         high=percent(interval["high"]),
     )
+
+
+def _answered_by(result: Mapping[str, Json], language: Language) -> list[str]:
+    """Returns who answered how far alike, where several did."""
+    lines = [t("lab.open_several", language, n=result["several"]["n"])] if result.get("several") else []
+    told = result.get("answered_by") or {"servers": {}, "pairs": []}
+    if len(told["servers"]) < 2:
+        return lines
+    for server, each in list(told["servers"].items())[:SHOWN]:
+        key = "by_server_repeated" if each["repeated"] else "by_server"
+        lines.append(t(f"evaluate.{key}", language, server=server, **each))
+    for pair in told["pairs"][:SHOWN]:
+        names = dict(zip(("one", "other"), pair["servers"], strict=True))
+        lines.append(t("evaluate.servers_differ", language, **names, differ=pair["differ"], rows=pair["rows"]))
+    if not told["pairs"]:
+        lines.append(t("evaluate.servers_apart", language))
+    return lines
 
 
 def _kinds(result: Mapping[str, Json], language: Language) -> list[str]:

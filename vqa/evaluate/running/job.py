@@ -7,6 +7,7 @@ import contextlib
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from dataclasses import asdict
 
 from vqa.answers import Json
 from vqa.engine.serving import Watch
@@ -14,11 +15,14 @@ from vqa.evaluate.reading import Dataset, Row
 from vqa.evaluate.running.results import conclude
 from vqa.evaluate.running.servers import Server
 from vqa.evaluate.running.values import Asking
-from vqa.evaluate.running.work import Evaluating
-from vqa.evaluate.running.writer import Writer
+from vqa.evaluate.running.work import Evaluating, Landed
+from vqa.lab.diagnosis.several import Seen, several
 from vqa.lab.plan.arms import Arm, ArmPlan, Plan, RunSpec
 from vqa.lab.run.header import plan_record
 from vqa.lab.run.job import RunJob, Work
+from vqa.lab.run.server import ServerView
+from vqa.lab.run.writer import Writer
+from vqa.lab.stats.summarize import counts
 
 KIND = "evaluate"
 
@@ -37,6 +41,12 @@ def evaluate_work(dataset: Dataset, asking: Asking, addresses: Sequence[str]) ->
 
     async def work(job: RunJob) -> Json:
         run_id, began = job.live.run_id, time.monotonic()
+
+        def store(landed: list[Landed]) -> None:
+            samples = [sample for sample, _ in landed if sample is not None]
+            job.store.add_evaluated(run_id, [row for _, row in landed if row is not None], samples)
+            job.live.count(len(samples), sum(not counts(sample) for sample in samples))
+
         job.partial = lambda: conclude(job.store, run_id)
         plan = Plan(job.spec, (ArmPlan(Arm.REPEAT, asking.repeats, asking.concurrency, whole=True),))
         kept = plan_record(plan) | {
@@ -54,15 +64,27 @@ def evaluate_work(dataset: Dataset, asking: Asking, addresses: Sequence[str]) ->
             counting = asyncio.create_task(_count(job, dataset, asking, len(before)))
             try:
                 watch = Watch(job.engine, revived=True)
-                await Evaluating(dataset, asking, servers, Writer(job.store, job.live), job.live, before, watch).run()
+                await Evaluating(dataset, asking, servers, Writer(store), job.live, before, watch).run()
             finally:
                 counting.cancel()
                 await asyncio.gather(counting, return_exceptions=True)
             shares = {server.client.base_url: server.answered for server in servers}
+            seen = await _several(servers)
         result = await asyncio.to_thread(conclude, job.store, run_id)
-        return {**result, "seconds": round(time.monotonic() - began, 3), "servers": shares, "complete": True}
+        return {**result, **seen, "seconds": round(time.monotonic() - began, 3), "servers": shares, "complete": True}
 
     return work
+
+
+async def _several(servers: Sequence[Server]) -> dict[str, Json]:
+    """Returns that more than one server answers behind one of the addresses, where anything tells so."""
+    found: dict[str, Json] = {}
+    for server in servers:
+        fleet = await ServerView(server.client).fleet()
+        more = several(fleet, Seen(names=[server.names]))
+        if more is not None and more.n > found.get("several", {"n": 1})["n"]:
+            found = {"several": {**asdict(more), "address": server.client.base_url}}
+    return found
 
 
 @contextlib.asynccontextmanager

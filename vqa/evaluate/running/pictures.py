@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections import OrderedDict, deque
 from concurrent.futures import ThreadPoolExecutor
 
@@ -14,11 +15,14 @@ from vqa.media.images import ImageLimits, ImagePayload, load_images
 from vqa.media.runner import CHILDREN
 
 THREADS = CHILDREN
+WORTH_A_DECODER = 1.0
+"""Seconds without a break for the decoders that there are, after which one more is worth its start: of a processor a
+third of a second, which on few cores is taken from the engine and from the asking."""
 TOGETHER, TOGETHER_BYTES = 32, 1_000_000
 """Pictures, and bytes of them, that one message to a decoder holds; a large picture is worth a message of its own."""
 KEPT_PICTURES = 64
 """Checked pictures that stay at hand, since several questions about one follow each other."""
-KEPT_BYTES = 32_000_000
+KEPT_BYTES = 8_000_000
 
 Waiting = tuple[PictureSource, "asyncio.Future[ImagePayload]"]
 Loaded = tuple["asyncio.Future[ImagePayload]", ImagePayload | Exception]
@@ -36,6 +40,10 @@ class Pictures:
         self._allow_local = allow_local
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="vqa-pictures")
         self._busy = 0
+        self._most = 1
+        """Threads that may load at a time, each with a decoder of its own."""
+        self._hurried = 0.0
+        """Since when somebody has waited for a picture all the time; 0 where nobody does."""
         self._waiting: deque[Waiting] = deque()
         self._kept: OrderedDict[tuple[str, str], ImagePayload] = OrderedDict()
         self._bytes = 0
@@ -68,10 +76,17 @@ class Pictures:
 
     def _load(self) -> None:
         """Gives what waits to a free thread, if there is one."""
-        if self._busy == THREADS or not self._waiting:
+        if not self._waiting:
+            self._hurried = 0.0
             return
+        if self._busy == self._most:
+            now = time.monotonic()
+            self._hurried = self._hurried or now
+            if self._most == THREADS or now - self._hurried < WORTH_A_DECODER:
+                return
+            self._most, self._hurried = self._most + 1, 0.0
         self._busy += 1
-        share = min(TOGETHER, math.ceil(len(self._waiting) / THREADS))
+        share = min(TOGETHER, math.ceil(len(self._waiting) / self._most))
         asyncio.get_running_loop().run_in_executor(self._pool, self._some, share).add_done_callback(self._hand_over)
 
     def _some(self, most: int) -> list[Loaded]:

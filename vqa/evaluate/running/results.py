@@ -10,6 +10,7 @@ from vqa.errors import InputError
 from vqa.evaluate.reading.formats import FORMATS
 from vqa.evaluate.reading.values import Row
 from vqa.evaluate.scoring import Scorer, Target, default_scorer, find_scorer
+from vqa.evaluate.scoring.answering import Answering
 from vqa.evaluate.scoring.figures import Figures, ScoredRow, score_row
 from vqa.lab.stats.summarize import counts
 from vqa.store import Run, Store, StoredRow
@@ -98,8 +99,9 @@ def conclude(store: Store, run_id: str, scorer: Scorer | None = None) -> dict[st
         raise InputError("run_no_dataset", run=run_id)
     scorer = scorer or scorer_of(store, run)
     figures = Figures(scorer, run.plan["asking"]["repeats"])
-    for _ in scored_rows(store, run_id, scorer, figures):
-        pass
+    answering = Answering()
+    for _, found in scored_rows(store, run_id, scorer, figures):
+        answering.add(answer for index in sorted(found) if (answer := found[index].answer) is not None)
     record = figures.record()
     holds = None
     if figures.repeats > 1 and figures.repeated and not figures.failed:
@@ -115,5 +117,6 @@ def conclude(store: Store, run_id: str, scorer: Scorer | None = None) -> dict[st
         "holds": holds,
         "exit_code": 2 if holds is None else 0 if holds else 1,
         "complete": False,
+        "answered_by": answering.record(),
         **record,
     }

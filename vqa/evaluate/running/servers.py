@@ -51,6 +51,8 @@ class Server:
         self.given_up = False
         """Whether it stayed away longer than it is waited for."""
         self.answered = 0
+        self.names: list[str] = []
+        """What the answers call whoever gave them, each time that it was another than before."""
         self.problem: VQAError | None = None
         """The last reason why it did not answer."""
 
@@ -74,7 +76,7 @@ class Server:
             error: SampleError | None = None
             try:
                 answer = await self.client.ask(question, on_wait=self._on_wait)
-                answer = replace(answer, retried=answer.retried + retried) if retried else answer
+                answer = replace(answer, retried=answer.retried + retried, server=self._named(answer))
                 self.answered += 1
             except VQAError as problem:
                 wait = max(pause, _asked_for(problem))
@@ -89,6 +91,13 @@ class Server:
             if error is not None and error.code not in OURS | BUSY and not await self.there():
                 raise GoneError
             return Sample(ARM, index, answer, error, place, started, question.sampling.seed, concurrency)
+
+    def _named(self, answer: Answer) -> str:
+        """Returns who gave an answer, and notes where that is another one than before."""
+        said = f"{answer.server} {answer.model} {answer.system_fingerprint or ''}".strip()
+        if self.names[-1:] != [said]:
+            self.names.append(said)
+        return f"{self.client.base_url} {answer.server}".strip()
 
     async def there(self) -> bool:
         """Returns whether the server answers and does not say of itself that its engine is dead."""

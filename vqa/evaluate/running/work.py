@@ -1,27 +1,41 @@
-"""Asks a data set: rows are read, pictures loaded, questions sent to whoever is free, answers stored as they land."""
+"""Asks a data set: rows are read, pictures loaded, questions sent to whoever is free, answers stored as they land.
+
+Each goes on beside the others, so that whoever becomes free finds the next question with its pictures at hand.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
 
+from vqa.answers import Sample
 from vqa.engine.serving import Watch
 from vqa.errors import ServerError, VQAError
 from vqa.evaluate.reading import BadRow, Dataset, Row
 from vqa.evaluate.running.pictures import Pictures
 from vqa.evaluate.running.servers import GoneError, Server
 from vqa.evaluate.running.values import Asking, bad_record, question_of, row_record
-from vqa.evaluate.running.writer import Writer
 from vqa.lab.run.live import LiveRun
+from vqa.lab.run.writer import Writer
+from vqa.media.images import ImagePayload
 from vqa.store import StoredRow
 
 BATCH = 32
 """Rows read in one go."""
-HELD_BYTES = 16_000_000
+HELD_BYTES = 8_000_000
 """Of pictures in rows that wait to be asked: those of a Parquet file or a TSV hold theirs."""
+
+LOADING = 32
+"""Rows at most whose pictures are loaded at a time."""
+AHEAD_BYTES = 16_000_000
+"""Of pictures that are loaded, or being loaded, and not asked about yet, beside those of as many rows as are asked."""
 
 Task = tuple[Row, int]
 """A row and which repeat of it."""
+Landed = tuple[Sample | None, StoredRow | None]
+"""A sample, and its row the first time that it is asked; of a row that cannot be asked the row alone."""
+Ready = tuple[Row, int, tuple[ImagePayload, ...]]
+"""A row, which repeat of it, and its pictures."""
 
 
 class Evaluating:
@@ -32,7 +46,7 @@ class Evaluating:
         dataset: Dataset,
         asking: Asking,
         servers: list[Server],
-        writer: Writer,
+        writer: Writer[Landed],
         live: LiveRun,
         answered: set[tuple[int, int]],
         watch: Watch,
@@ -46,11 +60,15 @@ class Evaluating:
         self._answered = answered
         self._watch = watch
         self._pictures = Pictures(asking.limits, allow_local=asking.allow_local)
-        self._queue: asyncio.Queue[Task | None] = asyncio.Queue(2 * asking.concurrency * len(servers) + BATCH)
-        self._returned: list[Task] = []
+        width = asking.concurrency * len(servers)
+        self._queue: asyncio.Queue[Task] = asyncio.Queue(width + BATCH)
+        self._ready: asyncio.Queue[Ready | None] = asyncio.Queue(width)
+        self._returned: list[Ready] = []
         self._held = 0
         self._room = asyncio.Event()
         self._room.set()
+        self._loaders = min(LOADING, width)
+        self._ahead = Ahead(width, AHEAD_BYTES)
         self._open = 0
         self._all_read = False
         self._finished = asyncio.Event()
@@ -70,7 +88,8 @@ class Evaluating:
             asyncio.create_task(self._work(server)) for server in self._servers for _ in range(self._asking.concurrency)
         ]
         await self._watch.begin()
-        also = (self._read(), self._finished.wait(), self._watch.ended())
+        loaders = (self._load() for _ in range(self._loaders))
+        also = (self._read(), *loaders, self._finished.wait(), self._watch.ended())
         tasks = [*map(asyncio.ensure_future, also), writing, *workers]
         try:
             await self._until_finished(set(tasks))
@@ -109,7 +128,7 @@ class Evaluating:
             return
         if isinstance(row, BadRow):
             if index == 0:
-                await self._writer.put(None, StoredRow(row.place, row.number, bad_record(row, row.error)))
+                await self._writer.put((None, StoredRow(row.place, row.number, bad_record(row, row.error))))
         elif (row.place, index) not in self._answered:
             self._open += 1
             await self._room.wait()
@@ -123,19 +142,28 @@ class Evaluating:
         else:
             self._room.clear()
 
+    async def _load(self) -> None:
+        while True:
+            row, index = await self._queue.get()
+            self._hold(-_bytes(row))
+            await self._ahead.begin()
+            try:
+                images = await self._pictures.of(row)
+            except VQAError as problem:
+                self._ahead.end(None)
+                if index == 0:
+                    await self._writer.put((None, StoredRow(row.place, row.number, bad_record(row, problem))))
+                self._done()
+                continue
+            self._ahead.end(_sent(images))
+            await self._ready.put((row, index, images))
+
     async def _work(self, server: Server) -> None:
         while True:
             task = self._returned.pop() if self._returned else await self._next()
             if task is None:
                 continue
-            row, index = task
-            try:
-                images = await self._pictures.of(row)
-            except VQAError as problem:
-                if index == 0:
-                    await self._writer.put(None, StoredRow(row.place, row.number, bad_record(row, problem)))
-                self._done()
-                continue
+            row, index, images = task
             question = question_of(row, images, self._dataset.prompt, self._asking)
             try:
                 sample = await server.ask(question, row.place, index, self._asking.concurrency)
@@ -145,20 +173,20 @@ class Evaluating:
                     continue
                 return
             stored = StoredRow(row.place, row.number, row_record(row, images)) if index == 0 else None
-            await self._writer.put(sample, stored)
+            await self._writer.put((sample, stored))
             self._done()
 
-    async def _next(self) -> Task | None:
-        task = await self._queue.get()
+    async def _next(self) -> Ready | None:
+        task = await self._ready.get()
         if task is not None:
-            self._hold(-_bytes(task[0]))
+            self._ahead.taken(_sent(task[2]))
         return task
 
-    def _give_back(self, task: Task) -> None:
+    def _give_back(self, task: Ready) -> None:
         """Leaves a row to whoever is free."""
         self._returned.append(task)
-        if not self._queue.full():
-            self._queue.put_nowait(None)  # wakes a worker that waits for rows
+        if not self._ready.full():
+            self._ready.put_nowait(None)  # wakes a worker that waits for rows
 
     async def _is_back(self, server: Server) -> bool:
         self._live.tell(
@@ -180,6 +208,56 @@ class Evaluating:
     def _close_if_done(self) -> None:
         if self._all_read and self._open == 0:
             self._finished.set()
+
+
+class Ahead:
+    """How much is loaded before somebody asks about it: up to the most in one go, then nothing until half is taken.
+
+    In one go, since pictures that are loaded together share a thread and a message to their decoder.
+    """
+
+    def __init__(self, rows: int, size: int) -> None:
+        """Takes the most rows and the most bytes of their pictures."""
+        self._most = (rows, size)
+        self._loaded = self._bytes = self._loading = self._usual = 0
+        self._room = asyncio.Event()
+        self._room.set()
+
+    async def begin(self) -> None:
+        """Waits until one more row may be loaded; a first one always may."""
+        while not self._room.is_set():
+            await self._room.wait()
+        self._loading += 1
+        self._look()
+
+    def end(self, size: int | None) -> None:
+        """Notes that a row is loaded, with so many bytes; None where it could not be."""
+        self._loading -= 1
+        if size is not None:
+            self._loaded += 1
+            self._bytes += size
+            self._usual = size
+        self._look()
+
+    def taken(self, size: int) -> None:
+        """Notes that somebody asks about a row of so many bytes."""
+        self._loaded -= 1
+        self._bytes -= size
+        self._look()
+
+    def _look(self) -> None:
+        """Opens or closes the door: rows under way are taken to be as large as the last one was."""
+        rows = self._loaded + self._loading
+        size = self._bytes + self._loading * self._usual
+        if rows == 0 or (2 * rows <= self._most[0] and 2 * size <= self._most[1]):
+            self._room.set()
+        elif rows >= self._most[0] or size + self._usual > self._most[1]:
+            self._room.clear()
+
+
+def _sent(images: tuple[ImagePayload, ...]) -> int:
+    """Returns how many bytes of pictures are sent with a question."""
+    return sum(len(image.data) for image in images)
 
 
 def _some(rows: Iterator[Row | BadRow]) -> list[Row | BadRow]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from dataclasses import replace
 
 from vqa.evaluate.scoring.texts import holds, normalized
 from vqa.evaluate.scoring.values import UNPARSED, Score, Target
@@ -24,7 +25,11 @@ ARTICLE = re.compile(r"\bA(?=\s+(?!or\b|and\b|is\b)[a-z])")
 NEGATION = re.compile(
     r"\b(not|no|never|neither|nor|except|isn't|aren't|wrong|incorrect)\b|n't\b|不|没|非|除|错", re.IGNORECASE
 )
+LETTERS = "ABCDEFGHIJ"
+LETTER = re.compile(r"\(?[A-J][).]?")
 YES, NO = "yes", "no"
+NUMBERED = {"1": YES, "0": NO}
+"""Expected answers as HallusionBench writes them."""
 YES_WORDS = ("是", "有", "对", "是的", "有的", "对的", "存在", "正确")
 NO_WORDS = ("否", "不是", "没有", "不", "无", "不对", "不存在", "错误", "没", "错")
 
@@ -32,10 +37,13 @@ NO_WORDS = ("否", "不是", "没有", "不", "无", "不对", "不存在", "错
 def choice(text: str, target: Target) -> Score:
     """Returns 1 for the expected option; an answer in which none or several can be read is unparsed.
 
-    A question without options is compared as a normalised text (MMMU has both kinds).
+    A question without options is compared as a normalised text (MMMU has both kinds), unless a letter is expected:
+    then the options are in the question itself.
     """
     if not target.options:
-        return normalized(text, target)
+        if not target.answers or not all(map(LETTER.fullmatch, target.answers)):
+            return normalized(text, target)
+        target = replace(target, options=tuple((letter, "") for letter in LETTERS))  # they stand in the question
     wanted = expected_letters(target)
     given = letter_in(text, target.options)
     return UNPARSED if given is None else Score(float(given in wanted), given)
@@ -84,7 +92,8 @@ def _by_text(plain: str, said: str, options: tuple[tuple[str, str], ...]) -> str
     """Returns the one option whose text stands in the answer; none where something is denied there."""
     if NEGATION.search(plain):
         return None
-    inside = [(letter, normal) for letter, option in options if holds(said, normal := normalize_answer(option))]
+    normals = ((letter, normalize_answer(option)) for letter, option in options)
+    inside = [(letter, normal) for letter, normal in normals if normal and holds(said, normal)]
     # 'dark red' holds 'red': the longer one is what was said.
     longest = [each for each in inside if not any(each[1] != other and holds(other, each[1]) for _, other in inside)]
     return longest[0][0] if len(longest) == 1 else None
@@ -121,4 +130,9 @@ def pope(text: str, target: Target) -> Score:
     said = yes_or_no(text)
     if said is None:
         return UNPARSED
-    return Score(float(any(yes_or_no(answer) == said for answer in target.answers)), said)
+    return Score(float(any(expected_yes_or_no(answer) == said for answer in target.answers)), said)
+
+
+def expected_yes_or_no(answer: str) -> str | None:
+    """Returns what an expected answer says, which may be a number."""
+    return NUMBERED.get(answer, yes_or_no(answer))

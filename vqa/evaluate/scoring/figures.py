@@ -14,7 +14,7 @@ from statistics import median
 import numpy as np
 
 from vqa.answers import Answer, Json
-from vqa.evaluate.scoring.choice import NO, YES, yes_or_no
+from vqa.evaluate.scoring.choice import NO, YES, expected_yes_or_no
 from vqa.evaluate.scoring.intervals import accuracy_interval
 from vqa.evaluate.scoring.values import Score, Scorer, Target
 from vqa.lab.stats.agreement import normalize_answer
@@ -203,7 +203,7 @@ class Figures:
         return {"accuracies": found, "low": min(found), "high": max(found)} if len(found) > 1 else None
 
     def _count_yes_and_no(self, row: ScoredRow) -> None:
-        wanted = yes_or_no(row.wanted[0])
+        wanted = expected_yes_or_no(row.wanted[0])
         for score in row.scores:
             self.cells["unclear" if score.parsed is None else f"{wanted}_{score.parsed}"] += 1
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from vqa.errors import InputError
 from vqa.evaluate.reading.formats import Format
 from vqa.evaluate.reading.values import Row
-from vqa.evaluate.scoring.choice import choice, pope
+from vqa.evaluate.scoring.choice import LETTER, choice, pope
 from vqa.evaluate.scoring.soft import vqa_official, vqa_plain
 from vqa.evaluate.scoring.texts import anls, anls_inclusive, chartqa, contains, exact, normalized, numeric
 from vqa.evaluate.scoring.values import Scorer
@@ -24,8 +24,8 @@ SCORERS = {
         Scorer("anls_inclusive", "1", "similarity >= 0.5, as VLMEvalKit, lmms-eval and HF evaluate", anls_inclusive),
         Scorer("chartqa", "1", "relaxed accuracy of arXiv 2203.10244 as pix2struct computes it", chartqa),
         Scorer("numeric", "1", "the same number; numeric:0.05 allows 5%", numeric(0.0)),
-        Scorer("choice", "1", "the option by its letter or text; never guessed", choice),
-        Scorer("pope", "1", "arXiv 2305.10355, unclear answers apart", pope),
+        Scorer("choice", "2", "the option by its letter or text; never guessed", choice),
+        Scorer("pope", "2", "arXiv 2305.10355, unclear answers apart", pope),
     )
 }
 TEN = 10
@@ -56,6 +56,8 @@ def default_scorer(form: Format, rows: Sequence[Row]) -> Scorer:
     if form.name not in {"table", "llava", "swift", "evalscope"}:
         return SCORERS[form.scorer]
     if any(row.options for row in rows):
+        return SCORERS["choice"]
+    if rows and all(row.answers and all(map(LETTER.fullmatch, row.answers)) for row in rows):
         return SCORERS["choice"]
     if any(len(row.answers) == TEN for row in rows):
         return SCORERS["vqa"]

@@ -122,6 +122,7 @@ DOINGS: dict[str, Callable[..., Answer]] = {
     "count": _count,
     "small": lambda request, data: _copy(copies.small(data, request["side"], as_jpeg=request["as_jpeg"])),
     "boxed": lambda request, data: _copy(copies.boxed(data, _box(request), as_jpeg=request["as_jpeg"])),
+    "stretched": lambda request, data: _copy(copies.stretched(data, tuple(request["size"]), request["turns"])),
     "again": lambda request, data: _copy(copies.again(data, request["level"])),
 }
 """What a child can be asked for."""

@@ -1,4 +1,4 @@
-"""Other copies of a picture that was made ready: small, marked, encoded anew. Pure; runs in the child only."""
+"""Other copies of a picture that was made ready: small, stretched, marked, encoded. Pure; runs in the child only."""
 
 from __future__ import annotations
 
@@ -26,6 +26,13 @@ def boxed(data: bytes, box: Box, *, as_jpeg: bool) -> tuple[bytes, str, int, int
     left, top, right, bottom = box
     ImageDraw.Draw(picture).rectangle((left, top, right - 1, bottom - 1), outline=LINE, width=line)
     return *encoded(picture, as_jpeg=as_jpeg), *picture.size
+
+
+def stretched(data: bytes, size: tuple[int, int], turns: int) -> tuple[bytes, str, int, int]:
+    """Returns the picture, turned by so many quarters, as a PNG of exactly that size."""
+    picture = seen(data)
+    picture = picture.rotate(90 * (turns % 4), expand=True).resize(size, Image.Resampling.LANCZOS)
+    return *encoded(picture, as_jpeg=False), *picture.size
 
 
 def again(data: bytes, level: int) -> tuple[bytes, str, int, int]:
