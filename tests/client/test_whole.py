@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from vqa.answers import Answer
@@ -40,7 +40,6 @@ def timeless(answer: Answer) -> dict[str, Any]:
     return {name: value for name, value in vars(answer).items() if not name.startswith("seconds")}
 
 
-@settings(deadline=None)  # other work on the machine is no fault
 @given(
     st.lists(st.tuples(st.text(max_size=5), st.floats(-20, -1e-6), st.floats(-20, -1e-6)), max_size=8),
     st.sampled_from(["stop", "length", "abort", None]),

@@ -1,5 +1,4 @@
-# ruff: noqa: E501 - lines of a log are quoted as they are
-"""Phases and causes are read from lines that vLLM 0.24 and 0.32 really write."""
+"""Phases are read from lines that vLLM 0.24 and 0.32 really write."""
 
 import os
 from pathlib import Path
@@ -8,7 +7,7 @@ import pytest
 
 from vqa.engine import logfile
 from vqa.engine.computing import computing, differences
-from vqa.engine.log import NEVER_RETRY, failure_of, later, phase_of
+from vqa.engine.log import later, phase_of
 from vqa.engine.spec import EngineSpec
 from vqa.engine.state import Phase
 from vqa.lab.report.reasons import likely_reasons
@@ -58,98 +57,6 @@ def test_phases_only_go_forward() -> None:
     assert later(Phase.KV_CACHE, Phase.LOADING) is Phase.KV_CACHE
     assert later(None, Phase.LOADING) is Phase.LOADING
     assert later(None, None) is None
-
-
-ERROR = "(EngineCore pid=2) ERROR 11-22 13:16:46 [core.py:900] "
-CAUSES = [
-    ("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has a total capacity", "out_of_memory"),
-    ("ValueError: Free memory on device cuda:0 (3.1/79.2 GiB) on startup is less than desired GPU memory utilization", "out_of_memory"),
-    ("RuntimeError: [enforce fail at alloc_cpu.cpp:118] err == 0. DefaultCPUAllocator: can't allocate memory", "out_of_memory"),
-    ("ValueError: To serve at least one request with the model's max seq len (32768), (3.50 GiB KV cache is needed, which is "
-     "larger than the available KV cache memory (1.00 GiB). Based on the available memory, the estimated maximum model length is 9344.", "kv_cache_small"),
-    ("ValueError: No available memory for the cache blocks. Try increasing `gpu_memory_utilization`", "kv_cache_none"),
-    ("OSError: [Errno 98] Address already in use", "port_taken"),
-    ("ValueError: Model architectures ['FooForCausalLM'] are not supported for now. Supported architectures: dict_keys", "architecture"),
-    ("ValueError: The checkpoint you are trying to load has model type `foo` but Transformers does not recognize this architecture.", "architecture"),
-    ("ValueError: The repository /m contains custom code which must be executed to correctly load the model.", "remote_code"),
-    ("Please pass the argument `trust_remote_code=True` to allow custom code to be run.", "remote_code"),
-    ("api_server.py: error: unrecognized arguments: --no-such-flag", "unknown_flag"),
-    ("api_server.py: error: argument --dtype: invalid choice: 'float7' (choose from 'auto', 'bfloat16')", "flag_value"),
-    ("OSError: [Errno 28] No space left on device", "disk_full"),
-    ("RuntimeError: No CUDA GPUs are available", "no_gpu"),
-    ("RuntimeError: Failed to infer device type, please set the environment variable", "no_gpu"),
-    ("ValueError: World size (8) is larger than the number of available GPUs (1) in this node.", "tensor_parallel"),
-    ("RuntimeError: CUDA error: invalid device ordinal", "tensor_parallel"),
-    ("ValueError: Total number of attention heads (7) must be divisible by tensor parallel size (2).", "heads_not_divisible"),
-    ("ValueError: User-specified max_model_len (99999) is greater than the derived max_model_len (max_position_embeddings=1024)", "context_long"),
-    ("RuntimeError: Cannot find any model weights with `/m`", "model_incomplete"),
-    ("safetensors_rust.SafetensorError: Error while deserializing header: MetadataIncompleteBuffer", "model_incomplete"),
-    ("OSError: /m does not appear to have a file named preprocessor_config.json.", "model_incomplete"),
-    ("RuntimeError: operator torchvision::nms does not exist", "no_torchvision"),
-    ("RuntimeError: cannot reshape tensor of 0 elements into shape [0, -1] because the unspecified dimension size -1", "vllm_old"),
-    ("/usr/bin/python: Error while finding module specification for 'vllm.entrypoints.openai.api_server'", "not_installed"),
-    ("RuntimeError: Engine core initialization failed. Failed core proc(s): {'EngineCore_DP0': -9}", "part_killed"),
-    ("Worker proc VllmWorker-1 died unexpectedly (exit code: -9), shutting down executor.", "part_killed"),
-    ("RuntimeError: Process ApiServer_0 (PID: 4711) died with exit code -9", "part_killed"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("line", "code"), CAUSES)
-def test_a_cause_is_recognised_with_its_line_among_its_consequences(line: str, code: str) -> None:
-    log = [
-        "(APIServer pid=1) INFO 11-22 13:16:18 fine",
-        ERROR + line,
-        "RuntimeError: Engine core initialization failed.",
-    ]
-    failure = failure_of(log, 1, was_ready=False)
-    assert (failure.code, failure.log_line) == (code, ERROR + line)
-    for language in LANGUAGES:
-        values = dict(failure.values) | {"port": 1, "owner": "x", "free": 2}
-        assert type(failure)(failure.code, values).message(language)
-        assert type(failure)(failure.code, values).hint(language)
-
-
-def test_what_vllm_merely_mentions_is_no_cause() -> None:
-    calm = "(APIServer pid=1) WARNING 11-22 13:16:18 [system_utils.py:255] CUDA out of memory can happen; No space left on device"
-    assert failure_of([calm], 3, was_ready=False).code == "exited"
-
-
-def test_an_unknown_end_is_told_by_its_status() -> None:
-    assert failure_of([], -9, was_ready=True).code == "killed"
-    died = failure_of(
-        ["x", "vllm.v1.engine.exceptions.EngineDeadError: EngineCore encountered an issue."], 1, was_ready=True
-    )
-    assert died.code == "died"
-    assert "EngineDeadError" in died.log_line
-    assert "1" in died.message()
-
-
-def test_a_part_that_was_killed_for_memory_is_named_and_one_that_failed_of_itself_is_not_called_killed() -> None:
-    line = (
-        "RuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s): {'EngineCore': %d}"
-    )
-    killed = failure_of([line % -9], 1, was_ready=False)
-    assert "EngineCore" in killed.message("en")
-    assert "memory" in killed.message("en")
-    assert failure_of([line % 1], 1, was_ready=False).code == "exited"
-    first = failure_of(["torch.OutOfMemoryError: CUDA out of memory.", line % -9], 1, was_ready=False)
-    assert first.code == "out_of_memory"
-
-
-def test_an_unknown_cause_is_told_by_its_own_line_and_not_by_the_one_that_points_to_it() -> None:
-    own = f"{ERROR}RuntimeError: the vision tower broke"
-    pointing = "(APIServer pid=1) RuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s): {}"
-    failure = failure_of([own, "(APIServer pid=1)     raise e", pointing], 1, was_ready=False)
-    assert (failure.code, failure.log_line) == ("exited", own)
-    assert failure_of([pointing], 1, was_ready=False).log_line == pointing
-
-
-def test_the_last_fifty_lines_are_kept() -> None:
-    assert failure_of([str(number) for number in range(99)], 1, was_ready=False).log_tail[0] == "49"
-
-
-def test_memory_flags_and_disk_are_never_tried_again() -> None:
-    assert {"out_of_memory", "unknown_flag", "disk_full"} <= NEVER_RETRY
 
 
 def test_a_follower_reads_whole_lines_across_a_cut(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from vqa.client.problems import (
     text_of,
     way_error,
 )
-from vqa.client.replies import chunk_of, ends, whole_of
+from vqa.client.replies import chunk_of, ends, whole_of, worker_of
 from vqa.client.request import check_question, encoded, messages, request_body
 from vqa.client.server import MEMORY, TOKEN_IDS, USAGE, Known, ServerInfo, listed_models
 from vqa.client.transport import Reply, Transport, WayError
@@ -319,6 +319,7 @@ class Client:
         async with self._transport.send("POST", f"{self.base_url}/chat/completions", json=body) as reply:
             if not 200 <= reply.status < 300:
                 raise refusal(reply.status, await reply.body(), reply.headers)
+            collected.worker = worker_of(reply.headers)
             reader, done, block = EventReader(), False, b"."
             source = Gathered(reply, collected) if collected.whole else reply
             heard = time.monotonic()

@@ -59,6 +59,8 @@ class Collector:
         self._token_ids: list[int] = []
         self._prompt_ids: list[int] | None = None
         self._fingerprint: str | None = None
+        self.worker = ""
+        """Who a router says has answered."""
         self._model = self._id = ""
         self._usage: dict[str, Json] = {}
         self.finish_reason: str | None = None
@@ -197,6 +199,7 @@ class Collector:
             model=self._model,
             request_id=self._id,
             system_fingerprint=self._fingerprint,
+            server=self.worker,
             seconds_to_first_token=None if self._first is None else self._first - self._began,
             seconds=now - self._began,
             reasoning=reasoning,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 import orjson
 
@@ -34,6 +35,20 @@ def chunk_of(kind: bytes, data: bytes) -> dict[str, Json]:
 def ends(data: bytes) -> bool:
     """Returns whether the data of an event says that the stream is at its end: [DONE], however it is written."""
     return not data.startswith(b"{") and data.strip(b'" \t').upper().startswith(b"[DONE]")
+
+
+WORKER_HEADERS = (
+    "x-worker-id", "x-worker-url", "x-backend-server", "x-upstream-addr", "x-served-by",
+    "x-gateway-destination-endpoint-served", "x-litellm-model-api-base", "x-litellm-model-id",
+)  # fmt: skip
+"""In which routers and proxies name who answered, as they spell it."""
+LONGEST_WORKER = 100
+
+
+def worker_of(headers: Mapping[str, str]) -> str:
+    """Returns who a router says has answered; empty where none does."""
+    named = (headers.get(name, "") for name in WORKER_HEADERS)
+    return next(filter(None, named), "")[:LONGEST_WORKER]
 
 
 def whole_of(body: bytes, reply: Reply, address: str) -> dict[str, Json]:

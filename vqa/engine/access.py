@@ -3,9 +3,12 @@
 import shlex
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
+
+import psutil
 
 from vqa import loopback
-from vqa.engine import adopt, health, log, logfile, record
+from vqa.engine import adopt, health, log, logfile, process, record
 from vqa.engine.attach import AttachedEngine
 from vqa.engine.opening import engine_folder, remote_engine
 from vqa.engine.state import EngineState, Failure, Limits, Phase, Snapshot
@@ -19,6 +22,8 @@ _MANAGED = (
 """What has a place of its own, or would let the engine answer where, how or by a name that nobody here asks for."""
 _ASKABLE = (*loopback.ANY, loopback.HOST, "localhost")
 """Hosts at which the engine can still be asked from this machine."""
+_DYING = 2.0
+"""Seconds that a process may take to be gone after SIGKILL."""
 _WRONG = ("stranger", "other_model")
 """Findings that no further loading mends."""
 
@@ -27,6 +32,7 @@ def peek(settings: Settings) -> Snapshot:
     """Returns the engine's state without taking over anything: from its holder, else from the engine itself.
 
     Where nobody manages it, it is asked one question, as an app that adopts it would do; that takes seconds at most.
+    Where its first process is gone and others of it live on, they are ended.
 
     Raises:
         EngineError: the process that manages the engine does not answer.
@@ -46,11 +52,27 @@ def peek(settings: Settings) -> Snapshot:
         return Snapshot(EngineState.STOPPED, log_path=str(path))
     group = adopt.group_of(written)
     if group.leader() is None:
-        return Snapshot(EngineState.STOPPED, written.generation, log_path=str(path))
+        return _swept(group, Snapshot(EngineState.STOPPED, written.generation, log_path=str(path)), path)
     group.refresh()
     key = settings.api_key.get_secret_value()
     found = adopt.look(written, group, "" if key == "EMPTY" else key, Limits())
     return _judged(replace(adopt.snapshot_of(written, group), log_path=str(path)), found, logfile.tail(path, 50))
+
+
+def _swept(group: process.Group, stopped: Snapshot, log_path: Path) -> Snapshot:
+    """Ends what an engine left whose first process is gone, and returns what is true of it then.
+
+    Nobody manages it, and its worker would keep its memory for as long as nobody starts another one.
+    """
+    group.refresh(thorough=True)
+    left = group.alive()
+    if not left:
+        return stopped
+    lines = logfile.tail(log_path, 50)
+    group.kill()
+    _, alive = psutil.wait_procs(left, timeout=_DYING)
+    failure = Failure("left_behind", {"pids": ", ".join(str(each.pid) for each in left)}, log_tail=lines)
+    return replace(stopped, state=EngineState.FAILED, failure=failure, survivors=tuple(each.pid for each in alive))
 
 
 def _judged(now: Snapshot, found: health.Probe, lines: Sequence[str]) -> Snapshot:

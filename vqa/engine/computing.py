@@ -9,6 +9,7 @@ from vqa.engine.spec import EngineSpec
 NAMES = ("threads", "threads_bind", "compiled", "max_num_batched_tokens", "chunked_prefill", "prefix_caching", "dtype")
 """Everything that `computing` tells, likeliest reason for another answer first."""
 _CORES = re.compile(r"local_rank=\d+, core ids=\[([^\]]*)\]")
+_BATCHED = re.compile(r"\bmax_num_batched_tokens=(\d+)")
 _BIND = re.compile(r"VLLM_CPU_OMP_THREADS_BIND='([^']*)'")
 _QUOTED = {
     "eager": re.compile(r"\benforce_eager=(True|False)"),
@@ -43,6 +44,8 @@ def _of_log(log: Iterable[str]) -> dict[str, Any]:
             threads += len([each for each in cores[1].split(",") if each.strip()])
         if bind := _BIND.search(line):
             found["threads_bind"] = bind[1]
+        if "prefill is enabled" in line and (batched := _BATCHED.search(line)):
+            found["max_num_batched_tokens"] = int(batched[1])
         if "Initializing a V1 LLM engine" not in line:
             continue
         quoted = {name: match[1] for name, pattern in _QUOTED.items() if (match := pattern.search(line))}

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import psutil
 
-from vqa.engine import adopt, health, launch, log, logfile, process, record
+from vqa.engine import adopt, causes, health, launch, logfile, process, record
 from vqa.engine.adopt import snapshot_of
 from vqa.engine.ending import Ending
 from vqa.engine.metrics import MetricsHistory
@@ -24,6 +24,8 @@ from vqa.errors import EngineError, VQAError
 
 _S = EngineState
 _GIVE_UP_GRACE = 5.0
+LOG_LINES = 2000
+"""Of the log's end in which the cause of an end is looked for: an engine core's own error stands far above it."""
 _DYING = 0.5
 """Seconds that a process may take to be gone after SIGKILL; only a start that has something to sweep waits for it."""
 
@@ -336,14 +338,19 @@ class Owner:
 
     def _leader_exited(self, run: EngineRun) -> None:
         """The engine ended by itself: sweeps what it left, then says why, or tries again."""
-        lines = logfile.tail(self._around.log, 400)
-        failure = log.failure_of(lines, run.exit_code, was_ready=self._now.ready_at is not None)
+        lines, spec = logfile.tail(self._around.log, LOG_LINES), self._now.spec
+        failure = causes.failure_of(
+            lines,
+            run.exit_code,
+            was_ready=self._now.ready_at is not None,
+            trusting=spec is not None and spec.trust_remote_code,
+        )
         if failure.code == "port_taken" and self._now.spec:
             failure = replace(failure, values=launch.port_values(self._now.spec))
         again = (
             self._now.state in (_S.READY, _S.UNHEALTHY)
             and self._crashes < min(self._around.restarts, len(self._limits.backoff))
-            and failure.code not in log.NEVER_RETRY
+            and failure.code not in causes.NEVER_RETRY
         )
         self._end((lambda: self._back_off(failure)) if again else (lambda: self._fail(failure)), 0.0)
         self._tick_ending(time.time())

@@ -105,6 +105,8 @@ class Failure:
     log_line: str = ""
     log_tail: tuple[str, ...] = ()
     exit_code: int | None = None
+    log_around: tuple[str, ...] = ()
+    """The lines before and after `log_line`, that one among them: it may stand far above the end."""
 
     def message(self, language: Language = "en") -> str:
         """Returns the cause in a sentence or two."""
@@ -235,6 +237,7 @@ class Snapshot:
                 failure["log_line"],
                 tuple(failure["log_tail"]),
                 failure["exit_code"],
+                tuple(failure.get("log_around", ())),
             )
         return Snapshot(**values)
 
