@@ -11,6 +11,7 @@ from scripts.determinism.runs import (
     HISTORY,
     HISTORY_ARMS,
     LOAD_ARMS,
+    MATRICES,
     MEASURED,
     ONE,
     REPEAT,
@@ -18,9 +19,14 @@ from scripts.determinism.runs import (
     TWO,
     arms,
     horizon_rows,
+    length_rows,
+    matrix,
+    report,
     verdict,
 )
 from vqa.lab.stats.agreement import Level
+
+NEIGHBOURS = ("same", "sizes", "structured", "logprobs", "aborted")
 
 
 def bear_out(claim: bool, words: str) -> None:
@@ -52,6 +58,8 @@ def check() -> None:
     bear_out(("batch_composition", "confirmed") in causes, "the lab confirmed the batch composition")
     _check_history()
     _check_horizon()
+    _check_lengths()
+    _check_matrix()
     _check_gpu_certificate()
     _check_two_gpus()
     cpu = {name: arm.summary for name, arm in arms(CPU).items()}
@@ -76,6 +84,35 @@ def _check_horizon() -> None:
     held = {each["name"]: each for each in horizon_rows()}
     bear_out(held["default"]["tokens"] == held["batch-invariant"]["tokens"] == 1, "both split at two at a time")
     bear_out(held[CURE]["bitwise"] == held[CURE]["reached"] > 2, "the cure holds as far as requests met")
+
+
+def _check_lengths() -> None:
+    rows = length_rows()
+    held = {(row["name"], row["parts"] > 1): {level for _, level in row["levels"]} for row in rows}
+    bear_out({row["parts"] for row in rows} == {1, 2}, "one prompt was computed in two parts, the others in one")
+    bear_out(held[CURE, False] == held[CURE, True] == {"bitwise"}, "triton is bitwise at every length and load")
+    lone = {(row["name"], row["tokens"]): row["levels"][0][1] for row in rows}
+    short = [level for (name, tokens), level in lone.items() if name == "batch-invariant" and tokens < 2000]
+    long = [level for (name, tokens), level in lone.items() if name == "batch-invariant" and tokens > 2000]
+    bear_out(set(short) == {"bitwise"} and set(long) == {"none"}, "batch-invariant's lone answers split by length only")
+
+
+def _check_matrix() -> None:
+    found = matrix(MATRICES[0])
+    told = {name: dict(zip(found["profiles"], cells, strict=True)) for name, cells in found["rows"]}
+    bear_out(
+        all(told["image_cache"][name][0] == 0 for name in ("default", CURE)), "a warm picture cache changes nothing"
+    )
+    bear_out(
+        told["prefix_cache"]["default"][0] == told["prefix_cache"]["default"][1], "a warm prefix changes every one"
+    )
+    bear_out(told["prefix_cache"][CURE][0] == 0, "a warm prefix changes nothing under triton")
+    row = next(each for each in (report(MATRICES[0]).run.result or {})["profiles"] if each["name"] == CURE)
+    names = {name for key in NEIGHBOURS for name in (*row["columns"][key]["changed"], *row["columns"][key]["as_any"])}
+    bear_out(
+        bool(names) and all(name.startswith(("1x64x64", "1x448x448")) for name in names),
+        "under triton only prompts of one small picture changed beside neighbours",
+    )
 
 
 def _check_gpu_certificate() -> None:

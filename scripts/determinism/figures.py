@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from vqa.lab.report.charts import colour, letter
+from vqa.lab.report.cells import colour, letter
 
 INK = "#5f6570"
 WEAK = "#d98200"

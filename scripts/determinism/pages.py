@@ -20,7 +20,9 @@ from scripts.determinism.runs import (
     HISTORY,
     HISTORY_ARMS,
     HORIZON,
+    LENGTHS,
     LOAD_ARMS,
+    MATRICES,
     MEASURED,
     ONE,
     REPEAT,
@@ -29,13 +31,18 @@ from scripts.determinism.runs import (
     arms,
     history_classes,
     horizon_rows,
+    length_rows,
+    lengths_cost,
+    matrix,
     report,
     verdict,
 )
+from vqa.lab.certificate.where import what_holds
 from vqa.lab.report.charts import probability
 from vqa.lab.report.conclusions import arm_title
 from vqa.lab.report.fragments import cell_groups
-from vqa.lab.run.recorded import label
+from vqa.lab.report.where import reach_words
+from vqa.lab.run.recorded import label, recorded
 from vqa.lab.stats.agreement import Level
 from vqa.lab.stats.summary import Summary
 from vqa.text import LANGUAGES, Language
@@ -89,6 +96,7 @@ def values(lang: Language) -> dict[str, Any]:
     prompt = next(sample.answer.prompt_tokens for sample in repeat.samples if sample.answer)
     cached = max(sample.answer.cached_tokens or 0 for sample in repeat.samples if sample.answer)
     counted = [arm for name, arm in cured.items() if name != "positive_control"]
+    shown = [run for run in MATRICES if run in recorded()]
     return {
         "n": repeat.summary.n,
         "flags": " ".join(flags()),
@@ -100,6 +108,10 @@ def values(lang: Language) -> dict[str, Any]:
         "first_cached": next(sample.answer.cached_tokens or 0 for sample in repeat.samples if sample.answer),
         "horizon": horizon_rows(),
         "horizon_where": label(report(HORIZON).run, lang),
+        "lengths": length_rows(),
+        "lengths_where": label(report(LENGTHS).run, lang),
+        "lengths_cost": lengths_cost(),
+        "blocks": [report(run).run.header["cache_config"]["block_size"] for run in (LENGTHS, CPU)],
         "flip": flip(),
         "cache_arms": [(arm_title(name, lang), under[name]) for name in CACHE_ARMS],
         "load_arms": [(arm_title(name, lang), under[name], cured[name]) for name in LOAD_ARMS],
@@ -113,9 +125,22 @@ def values(lang: Language) -> dict[str, Any]:
         "controls": min(arms(GPU)[f"{name}/positive_control"].distinct for name in GPU_PROFILES),
         "gpu_where": label(report(GPU).run, lang),
         "tensor": [(run, name, *certified(run, name)) for run in (ONE, TWO) for name in ("default", CURE)],
+        "holds": where_rows(lang),
         **history(lang),
-        "ids": (REPEAT, DEFAULT, TRITON, HORIZON, HISTORY, GPU, ONE, TWO, CPU),
+        "matrices": [(matrix(run), label(report(run).run, lang)) for run in shown],
+        "beside": {name: arm_title(name, lang) for run in shown for name, _ in matrix(run)["rows"]},
+        "ids": (REPEAT, DEFAULT, TRITON, HORIZON, LENGTHS, *shown, HISTORY, GPU, ONE, TWO, CPU),
     }
+
+
+def where_rows(lang: Language) -> list[tuple[str, ...]]:
+    """Returns what holds where of all recorded runs, as the words of each row."""
+    rows = what_holds(report(run).run for run in recorded())
+    return [
+        (each.hardware, each.version, each.model, each.profile, reach_words(each.bitwise, lang),
+         reach_words(each.tokens, lang), each.run)
+        for each in rows
+    ]  # fmt: skip
 
 
 def flags() -> list[str]:

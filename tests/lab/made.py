@@ -11,6 +11,15 @@ from PIL import Image, ImageDraw
 from vqa.answers import Answer, Sample, SampleError, Token
 from vqa.media.images import ImagePayload, load_image
 
+CERTIFICATES = (
+    "cpu-certificate",
+    "h100-certificate",
+    "h200-certificate",
+    "h100-tensor-parallel-1",
+    "h100-tensor-parallel-2",
+)
+"""The recorded runs that are certificates; `test_recorded` holds that there is no other."""
+
 
 def picture() -> ImagePayload:
     canvas = Image.new("RGB", (64, 64), "white")

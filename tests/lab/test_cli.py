@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -147,10 +149,8 @@ def test_runs_are_listed_renamed_and_deleted(circle: str, capsys: pytest.Capture
     assert json.loads(capsys.readouterr().out.splitlines()[-1]) == []
 
 
-def test_ctrl_c_stops_the_run_and_keeps_it(circle: str, tmp_path: Path) -> None:
-    import os
-    import signal
-
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_the_end_of_a_job_stop_the_run_and_keep_it(sent: int, circle: str, tmp_path: Path) -> None:
     environment = os.environ | {"VQA_DATA_DIR": str(tmp_path / "data")}
     words = ["repeat", circle, "What?", "-n", "5000", "--json", str(tmp_path / "run.json")]
     with FakeServer(prefill_seconds=0.02) as server:
@@ -165,7 +165,7 @@ def test_ctrl_c_stops_the_run_and_keeps_it(circle: str, tmp_path: Path) -> None:
         while len(server.bodies) < 10:
             assert child.poll() is None
             time.sleep(0.02)  # a loop without a pause would take the processor from the server
-        child.send_signal(signal.SIGINT)
+        child.send_signal(sent)
         out, err = child.communicate(timeout=60)
     assert child.returncode == 2
     assert "Traceback" not in err

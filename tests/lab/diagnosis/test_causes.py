@@ -203,3 +203,27 @@ def test_a_history_made_on_purpose_that_changes_the_answer_is_confirmed_and_one_
     nothing = {"after_unrelated": arm("after_unrelated", *["odd"] * 5, cached=(0,) * 5)}
     found = diagnose(lone | nothing, Facts(VLLM))
     assert (found.findings, found.invalid_arms) == ((), ("after_unrelated",)), "nothing asked before was found"
+
+
+def test_a_small_cache_that_loses_blocks_in_between_hides_no_cause() -> None:
+    """As a real engine with 5,120 tokens of cache did: some answers in a row find nothing again, and are cold ones."""
+    again = [0, *[1536] * 9, 0, *[1536] * 9]
+    taken = CONTROL | {
+        "repeat": arm("repeat", *("cold" if hit == 0 else "warm" for hit in again), cached=tuple(again)),
+        "cold": arm("cold", *["cold"] * 10, cached=(0,) * 10),
+        "after_unrelated": arm("after_unrelated", *["history"] * 5, cached=(128,) * 5),
+        "concurrent_8": arm("concurrent_8", *["crowd"] * 16, cached=(1536,) * 16),
+    }
+    found = diagnose(taken, Facts(VLLM))
+    causes = {each.cause for each in found.findings}
+    assert {Cause.PREFIX_CACHE_HISTORY, Cause.BATCH_COMPOSITION} <= causes
+    assert Cause.UNKNOWN not in causes
+
+
+def test_seeds_that_met_different_caches_are_no_sign_of_sampling() -> None:
+    hits = (0, 0, 1536, 1536, 1536, 1536)
+    taken = CONTROL | {
+        "repeat": arm("repeat", "cold", *["warm"] * 9, cached=(0, *[1536] * 9)),
+        "seeds": arm("seeds", *("cold" if hit == 0 else "warm" for hit in hits), cached=hits),
+    }
+    assert Cause.NOT_GREEDY not in {each.cause for each in diagnose(taken, Facts(VLLM)).findings}

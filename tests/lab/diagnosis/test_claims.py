@@ -93,7 +93,7 @@ def test_a_stopped_run_says_so_everywhere_and_never_passes(
     faults: dict[str, float], outcome: str, manager: RunManager, store: Store, image: ImagePayload
 ) -> None:
     spec = RunSpec(("What?",), (image,), n=300, concurrency=4, sampling=Sampling(max_tokens=32))
-    with FakeServer(**faults) as server:
+    with FakeServer(**faults, seconds_per_token=0.01) as server:
         run_id = manager.start(spec, server.base_url)
         manager.wait(run_id, after=30, timeout=60)
         manager.stop(run_id)

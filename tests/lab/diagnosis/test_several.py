@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.fakes.behaviour import Behaviour
 from tests.fakes.openai_server import FakeServer
+from tests.ports import free_port
 from vqa.cli import main
 from vqa.lab.diagnosis.findings import Confidence
 from vqa.lab.diagnosis.several import Fleet, Seen, several
 from vqa.lab.plan.arms import RunSpec
-from vqa.lab.report.export import collect, to_html, to_junit
+from vqa.lab.report.export import collect, load_report, to_html, to_junit
 from vqa.lab.report.outcomes import diagnosis_of
+from vqa.lab.report.reproduce import run_argv
 from vqa.lab.run.manager import RunManager
+from vqa.lab.verify.verdicts import verdicts
 from vqa.media.images import ImagePayload
 from vqa.store import Run, Store
 
@@ -95,14 +99,19 @@ def test_a_repeat_says_nothing_else(
 def test_causes_are_consistent_at_most_and_nothing_is_called_restarted(
     manager: RunManager, store: Store, image: ImagePayload
 ) -> None:
-    run = ran(manager, store, HIDDEN, RunSpec(("What?",), (image,)), "diagnose")
+    behaviour = replace(TOLD, splits_under_load=True, metrics=False)
+    run = ran(manager, store, behaviour, RunSpec(("What?",), (image,)), "diagnose")
     found = diagnosis_of(run)
     assert found is not None
     assert (str(found.verdict), found.values["servers"]) == ("several", 2)
+    assert found.findings
     assert all(finding.confidence is not Confidence.CONFIRMED for finding in found.findings)
+    assert found.profiles == ()
     assert (run.result or {})["holds"] is None
     page = to_html(collect(store, run.id))
     assert SAID in page
+    assert "Ask each of the 2 by itself first" in page
+    assert "batch-invariant" not in page.partition("<main")[2].partition("<details")[0]
     assert "server changed" not in page
 
 
@@ -121,12 +130,25 @@ def test_the_servers_behind_an_address_are_asked_one_by_one_and_compared(
     with FakeServer() as one, FakeServer(lone_differs=True) as same, FakeServer(cold_differs=True) as other:
         for workers, status, said in (
             ((one, same), 0, "All 2 servers give the same answers"),
-            ((one, other), 1, "do not"),
+            ((one, other), 1, "do not give the same answers"),
         ):
             with FakeServer(workers_at=tuple(worker.base_url.removesuffix("/v1") for worker in workers)) as router:
                 assert main([*words, "--base-url", router.base_url]) == status
-            assert said in capsys.readouterr().out
-        assert (tmp_path / "r-1.json").is_file()
-        assert (tmp_path / "r-2.json").is_file()
+            told = capsys.readouterr().out
+            assert said in told
+            assert all(worker.base_url in told for worker in workers)
+            report = load_report(tmp_path / "r.json")
+            assert run_argv(report.run)[-2:] == ["--base-url", router.base_url]
+            assert {"repeat", "--each-server", "-n"} <= set(run_argv(report.run))
+            assert [arm["name"].rpartition("/")[2] for arm in report.run.plan["arms"]] == ["repeat"] * 2
+            assert [row["ok"] for row in (report.run.result or {})["servers"]] == [2, 2]
+            assert all(check.agrees for check in verdicts(report))
+            assert said in to_html(report)
+            (report.run.result or {})["servers"][0]["level"] = "none"
+            assert not all(check.agrees for check in verdicts(report))
+        gone = one.base_url.replace(one.base_url.rpartition(":")[2], f"{free_port()}/v1")
+        with FakeServer(workers_at=(gone, one.base_url)) as router:
+            assert main([*words, "--base-url", router.base_url]) == 2
+        assert "it was not asked" in capsys.readouterr().out
         assert main([*words, "--base-url", one.base_url]) == 2
     assert "does not tell which servers" in capsys.readouterr().err

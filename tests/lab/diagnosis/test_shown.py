@@ -48,6 +48,9 @@ def test_other_hardware_and_blind_certificates_show_nothing() -> None:
     assert (
         shown_profiles([("c1", machine("H100", "0.33.0"), MADE), ("c2", HERE, blind), ("c3", HERE, None)], HERE) == ()
     )
+    for open_ in ({"changed": True}, {"several": {"n": 2}}):
+        told = {"profiles": [row | open_ for row in MADE["profiles"]]}
+        assert shown_profiles([("c1", HERE, told)], HERE) == ()
     assert shown_profiles([("c1", machine("H100", "0.33.0"), MADE)], {}) == ()
     assert offered(FOUND, ()) == FOUND
 

@@ -11,7 +11,7 @@ from tests.fakes.behaviour import Behaviour
 from tests.fakes.engine_stand_in import SPEC, StandIn
 from tests.fakes.openai_server import FakeServer
 from vqa.cli import main
-from vqa.lab.certificate.certify import Certified
+from vqa.lab.certificate.wanted import Certified
 from vqa.lab.horizon.asked import Asked
 from vqa.lab.horizon.search import Search, Step, doublings
 from vqa.lab.horizon.start import horizon_spec, start_horizon
@@ -175,6 +175,25 @@ def test_a_horizon_that_was_stopped_goes_on_without_asking_a_load_twice(
         assert [step["load"] for step in steps] == [1, 2, 4, 8, 6, 5, 4]
         assert [step["arm"].count("session 2") for step in steps] == [0, 0, 1, 1, 1, 1, 1]
         assert horizon_lines(status.result or {}, technical=False) == [f"as-is: {ALL} up to 4 (not at 5)"]
+
+
+def test_a_horizon_whose_process_was_killed_within_its_first_load_asks_it_again_apart_from_what_it_had_asked(
+    manager: RunManager, store: Store, settings: Settings
+) -> None:
+    with FakeServer(Behaviour()) as server:
+        run_id = start_horizon(manager, asked(2), settings, base_url=server.base_url)
+        assert manager.wait(run_id, after=0, timeout=30).notes["load"] == 1
+        left = store.run(run_id).result  # all that a killed process leaves beside its samples
+        manager.stop(run_id)
+        manager.wait(run_id, timeout=30)
+        store.update_run(run_id, result=left)
+        start_horizon(manager, asked(2), settings, base_url=server.base_url, resume=store.run(run_id))
+        status = manager.wait(run_id, timeout=60)
+    steps = status.result["profiles"][0]["steps"] if status.result else []
+    assert [(step["load"], step["invalid"], step["holds"]["tokens"]) for step in steps] == [
+        (1, None, True),
+        (2, None, True),
+    ]
 
 
 def test_a_horizon_goes_on_from_the_beginning_where_the_lone_answers_are_others(

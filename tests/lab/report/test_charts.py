@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 from PIL import Image
 
-from vqa.lab.report import charts
+from vqa.lab.report import cells, charts
 
 
 def bitmap(markup: str) -> Image.Image:
@@ -25,17 +25,17 @@ def well_formed(markup: str) -> ElementTree.Element:
 
 
 def test_strip_of_twenty_sets_the_first_apart_and_letters_every_cell() -> None:
-    markup = charts.strip([1, *[0] * 19], 20, "en")
+    markup = cells.strip([1, *[0] * 19], 20, "en")
     root = well_formed(markup)
     first = root.find(".//span[@class='vl-first']/i")
-    assert first is not None and first.text == "B" and charts.colour(1) in first.get("style", "")
+    assert first is not None and first.text == "B" and cells.colour(1) in first.get("style", "")
     rest = root.findall(".//span[@class='vl-cells']/i")
     assert [cell.text for cell in rest] == ["A"] * 19
     assert "Request 1 gave answer B; of the 19 later ones 0 gave the same" in markup
 
 
 def test_strip_shows_pending_and_failed_requests_as_such() -> None:
-    root = well_formed(charts.strip([0, charts.ERROR], 4, "en"))
+    root = well_formed(cells.strip([0, cells.ERROR], 4, "en"))
     classes = [cell.get("class") for cell in root.iter("i")]
     assert classes == ["vl-cell", "vl-cell vl-error", "vl-cell vl-pending", "vl-cell vl-pending"]
 
@@ -43,27 +43,27 @@ def test_strip_shows_pending_and_failed_requests_as_such() -> None:
 def test_strip_of_ten_thousand_is_one_small_bitmap_with_a_pixel_for_each_request() -> None:
     groups = [2, *[0] * 9_999]
     groups[5_000] = 1
-    groups[6_000] = charts.ERROR
-    markup = charts.strip(groups, 10_000, "en")
+    groups[6_000] = cells.ERROR
+    markup = cells.strip(groups, 10_000, "en")
     assert len(markup) < 5_000
     picture = bitmap(markup)
     assert picture.width * picture.height >= 9_999
     colours = {f"#{bytes(pixel[:3]).hex()}": count for count, pixel in picture.getcolors() or () if pixel[3] > 50}
-    assert colours == {charts.colour(0): 9_997, charts.colour(1): 1, charts.ERROR_COLOUR: 1}
+    assert colours == {cells.colour(0): 9_997, cells.colour(1): 1, cells.ERROR_COLOUR: 1}
 
 
 @pytest.mark.parametrize("n", [241, 999, 2_500, 9_999])
 def test_bitmap_strip_is_wider_than_high(n: int) -> None:
-    picture = bitmap(charts.strip([0] * n, n, "en"))
+    picture = bitmap(cells.strip([0] * n, n, "en"))
     assert picture.width >= 2 * picture.height
 
 
 def test_groups_beyond_the_palette_share_a_colour_but_not_a_letter() -> None:
-    assert charts.colour(8) == charts.colour(200) == charts.OTHER_COLOUR
-    assert [charts.letter(group) for group in (0, 25, 26, 27, 52, charts.ERROR)] == ["A", "Z", "AA", "AB", "BA", "!"]
+    assert cells.colour(8) == cells.colour(200) == cells.OTHER_COLOUR
+    assert [cells.letter(group) for group in (0, 25, 26, 27, 52, cells.ERROR)] == ["A", "Z", "AA", "AB", "BA", "!"]
 
 
-@pytest.mark.parametrize("colour", [*charts.PALETTE, charts.OTHER_COLOUR, charts.ERROR_COLOUR])
+@pytest.mark.parametrize("colour", [*cells.PALETTE, cells.OTHER_COLOUR, cells.ERROR_COLOUR])
 def test_white_letters_on_every_colour_have_enough_contrast(colour: str) -> None:
     channels = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
     linear = [value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in channels]
@@ -90,8 +90,8 @@ def test_latency_of_ten_thousand_is_drawn_in_buckets() -> None:
 
 
 def test_latency_without_an_answer_draws_nothing() -> None:
-    assert charts.latency([None, None], [charts.ERROR] * 2, "en") == ""
-    assert "First request –" in charts.latency([None, 1.0], [charts.ERROR, 0], "en")
+    assert charts.latency([None, None], [cells.ERROR] * 2, "en") == ""
+    assert "First request –" in charts.latency([None, 1.0], [cells.ERROR, 0], "en")
 
 
 def test_margins_mark_fragile_and_split_positions_and_name_the_smallest() -> None:
@@ -122,7 +122,5 @@ def test_margins_without_logprobs_draw_nothing() -> None:
 
 
 def test_every_plot_speaks_chinese_too() -> None:
-    drawn = (
-        charts.strip([0, 1], 2, "zh") + charts.latency([1.0, 1.0], [0, 1], "zh") + charts.margins([1.0], ["a"], "zh")
-    )
+    drawn = cells.strip([0, 1], 2, "zh") + charts.latency([1.0, 1.0], [0, 1], "zh") + charts.margins([1.0], ["a"], "zh")
     assert "首次" in drawn and "First" not in drawn

@@ -94,7 +94,7 @@ def test_a_stored_run_is_collected_with_its_samples_and_pictures(store: Store) -
     run_id = store.create_run("repeat", header=report.run.header, plan=report.run.plan)
     store.put_image(report.images[0])
     for sample in report.samples:
-        store.add_sample(run_id, sample)
+        store.add_samples(run_id, [sample])
     found = collect(store, run_id)
     assert [sample.answer for sample in found.samples] == [sample.answer for sample in report.samples]
     assert found.images == report.images
@@ -316,3 +316,13 @@ def test_summaries_are_kept_apart_by_arm() -> None:
     taken = [*samples("a", "a"), *samples("b", "c", arm="cold")]
     found = summaries(made(taken, kind="diagnose"))
     assert {name: len(run.questions[0].groups) for name, run in found.items()} == {"repeat": 1, "cold": 2}
+
+
+def test_a_long_question_is_folded_and_its_title_cut() -> None:
+    question = "What lies left of the red square? " * 60
+    page = to_html(made(first_differs(), questions=(question,)))
+    title = re.search(r"<h1>(.*?)</h1>", page, re.S)
+    assert title is not None and len(title[1]) < 250
+    folded = re.search(r'<details class="vr-long"><summary>(.*?)</summary>(.*?)</details>', page, re.S)
+    assert folded is not None and len(folded[1]) < 350 and folded[2] == question
+    assert "vr-long" not in to_html(made(first_differs())).partition("</style>")[2]

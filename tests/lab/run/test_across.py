@@ -12,10 +12,12 @@ from vqa.engine.spec import EngineSpec, check
 from vqa.lab.plan.arms import RunSpec
 from vqa.lab.report import outcomes
 from vqa.lab.report.export import collect, load_report
+from vqa.lab.report.reproduce import run_argv
 from vqa.lab.report.say import result_lines
 from vqa.lab.run.across import LONE, across_work, variants
 from vqa.lab.run.manager import RunManager
 from vqa.lab.run.run_json import dump
+from vqa.lab.verify.verdicts import verdicts
 from vqa.media.images import ImagePayload
 from vqa.store import Store
 
@@ -45,7 +47,12 @@ def test_a_setting_that_changes_answers_is_told_and_the_engine_goes_back(
     assert first.startswith(f"torch.compile → no changes answers: 0 of {LONE} lone answers equal those now")
     assert first in outcomes.of_run(store.run(run), "en")
     assert "会改变回答" in outcomes.of_run(store.run(run), "zh")
-    assert load_report(dump(collect(store, run)).encode()).run.result == status.result
+    report = load_report(dump(collect(store, run)).encode())
+    assert "--across" in run_argv(report.run)
+    assert report.run.result == status.result
+    assert all(check.agrees for check in verdicts(report))
+    status.result["across"][0]["equal"] = LONE
+    assert not all(check.agrees for check in verdicts(replace(report, run=replace(report.run, result=status.result))))
 
 
 def test_what_is_tried_are_settings_that_an_engine_takes_each_unlike_what_it_is() -> None:

@@ -17,8 +17,7 @@ from vqa.lab.run.manager import RunManager
 from vqa.lab.stats.summarize import summarize_run
 from vqa.media.images import ImagePayload
 from vqa.settings import Settings
-from vqa.store import Store, tables
-from vqa.store.runs import _sample_row
+from vqa.store import Store
 
 
 def different(n: int) -> list[Sample]:
@@ -29,8 +28,7 @@ def different(n: int) -> list[Sample]:
 
 def stored(store: Store, taken: list[Sample], *, status: str = "finished") -> str:
     run = store.create_run("repeat", header={}, plan={})
-    for sample in taken:
-        store.add_sample(run, sample)
+    store.add_samples(run, taken)
     if status != "running":
         store.finish_run(run, status)
     return run
@@ -77,11 +75,7 @@ def test_the_summaries_of_a_long_run_that_was_kept_leave_the_memory_and_those_of
 def test_ten_thousand_different_answers_open_without_reading_them_once_kept(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = stored(store, different(1))
-    with store._begin() as connection:  # ten thousand commits one by one are not what this is about
-        for sample in different(10_000)[1:]:
-            digest = store._put_content(connection, sample.answer)
-            connection.execute(tables.samples.insert().values(_sample_row(run, sample, digest)))
+    run = stored(store, different(10_000))
     first = stored_summaries(store, run)
     monkeypatch.setattr(store, "samples", lambda *_, **__: pytest.fail("the samples were read"))
     assert stored_summaries(store, run) == first
@@ -95,7 +89,7 @@ def test_what_does_not_fit_is_computed_anew(damage: str, store: Store, monkeypat
     if damage == "version":
         monkeypatch.setattr(kept_summaries, "VERSION", "later")
     elif damage == "samples":
-        store.add_sample(run, samples("another one")[0])
+        store.add_samples(run, [samples("another one")[0]])
         told = {"repeat": summarize_run(store.samples(run))}
     else:
         store.keep_summary(run, kept_summaries.VERSION, LEAST, b'{"repeat": 1}')

@@ -16,18 +16,24 @@ from tests.fakes.openai_server import FakeServer
 from vqa.answers import Sampling
 from vqa.engine.state import EngineState, Failure
 from vqa.errors import EngineError, InputError
-from vqa.lab.certificate.certify import Certified, certificate_plan, certificate_spec, certify_work, start_certificate
+from vqa.lab.certificate.certify import certificate_plan, certificate_spec, certify_work, start_certificate
+from vqa.lab.certificate.wanted import Certified
 from vqa.lab.diagnosis.diagnose import Cause, Confidence, Verdict
 from vqa.lab.diagnosis.invalid import invalid_sentence
 from vqa.lab.plan.arms import RunSpec
-from vqa.lab.report import charts, outcomes
+from vqa.lab.report import cells, outcomes
+from vqa.lab.report.export import collect, load_report
 from vqa.lab.report.notes import note_lines
+from vqa.lab.report.reproduce import run_argv
 from vqa.lab.report.say import result_lines
+from vqa.lab.run import diagnose_job
 from vqa.lab.run.diagnose_job import diagnose_work
 from vqa.lab.run.documents import diagnosis_from_record
 from vqa.lab.run.failures import error_text
 from vqa.lab.run.job import repeat_work
 from vqa.lab.run.manager import RunManager
+from vqa.lab.run.run_json import dump
+from vqa.lab.verify.verdicts import verdicts
 from vqa.media.images import ImagePayload
 from vqa.settings import Settings, load_settings
 from vqa.store import Store
@@ -62,8 +68,8 @@ def test_three_restarts_show_the_odd_beginning_of_each(manager: RunManager, stor
     assert [[each["answer"] for each in row["questions"][0]] for row in rows] == [[1, 0, 0, 0, 0]] * 3
     assert all((each["cached"], each["seconds"] > 0) == (0, True) for row in rows for each in row["questions"][0])
     page = outcomes.of_run(store.run(result["run"]), "en")
-    assert page.count(f'{charts.colour(1)}">B</i>') == 3
-    assert page.count(f'{charts.colour(0)}">A</i>') == 12
+    assert page.count(f'{cells.colour(1)}">B</i>') == 3
+    assert page.count(f'{cells.colour(0)}">A</i>') == 12
     lines = result_lines(manager.status(result["run"]), technical=True)
     assert [line for line in lines if "restart 2, question 1: B A A A A" in line]
 
@@ -80,6 +86,32 @@ def test_a_restart_that_leaves_the_process_is_invalid_and_singles_nothing_out(
     assert all(each.confidence is not Confidence.CONFIRMED for each in found.findings)
     assert [row["invalid"] for row in result["restarts"]] == ["lab.invalid_not_restarted"] * 3
     assert "not seen to be another process" in outcomes.of_run(store.run(result["run"]), "en")
+
+
+def test_what_a_restart_can_do_against_a_history_is_tried_and_the_engine_goes_back(
+    manager: RunManager, store: Store, spec: RunSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(diagnose_job, "COLD_STARTS", 1)  # what they show is tested above
+    other = Behaviour(answer="Quite other words")
+    engine = StandIn({"default": Behaviour(answers_by_history=True), "float32": other}, broken=("no-prefix-cache",))
+    engine.restart()
+    result = finished(manager, diagnose_work(spec, restarts=True, loads=(2,), size=4), spec, engine, "diagnose")
+    engine.stop()
+    assert engine.started == ["default"] * 2 + ["no-prefix-cache", "float32", "default"]
+    found = diagnosis_from_record(result["diagnosis"])
+    assert [each.cause for each in found.findings] == [Cause.PREFIX_CACHE_HISTORY]
+    tried = {row["remedy"]: (row["n"], row["same"], row["level"]) for row in found.findings[0].values["tried"]}
+    assert tried["float32"] == (8, 8, "bitwise")
+    assert "no-prefix-cache" not in tried
+    assert [row["remedy"] for row in result["untried"]] == ["no-prefix-cache"]
+    assert not any(row.arm.startswith("float32") for row in found.evidence)
+    lines = result_lines(manager.status(result["run"]), technical=True)
+    assert any("under it: float32: 8 of 8 the same" in line for line in lines)
+    assert any(line.startswith("Could not be tried: no-prefix-cache: ") for line in lines)
+    report = collect(store, result["run"])
+    assert "--restarts" in run_argv(report.run)
+    assert "float32" in outcomes.of_run(report.run, "zh")
+    assert all(check.agrees for check in verdicts(load_report(dump(report).encode())))
 
 
 def test_another_profile_is_checked_and_stands_beside_the_former_result(manager: RunManager, spec: RunSpec) -> None:

@@ -12,16 +12,13 @@ from dataclasses import replace
 import numpy as np
 import psutil
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.lab.made import answer, failed, samples
 from vqa.answers import Answer, Sample, Token
 from vqa.lab.stats.agreement import LEVELS, Level, level_key
 from vqa.lab.stats.summarize import RunSummarizer, Summarizer, flip_interval, summarize, summarize_run
-
-settings.register_profile("lab", deadline=None, max_examples=60)
-settings.load_profile("lab")
 
 WORDS = st.sampled_from(["red", "blue", "a", "circle", "two", "2"])
 TEXTS = st.lists(WORDS, min_size=1, max_size=5).map(" ".join)

@@ -77,12 +77,28 @@ def takes_the_witness_away(value: dict[str, Any]) -> None:
             row["started_at"] += 100 * row["index"]
 
 
+def says_that_more_met(value: dict[str, Any]) -> None:
+    value["run"]["result"]["profiles"][1]["loads"][1]["together"] += 1
+
+
+def names_another_cause(value: dict[str, Any]) -> None:
+    value["run"]["result"]["profiles"][0]["causes"][0]["confidence"] = "unknown"
+
+
+def leaves_a_profile_out(value: dict[str, Any]) -> None:
+    result = value["run"]["result"]
+    result |= {"profiles": result["profiles"][1:], "holds": True, "exit_code": 0}
+
+
 ALTERED: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     "a pass": (passes, "default/8/holds: "),
     "all hold": (says_that_all_hold, "exit_code: "),
     "samples left out": (drops_the_samples_that_split, "default/8/n: "),
     "an answer": (rewrites_an_answer, "An answer is not the one that its digest names"),
     "the control": (blinds_the_control, "float32/control: "),
+    "the count that met": (says_that_more_met, "float32/8/together: "),
+    "the cause": (names_another_cause, "default/causes: "),
+    "a profile left out": (leaves_a_profile_out, 'profiles: ["float32"] is written, the samples give ["float32", "de'),
     "the witness": (takes_the_witness_away, 'float32/8/invalid: null is written, the samples give "lab.invalid_not_'),
 }
 
@@ -92,7 +108,7 @@ def test_what_was_altered_is_found_without_a_server(
     name: str, written: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     value = json.loads(json.dumps(written))
-    said = "All 56 verdicts and figures of "
+    said = "All 63 verdicts and figures of "
     if name in ALTERED:
         alter, said = ALTERED[name]
         alter(value)
@@ -100,6 +116,33 @@ def test_what_was_altered_is_found_without_a_server(
     path.write_text(json.dumps(value), encoding="utf-8")
     assert main(["verify", str(path)]) == (name in ALTERED)
     assert said in capsys.readouterr().out
+
+
+def test_a_result_of_another_kind_is_refused(
+    written: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    value = json.loads(json.dumps(written))
+    value["run"]["kind"] = "horizon"
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps(value), encoding="utf-8")
+    assert main(["verify", str(path)]) == 2
+    assert "is not a report of VQA Lab" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("what", ["control", "steps"])
+def test_a_horizon_without_one_of_its_loads_or_with_another_control_is_found(
+    what: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    value = document(load_report(recorded()["h200-internvl-horizon"]))
+    row = value["run"]["result"]["profiles"][0]
+    if what == "steps":
+        row["steps"].pop()
+    else:
+        row["control"]["distinct"] = 1
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps(value), encoding="utf-8")
+    assert main(["verify", str(path)]) == 1
+    assert f"{row['name']}/{what}: " in capsys.readouterr().out
 
 
 def test_a_run_without_a_conclusion_cannot_be_verified(
@@ -135,9 +178,25 @@ def test_what_changed_since_is_told_by_name(written: dict[str, Any], tmp_path: P
         ("surroundings", "driver"): ("570", "580"),
         ("surroundings", "vLLM"): ("0.32.0", "0.33.0"),
         ("verdict", "default, 8"): ("none", "bitwise"),
-        ("answers", "float32/repeat"): ("1", "2"),
+        ("answers", "float32/repeat"): ("2", "3"),
     }
 
 
 def with_machine(report: Report, machine: dict[str, str]) -> Report:
     return replace(report, run=replace(report.run, header=report.run.header | {"machine": machine}))
+
+
+@pytest.mark.parametrize("what", ["cause", "confidence", "tried"])
+def test_a_diagnosis_that_names_another_cause_or_a_better_remedy_is_found(
+    what: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    value = document(load_report(recorded()["cpu-diagnose-history"]))
+    first, history, *_ = value["run"]["result"]["diagnosis"]["findings"]
+    if what == "tried":
+        history["values"]["tried"][0] |= {"same": history["values"]["tried"][0]["n"]}
+    else:
+        first[what] = {"cause": "start_up", "confidence": "consistent"}[what]
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps(value), encoding="utf-8")
+    assert main(["verify", str(path)]) == 1
+    assert "causes: " in capsys.readouterr().out

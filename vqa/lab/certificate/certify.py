@@ -7,28 +7,30 @@ change in the numbers flips tokens.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from vqa.answers import Json, Sample, Sampling
+from vqa.engine.computing import computing
 from vqa.engine.machine import Machine
-from vqa.engine.profiles import PROFILES, TRIALS
-from vqa.errors import EngineError, InputError, ModelError
+from vqa.errors import EngineError, InputError
 from vqa.lab.certificate.rows import causes, certificate_result, control_row, load_rows
-from vqa.lab.certificate.side_by_side import Started, neighbours, settled, side_by_side
+from vqa.lab.certificate.side_by_side import Started, neighbours, settled, side_by_side, with_room
+from vqa.lab.certificate.versions import version_rows
+from vqa.lab.certificate.wanted import Certified, wanted_engines, wanted_profiles
 from vqa.lab.plan.arms import MAX_CONCURRENCY, Arm, ArmPlan, Plan, RunSpec
 from vqa.lab.plan.plans import CONTROL_TEMPERATURE
 from vqa.lab.run.going_back import then_back
-from vqa.lab.run.header import plan_record
+from vqa.lab.run.header import first_lines, plan_record
 from vqa.lab.run.job import RESTART_SECONDS, RunJob, Work, is_serial, wait_serving
 from vqa.lab.run.manager import RunManager
 from vqa.lab.run.public_header import public
 from vqa.lab.stats.agreement import Level
 from vqa.lab.stats.summarize import summarize_run
 from vqa.media.images import load_image
-from vqa.models.probe import PROBE_ID, PROBE_LONG_QUESTION, PROBE_MAX_TOKENS, PROBE_QUESTION, ensure_probe, probe_image
-from vqa.models.serve import plan_start
+from vqa.models.probe import PROBE_MAX_TOKENS, probe_image, probe_questions
 from vqa.settings import Settings
 
 if TYPE_CHECKING:
@@ -50,32 +52,16 @@ SPREAD_SECONDS = 0.8
 or 1.6 s in 8 of 8."""
 
 
-@dataclass(frozen=True)
-class Certified:
-    """One profile that is to be measured, or why it cannot be."""
-
-    name: str
-    spec: EngineSpec
-    reason: str | None = None
-
-
-def certificate_spec(*, require: Level = Level.TOKENS, name: str = "") -> RunSpec:
+def certificate_spec(*, require: Level = Level.TOKENS, name: str = "", batched_tokens: int | None = None) -> RunSpec:
     """Returns what the probe is asked of a picture of coloured squares, 128 greedy tokens: a short and a long question.
 
-    A short prompt cannot show everything: on a CPU cold and warm answers were equal up to 1,029 tokens, and unlike from
-    1,181 to 1,713 on.
+    A short prompt cannot show everything: on a CPU cold and warm answers were equal up to 1,030 tokens, and unlike from
+    1,180 on. With `batched_tokens` a third one is longer than so many tokens, which an engine computes at a
+    time at most: its prompt is computed in parts.
     """
     sampling = Sampling(temperature=0.0, max_tokens=PROBE_MAX_TOKENS, ignore_eos=True)
     image = load_image(probe_image(), name="probe.png")
-    return RunSpec(
-        (PROBE_QUESTION, PROBE_LONG_QUESTION), (image,), n=IN_A_ROW, sampling=sampling, require=require, name=name
-    )
-
-
-def able_profiles(settings: Settings) -> list[str]:
-    """Returns the profiles that can run on this machine."""
-    machine = Machine.load(settings)
-    return [name for name, profile in PROFILES.items() if profile.available(machine) is None]
+    return RunSpec(probe_questions(batched_tokens), (image,), n=IN_A_ROW, sampling=sampling, require=require, name=name)
 
 
 def certificate_plan(spec: RunSpec, loads: Sequence[int]) -> Plan:
@@ -117,61 +103,51 @@ def start_certificate(
     *,
     require: Level = Level.TOKENS,
     name: str = "",
-    together: bool = False,
+    together: bool | None = None,
+    engines: Sequence[str] = (),
 ) -> str:
     """Starts a certificate over a managed engine and returns the run's id; what ran before is started again after it.
 
     `together` starts the engines of all profiles side by side, each on a port and with a share of the memory of its
-    own, and still measures one after the other: it takes more memory and less time.
+    own, and still measures one after the other: it takes more memory and less time. None: where there is a GPU.
+    `engines` are several vLLM to compare, by their environments' names or their Pythons, the earlier one first.
 
     Raises:
-        InputError: there is no such profile or load, or another run is using the engine.
+        InputError: there is no such profile, load or engine, or another run is using the engine.
         ModelError: the probe cannot be written.
         EngineError: the engine is not managed from here.
     """
-    spec = certificate_spec(require=require, name=name)
+    machine = Machine.load(settings)
+    spec = certificate_spec(require=require, name=name, batched_tokens=batched_tokens(machine))
     plan = certificate_plan(spec, tuple(dict.fromkeys(loads)))
     before = engine.snapshot()
-    wanted = wanted_profiles(engine, settings, profiles)
+    wanted = (
+        wanted_engines(engine, settings, profiles, engines) if engines else wanted_profiles(engine, settings, profiles)
+    )
+    if together is None:
+        together = machine.device == "cuda" and len(wanted) > 1
     if together:
         able = [each for each in wanted if each.reason is None]
-        specs = neighbours({each.name: each.spec for each in able}, cuda=Machine.load(settings).device == "cuda")
+        specs = neighbours({each.name: each.spec for each in able}, cuda=machine.device == "cuda")
         wanted = [replace(each, spec=specs.get(each.name, each.spec)) for each in wanted]
+    elif machine.device == "cuda":
+        wanted = [replace(each, spec=with_room(each.spec, machine)) for each in wanted]
     work = certify_work(plan, wanted, before.spec if before.serving else None, together=together)
     return runs.start_work(work, spec, before.base_url or wanted[0].spec.base_url, kind="certify", engine=engine)
 
 
-def wanted_profiles(
-    engine: Engine, settings: Settings, profiles: Sequence[str], model: str | None = None, **fields: Json
-) -> list[Certified]:
-    """Returns what to start under each profile: the probe, or `model` where one is named; at the running one's port.
+def batched_tokens(machine: Machine) -> int | None:
+    """Returns how many tokens vLLM computes at a time on this machine's GPU where no flag says otherwise.
 
-    `fields` are further ones of the spec, named as `EngineSpec` names them.
-
-    Raises:
-        InputError: there is no such profile, or none is named.
-        VQAError: the model is not on this machine, or the probe cannot be written.
-        EngineError: the engine is not managed from here.
+    None on a CPU, where engines are started without splitting prompts. As vLLM 0.32 chooses it for its API server, in
+    `EngineArgs.get_batch_defaults`.
     """
-    if settings.base_url is not None:
-        raise EngineError("engine_not_managed")
-    known = {**PROFILES, **TRIALS}
-    unknown = [profile for profile in profiles if profile not in known]
-    if unknown or not profiles:
-        raise InputError("profile_unknown", name=", ".join(unknown) or "–", known=", ".join(known))
-    machine = Machine.load(settings)
-    spec, prepare = plan_start(settings, model or PROBE_ID, **fields)
-    if prepare is not None:
-        raise ModelError("model_not_local", id=model, known=PROBE_ID)
-    if machine.device == "cuda" and model in {None, PROBE_ID}:
-        spec = replace(spec, model=str(ensure_probe(settings.models_path, "llava")))
-    running = engine.snapshot().spec
-    if running is not None:
-        spec = replace(spec, port=running.port)
-    return [
-        Certified(profile, spec.with_profile(profile), known[profile].available(machine))
-        for profile in dict.fromkeys(profiles)
-    ]
+    if machine.device == "cpu":
+        return None
+    smallest = min(machine.gpus, key=lambda gpu: gpu.memory_total)
+    if smallest.memory_total >= 160 << 30:
+        return 16384
+    return 8192 if smallest.memory_total >= 70 << 30 and "a100" not in smallest.name.lower() else 2048
 
 
 def certify_work(plan: Plan, wanted: Sequence[Certified], before: EngineSpec | None, *, together: bool = False) -> Work:
@@ -183,25 +159,37 @@ def certify_work(plan: Plan, wanted: Sequence[Certified], before: EngineSpec | N
             job.live.expect(plan, f"{each.name}/")
 
         async def measured() -> dict[str, Json]:
-            if not together:
-                rows = await _rows(job, plan, wanted)
-            else:
-                job.live.tell(step="step_together", count=len(able))
-                await _clear(job)
-                async with side_by_side(job.settings, {each.name: each.spec for each in able}) as started:
-                    await settled(started)
-                    rows = await _rows(job, plan, wanted, started)
-            return certificate_result(rows, plan.spec.require)
+            rows = []
+            async with _engines(job, able, together=together) as started:
+                for place, each in enumerate(wanted, 1):
+                    rows.append(await _measure(job, plan, each, (place, len(wanted)), started))
+            result = certificate_result(rows, plan.spec.require)
+            if any(each.vllm for each in wanted):
+                arms = await asyncio.to_thread(_arms, job)
+                result["versions"] = version_rows(rows, arms)
+            return result
 
         return await then_back(job, before, measured)
 
     return work
 
 
-async def _rows(
-    job: RunJob, plan: Plan, wanted: Sequence[Certified], started: Started | None = None
-) -> list[dict[str, Json]]:
-    return [await _measure(job, plan, each, (place, len(wanted)), started) for place, each in enumerate(wanted, 1)]
+@asynccontextmanager
+async def _engines(job: RunJob, able: Sequence[Certified], *, together: bool) -> AsyncIterator[Started | None]:
+    """Yields the engines of all profiles, started side by side; None where each is started when its turn comes."""
+    if not together:
+        yield None
+        return
+    job.live.tell(step="step_together", count=len(able))
+    await _clear(job)
+    specs, own = {each.name: each.spec for each in able}, _own(able)
+    async with side_by_side(job.settings, specs, own) as started:
+        await settled(started)
+        yield started
+
+
+def _own(wanted: Sequence[Certified]) -> dict[str, Settings]:
+    return {each.name: each.settings for each in wanted if each.settings is not None}
 
 
 async def _clear(job: RunJob) -> None:
@@ -216,28 +204,40 @@ async def _measure(
 ) -> dict[str, Json]:
     """Returns one profile's row; a profile whose engine does not come up gets the reason and the others go on."""
     row: dict[str, Json] = {"name": wanted.name, "command": wanted.spec.command(), "reason": wanted.reason, "loads": []}
+    if wanted.vllm is not None:
+        row |= {"profile": wanted.spec.profile, "vllm": wanted.vllm}
     if wanted.reason is not None:
         return row
     job.live.tell(step="step_profile_of", profile=wanted.name, round=place[0], rounds=place[1])
     try:
-        on = await serving_under(job, wanted, started)
+        async with serving_under(job, wanted, started) as on:
+            job.live.tell()
+            return row | await _measured(job, on, plan, wanted)
     except EngineError as problem:
         return row | {"reason": problem.message()}
-    job.live.tell()
+
+
+async def _measured(job: RunJob, on: RunJob, plan: Plan, wanted: Certified) -> dict[str, Json]:
+    """Asks the plan's arms of the engine that serves, and returns what they showed."""
     prefix = f"{wanted.name}/"
     async with on.server() as (client, view):
         if not job.headed:
             await on.write_header(plan, view, record=plan_record(plan))
             job.headed = True
-        serial = is_serial(on.engine) or wanted.name == "serial"
+        serial = is_serial(on.engine) or wanted.spec.profile == "serial"
         facts = await on.run(replace(plan, serial=serial), client, view, prefix=prefix)
     taken = await asyncio.to_thread(_taken, job, plan, prefix)
-    control = control_row(summarize_run(taken[str(Arm.POSITIVE_CONTROL)]))
-    loads = await asyncio.to_thread(load_rows, prefix, taken, facts)
-    loads_and_why = {"loads": loads, "causes": await asyncio.to_thread(causes, prefix, taken, facts)}
-    seen = {"changed": facts.changed, "others": facts.others, "facts": public(facts.to_record())}
-    several = facts.several and {"several": asdict(facts.several)}
-    return row | {**loads_and_why, "control": control, **seen, **(several or {})}
+    log = on.engine.snapshot().log_path if on.engine is not None else None
+    return {
+        "batched_tokens": computing(wanted.spec, first_lines(log))["max_num_batched_tokens"],
+        "loads": await asyncio.to_thread(load_rows, prefix, taken, facts),
+        "causes": await asyncio.to_thread(causes, prefix, taken, facts),
+        "control": control_row(summarize_run(taken[str(Arm.POSITIVE_CONTROL)])),
+        "changed": facts.changed,
+        "others": facts.others,
+        "facts": public(facts.to_record()),
+        **({"several": asdict(facts.several)} if facts.several else {}),
+    }
 
 
 def _taken(job: RunJob, plan: Plan, prefix: str) -> dict[str, list[Sample]]:
@@ -246,17 +246,37 @@ def _taken(job: RunJob, plan: Plan, prefix: str) -> dict[str, list[Sample]]:
     return {name: samples for name, samples in arms.items() if samples}
 
 
-async def serving_under(job: RunJob, wanted: Certified, started: Started | None = None) -> RunJob:
-    """Returns the job on the engine of a profile, once that serves.
+def _arms(job: RunJob) -> dict[str, list[Sample]]:
+    arms: dict[str, list[Sample]] = {}
+    for sample in job.store.samples(job.live.run_id):
+        arms.setdefault(sample.arm, []).append(sample)
+    return arms
+
+
+@asynccontextmanager
+async def serving_under(job: RunJob, wanted: Certified, started: Started | None = None) -> AsyncIterator[RunJob]:
+    """Yields the job on the engine of a profile, once that serves.
+
+    One that another Python runs, and that is not among `started`, is started beside the managed one, which is stopped
+    before, and ended afterwards.
 
     Raises:
         EngineError: it did not come up.
     """
-    if started is None:
+    if started is not None:
+        yield await _on(job, started[wanted.name], wanted)
+    elif wanted.settings is None:
         await job.restart(wanted.spec)
-        return job
-    beside = started[wanted.name]
+        yield job
+    else:
+        await _clear(job)
+        async with side_by_side(wanted.settings, {wanted.name: wanted.spec}) as alone:
+            yield await _on(job, alone[wanted.name], wanted)
+
+
+async def _on(job: RunJob, beside: tuple[Engine, int] | EngineError, wanted: Certified) -> RunJob:
     if isinstance(beside, EngineError):
         raise beside
     snapshot = await wait_serving(*beside)
-    return replace(job, engine=beside[0], base_url=snapshot.base_url or job.base_url)
+    settings, base_url = wanted.settings or job.settings, snapshot.base_url or job.base_url
+    return replace(job, engine=beside[0], base_url=base_url, settings=settings)

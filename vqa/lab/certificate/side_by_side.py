@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -15,6 +16,7 @@ from vqa.lab.run.job import wait_serving
 from vqa.settings import Settings
 
 if TYPE_CHECKING:
+    from vqa.engine.machine import Machine
     from vqa.engine.spec import EngineSpec
     from vqa.engine.state import Engine
 
@@ -51,17 +53,33 @@ def neighbours(specs: Mapping[str, EngineSpec], *, cuda: bool) -> dict[str, Engi
     return found
 
 
+def with_room(spec: EngineSpec, machine: Machine) -> EngineSpec:
+    """Returns the spec of an engine that is alone on its GPU with as large a KV cache as one beside others gets.
+
+    What is planned for a model holds fewer long prompts at a time than a certificate asks.
+    """
+    planned, share = spec.kv_cache_memory_bytes, spec.gpu_memory_utilization
+    if planned is None or share is None or planned >= KV_CACHE_BYTES:
+        return spec
+    more = (KV_CACHE_BYTES - planned) / min(gpu.memory_total for gpu in machine.gpus)
+    share = min(GPU_SHARE, math.ceil(1000 * (share + more)) / 1000)
+    return replace(spec, kv_cache_memory_bytes=KV_CACHE_BYTES, gpu_memory_utilization=share)
+
+
 @asynccontextmanager
-async def side_by_side(settings: Settings, specs: Mapping[str, EngineSpec]) -> AsyncIterator[Started]:
+async def side_by_side(
+    settings: Settings, specs: Mapping[str, EngineSpec], own: Mapping[str, Settings] | None = None
+) -> AsyncIterator[Started]:
     """Yields engines that have been asked to start, one for each spec; stops them all in the end.
 
-    Each has a folder of its own below the data folder (log, record, lock), as if it were another user's.
+    `own` are the settings of those that another Python runs. Each has a folder of its own below the data folder (log,
+    record, lock), as if it were another user's.
     """
     started: dict[str, tuple[Engine, int] | EngineError] = {}
     opened: list[Engine] = []
     try:
         for name, spec in specs.items():
-            started[name] = await asyncio.to_thread(_start, settings, name, spec, opened)
+            started[name] = await asyncio.to_thread(_start, (own or {}).get(name, settings), name, spec, opened)
         yield started
     finally:
         await asyncio.shield(asyncio.gather(*(asyncio.to_thread(_end, engine) for engine in opened)))

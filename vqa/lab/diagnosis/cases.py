@@ -65,8 +65,17 @@ class CaseView:
 
     @cached_property
     def settled(self) -> Hashable | None:
-        """What the repeat arm answers once settled; None when it does not settle on one answer."""
+        """What the repeat arm answers once settled; None when it does not settle on one answer.
+
+        Where a small cache lost its blocks in between, answers split by what was found in it and by nothing else; then
+        it is the one answer of those that found the most.
+        """
         answers = set(self.rest.values())
+        if len(answers) > 1 and not self.same_cache_split("repeat", self.rest):
+            cached = self.arms["repeat"].cached_tokens
+            most = max(_at(cached, index) or 0 for index in self.rest)
+            kept = [label for index, label in self.rest.items() if (_at(cached, index) or 0) == most]
+            return kept[0] if most and 2 * len(kept) > len(self.rest) else None
         return next(iter(answers)) if len(answers) == 1 and len(self.rest) > 1 else None
 
     def equals_repeat(self, arm: str) -> bool | None:

@@ -76,6 +76,7 @@ def not_greedy(case: CaseView) -> Finding | None:
         return None
     disturbed = case.disturbed(["seeds"])
     paired = all(len(pair) == 1 for pair in pairs.values()) and len(by_seed) > 1 and len(pairs) > 2
+    paired = paired and case.same_cache_split("seeds", labels)  # else what was found in the cache tells them apart
     by_chance = case.settled is None and (disturbed or len(by_seed) < 3)
     if paired and not by_chance:
         # Two requests of one seed agree, those of different seeds do not: nothing else changed between them, unless

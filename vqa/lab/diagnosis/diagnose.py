@@ -11,7 +11,7 @@ from vqa.lab.diagnosis.causes import find_causes
 from vqa.lab.diagnosis.evidence import evidence_rows
 from vqa.lab.diagnosis.facts import Facts
 from vqa.lab.diagnosis.findings import Cause, Confidence, Diagnosis, Evidence, Finding, Verdict
-from vqa.lab.diagnosis.history import tried, unexplained
+from vqa.lab.diagnosis.history import tried, under_profile, unexplained
 from vqa.lab.diagnosis.premises import arm_kind
 from vqa.lab.plan.arms import Arm
 from vqa.lab.stats.agreement import Level
@@ -22,7 +22,12 @@ __all__ = ["Cause", "Confidence", "Diagnosis", "Evidence", "Finding", "Verdict",
 
 
 def diagnose(samples: Mapping[str, Sequence[Sample]], facts: Facts) -> Diagnosis:
-    """Returns what the samples of all arms, keyed by arm name, and the facts beside them allow to say."""
+    """Returns what the samples of all arms, keyed by arm name, and the facts beside them allow to say.
+
+    Those of a profile that was tried as a remedy (`float32/cold`) only tell whether it helps.
+    """
+    remedies = tried(samples)
+    samples = {name: taken for name, taken in samples.items() if not under_profile(name)}
     arms = {name: summarize_run(taken) for name, taken in samples.items()}
     evidence = evidence_rows(arms, facts, case_views(arms, facts))
     valid = {row.arm: arms[row.arm] for row in evidence if row.invalid is None}
@@ -31,8 +36,11 @@ def diagnose(samples: Mapping[str, Sequence[Sample]], facts: Facts) -> Diagnosis
     everything = together({name: samples[name] for name in valid})
     asked = together(samples)
     if facts.several is not None:
-        findings = tuple(map(_at_most_consistent, find_causes(cases))) if any(case.differs for case in cases) else ()
-        return Diagnosis(Verdict.SEVERAL, findings, evidence, _values(asked, arms) | {"servers": facts.several.n})
+        n = facts.several.n
+        differs = any(case.differs for case in cases)
+        causes = find_causes(cases) if differs else ()
+        findings = tuple(_of_several(each, n) for each in causes if each.cause is not Cause.UNKNOWN)
+        return Diagnosis(Verdict.SEVERAL, findings, evidence, _values(asked, arms) | {"servers": n})
     if facts.changed or asked.changed:
         what = facts.what_changed(asked.servers) or "/metrics"
         finding = Finding(Cause.SERVER_CHANGED, Confidence.CONFIRMED, {"what": what})
@@ -40,7 +48,7 @@ def diagnose(samples: Mapping[str, Sequence[Sample]], facts: Facts) -> Diagnosis
     findings = find_causes(cases)
     failed = together({name: taken for name, taken in samples.items() if not facts.died_in(name)}).failed
     verdict = _verdict(valid, everything, cases, failed=failed, undecided=bool(undecided(evidence)))
-    findings = tuple(_with_tried(each, arms) for each in findings)
+    findings = tuple(_with_tried(each, remedies) for each in findings)
     if rest := unexplained(cases, findings):
         findings = (*findings, rest)
     if verdict is Verdict.DIFFERS and not findings:
@@ -53,15 +61,19 @@ def diagnose(samples: Mapping[str, Sequence[Sample]], facts: Facts) -> Diagnosis
     return Diagnosis(verdict, findings, evidence, values)
 
 
-def _with_tried(finding: Finding, arms: Mapping[str, RunSummary]) -> Finding:
-    shown = tried(arms) if finding.cause is Cause.PREFIX_CACHE_HISTORY else []
+def _with_tried(finding: Finding, remedies: list[dict[str, Json]]) -> Finding:
+    shown = remedies if finding.cause is Cause.PREFIX_CACHE_HISTORY else []
     return replace(finding, values=finding.values | {"tried": shown}) if shown else finding
 
 
-def _at_most_consistent(finding: Finding) -> Finding:
-    """Returns the finding as sure as it can be where another server may have given the other answer."""
+def _of_several(finding: Finding, servers: int) -> Finding:
+    """Returns the finding as sure as it can be where another server may have given the other answer.
+
+    No profile is offered: what helps against a cause that may not be there is to ask one server.
+    """
     sure = finding.confidence is Confidence.CONFIRMED
-    return replace(finding, confidence=Confidence.CONSISTENT) if sure else finding
+    confidence = Confidence.CONSISTENT if sure else finding.confidence
+    return replace(finding, confidence=confidence, values=finding.values | {"servers": servers}, profiles=())
 
 
 DECISIVE = (
@@ -84,10 +96,13 @@ def undecided(evidence: Sequence[Evidence]) -> tuple[str, ...]:
 
 
 def together(samples: Mapping[str, Sequence[Sample]]) -> RunSummary:
-    """Returns one summary over all arms that are meant to agree: all but the positive control."""
-    return summarize_run(
-        sample for name, taken in samples.items() if arm_kind(name) is not Arm.POSITIVE_CONTROL for sample in taken
+    """Returns one summary over all arms that are meant to agree: not the positive control, nor remedies by profile."""
+    agree = (
+        taken
+        for name, taken in samples.items()
+        if arm_kind(name) is not Arm.POSITIVE_CONTROL and not under_profile(name)
     )
+    return summarize_run(sample for taken in agree for sample in taken)
 
 
 def case_views(arms: Mapping[str, RunSummary], facts: Facts) -> tuple[CaseView, ...]:

@@ -63,6 +63,15 @@ class BlockFacts:
     """The most requests that the server itself said it was running, whenever it was looked at; None: not looked at."""
     looks: int = 0
     """How often it was looked at."""
+    met: tuple[int, ...] = ()
+    """Of each answer, in order, how many were under way at once with it, at most, itself included; of arms with a
+    background only."""
+    broken_beside: tuple[int, ...] = ()
+    """Of each answer, in order, how many of the background's were broken off meanwhile."""
+    background_problem: str = ""
+    """Why the background's requests failed, where none was answered."""
+    background_freely: int = 0
+    """Answers of the background that should have been JSON and were not."""
 
     @property
     def others(self) -> int | None:
@@ -189,7 +198,11 @@ class Facts:
     def from_record(record: Json) -> Facts:
         """Returns the facts that `to_record` wrote."""
         blocks = (
-            BlockFacts(**block | {"counters": block["counters"] and Counters(**block["counters"])})
+            BlockFacts(
+                **block
+                | {"counters": block["counters"] and Counters(**block["counters"])}
+                | {name: tuple(block.get(name) or ()) for name in ("met", "broken_beside")}
+            )
             for block in record["blocks"]
         )
         sides = {

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 
-from vqa.answers import Json
+from vqa.answers import Json, Sample
 from vqa.lab.diagnosis.cases import CaseView
 from vqa.lab.diagnosis.findings import Cause, Confidence, Finding
 from vqa.lab.diagnosis.premises import arm_kind
 from vqa.lab.plan.arms import CACHE_HISTORY, REMEDIES, Arm
-from vqa.lab.stats.summary import RunSummary
+from vqa.lab.stats.summarize import summarize_run
 
 PROFILES = ("no-prefix-cache", "batch-invariant-triton", "float32")
 OF_ITSELF = (Arm.REPEAT, Arm.COLD, Arm.FULLY_COLD, Arm.WARM)
@@ -42,17 +42,30 @@ def cache_history(case: CaseView) -> Finding | None:
     return Finding(Cause.PREFIX_CACHE_HISTORY, confidence, values, PROFILES)
 
 
-def tried(arms: Mapping[str, RunSummary]) -> list[dict[str, Json]]:
-    """Returns for each remedy that was tried how many answers it gave, how many are the same, and on which level."""
-    runs = ((name, run) for name, run in arms.items() if arm_kind(name) in REMEDIES and run.ok)
+def under_profile(arm: str) -> str:
+    """Returns the profile under which a diagnosis tried a remedy in an arm of that name; empty for all other arms."""
+    return arm.rpartition("/")[0]
+
+
+def tried(samples: Mapping[str, Sequence[Sample]]) -> list[dict[str, Json]]:
+    """Returns for each remedy that was tried how many answers it gave, how many are the same, and on which level.
+
+    `samples` are those of all arms by name; the arms under one profile are one remedy, named after it.
+    """
+    taken: dict[str, list[Sample]] = {}
+    for name, found in samples.items():
+        if remedy := under_profile(name) or (name if arm_kind(name) in REMEDIES else ""):
+            taken.setdefault(remedy, []).extend(found)
+    runs = ((remedy, summarize_run(found)) for remedy, found in taken.items())
     return [
         {
-            "remedy": name,
+            "remedy": remedy,
             "n": run.n,
             "same": sum(each.groups[0].count for each in run.questions if each.groups),
             "level": str(run.level),
         }
-        for name, run in runs
+        for remedy, run in runs
+        if run.ok
     ]
 
 

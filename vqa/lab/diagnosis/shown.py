@@ -50,7 +50,7 @@ def shown_profiles(
         if hardware(theirs) != place:
             continue
         for row in (result or {}).get("profiles") or ():
-            each = _shown(run, version_of(theirs), row)
+            each = _shown(run, row.get("vllm", "").rpartition("-")[2] or version_of(theirs), row)
             if each is not None and _weight(each, version) > _weight(found.get(each.profile), version):
                 found[each.profile] = each
     return tuple(found.values())
@@ -61,15 +61,17 @@ def _weight(each: Shown | None, version: str) -> tuple[bool, bool, bool]:
 
 
 def _shown(run: str, version: str, row: Mapping[str, Json]) -> Shown | None:
+    if row.get("changed") or row.get("several"):
+        return None
     loads = row.get("loads") or ()
     failed = [int(load["load"]) for load in loads if load["holds"].get("tokens") is False]
     held = [int(load["load"]) for load in loads if load["holds"].get("tokens")]
-    control = row.get("control")
+    control, name = row.get("control"), str(row.get("profile", row["name"]))
     if failed:
-        return Shown(str(row["name"]), False, min(failed), version, run)
+        return Shown(name, False, min(failed), version, run)
     if max(held, default=1) < 2 or (control is not None and control["detects"] is not True):
         return None
-    return Shown(str(row["name"]), True, max(held), version, run)
+    return Shown(name, True, max(held), version, run)
 
 
 def offered(found: Diagnosis, shown: Iterable[Shown]) -> Diagnosis:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from vqa.answers import Json
 from vqa.errors import InputError
-from vqa.lab.certificate.certify import CONTROLS, Certified
+from vqa.lab.certificate.certify import CONTROLS
+from vqa.lab.certificate.wanted import Certified
 from vqa.lab.horizon.search import doublings
 from vqa.lab.plan.arms import MAX_CONCURRENCY, Arm, ArmPlan, Plan, RunSpec, Salting
 from vqa.lab.run.documents import spec_from_record

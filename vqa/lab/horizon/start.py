@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from vqa.answers import Sampling
-from vqa.errors import EngineError, InputError
-from vqa.lab.certificate.certify import certificate_spec, wanted_profiles
+from vqa.errors import InputError
+from vqa.lab.certificate.certify import certificate_spec
+from vqa.lab.certificate.in_turn import start_in_turn
 from vqa.lab.horizon.asked import LONE, Asked
 from vqa.lab.horizon.work import horizon_work
 from vqa.lab.plan.arms import RunSpec
@@ -77,21 +79,10 @@ def start_horizon(
         ModelError: the model is not here, or the probe cannot be written.
         EngineError: the engine is not managed from here.
     """
-    asked.check()
-    kept = None if resume is None else resume.result
-    run_id = None if resume is None else resume.id
-    if not asked.profiles:
-        if base_url is None:
-            raise EngineError("engine_not_managed")
-        work = horizon_work(asked, None, kept=kept)
-        return runs.start_work(work, asked.spec, base_url, kind=KIND, engine=engine, resume=run_id)
-    if engine is None:
-        raise EngineError("engine_not_managed")
-    before = engine.snapshot()
-    wanted = wanted_profiles(engine, settings, asked.profiles, asked.model, **asked.fields)
-    work = horizon_work(asked, wanted, before.spec if before.serving else None, kept=kept)
-    address = before.base_url or wanted[0].spec.base_url
-    return runs.start_work(work, asked.spec, address, kind=KIND, engine=engine, resume=run_id)
+    return start_in_turn(
+        runs, asked.check(), settings, partial(horizon_work, asked), kind=KIND, engine=engine, base_url=base_url,
+        resume=resume,
+    )  # fmt: skip
 
 
 def ended_horizon(store: Store, run_id: str) -> tuple[Run, Asked]:

@@ -8,6 +8,7 @@ from typing import Literal
 
 from vqa.answers import MAX_SEED, Sampling
 from vqa.errors import InputError
+from vqa.lab.plan.neighbours import Neighbours
 from vqa.lab.stats.agreement import Level
 from vqa.media.images import ImagePayload
 
@@ -208,6 +209,8 @@ class Plan:
     skipped: tuple[SkippedArm, ...] = ()
     seconds_per_request: float = 1.0
     serial: bool = False
+    beside: Neighbours | None = None
+    """What the background of an arm asks; unrelated requests of mixed length when None."""
 
     @property
     def requests(self) -> int:

@@ -1,13 +1,16 @@
-"""Unrelated requests of mixed length that run beside the background arm, as other people's traffic would."""
+"""Requests beside those that count: unrelated ones of mixed length, as other people's traffic, or chosen ones."""
 
 from __future__ import annotations
 
 import asyncio
 import random
+import time
+from contextlib import aclosing
 
-from vqa.answers import Question, Sampling
+from vqa.answers import Answer, Question, Sampling
 from vqa.client import Client, Delta, NoAnswerError
 from vqa.errors import VQAError
+from vqa.lab.plan.neighbours import Neighbours, Span
 from vqa.lab.plan.words import WORDS
 
 START_SECONDS = 20.0
@@ -15,11 +18,12 @@ PAUSE_AFTER_ERROR = 0.2
 
 
 class Background:
-    """Keeps `width` unrelated requests under way from `start` to `stop`."""
+    """Keeps `width` requests under way from `start` to `stop`: unrelated ones, or what `neighbours` ask."""
 
-    def __init__(self, client: Client, width: int, *, seed: int = 0) -> None:
+    def __init__(self, client: Client, width: int, *, seed: int = 0, neighbours: Neighbours | None = None) -> None:
         self._client = client
         self._width = width
+        self._neighbours = neighbours
         self._random = random.Random(seed)  # noqa: S311 - lengths, not secrets
         self._tasks: list[asyncio.Task[None]] = []
         self._flowing = asyncio.Event()
@@ -30,7 +34,13 @@ class Background:
         self.finished = 0
         """Requests that ran to their end."""
         self.broken_off = 0
-        """Requests that were under way when it stopped."""
+        """Requests that were under way when it stopped, or were broken off on purpose."""
+        self.spans: list[Span] = []
+        """When each request that produced a token was under way."""
+        self.freely = 0
+        """Answers that should have been JSON and were not."""
+        self.problem = ""
+        """Why the last request that failed did."""
 
     async def start(self) -> None:
         """Returns when half of them have produced a token, or after 20 seconds anyway."""
@@ -51,22 +61,54 @@ class Background:
     async def _keep_asking(self, worker: int) -> None:
         length = (await self._client.info()).max_model_len or 2048
         while True:
-            question = self._question(length)
+            number = self.started
             self.started += 1
-            first = True
+            pieces = None
+            if self._neighbours is not None:
+                question, pieces = self._neighbours.question(number), self._neighbours.pieces(number)
+            else:
+                question = self._question(length)
             try:
-                async for event in self._client.stream(question):
-                    if first and isinstance(event, Delta):
-                        first = False
-                        self.answered += 1
-                        self._alive.add(worker)
-                        if 2 * len(self._alive) >= self._width:
-                            self._flowing.set()
-                self.finished += 1
+                await self._ask(question, pieces, worker)
             except NoAnswerError:  # nothing but reasoning, say: the server worked all the same
                 self.finished += 1
-            except VQAError:
+            except VQAError as problem:
+                self.problem = problem.message()
+                if self._neighbours is not None and not self._alive and self.started > 2 * self._width:
+                    self._flowing.set()  # what is always refused is not waited for
                 await asyncio.sleep(PAUSE_AFTER_ERROR)
+
+    async def _ask(self, question: Question, pieces: int | None, worker: int) -> None:
+        """Asks one question, and breaks it off after so many pieces of its answer."""
+        first, broken, came = None, False, 0
+        try:
+            async with aclosing(self._client.stream(question)) as arriving:
+                async for event in arriving:
+                    if isinstance(event, Answer):
+                        said = event.text.strip()
+                        self.freely += question.json_schema is not None and bool(said) and not said.startswith("{")
+                    if not isinstance(event, Delta):
+                        continue
+                    came += 1
+                    if first is None:
+                        first = time.time()
+                        self._came(worker)
+                    if came == pieces:
+                        broken = True
+                        break
+            if broken:
+                self.broken_off += 1
+            else:
+                self.finished += 1
+        finally:
+            if first is not None:
+                self.spans.append(Span(first, time.time(), broken))
+
+    def _came(self, worker: int) -> None:
+        self.answered += 1
+        self._alive.add(worker)
+        if 2 * len(self._alive) >= self._width:
+            self._flowing.set()
 
     def _question(self, max_model_len: int) -> Question:
         most = max(8, min(400, max_model_len // 8))

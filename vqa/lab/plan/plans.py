@@ -100,6 +100,20 @@ def plan_remedies(spec: RunSpec, capabilities: Capabilities, *, size: int = SIZE
     return Plan(spec, tuple(arms), tuple(skipped), capabilities.seconds_per_request, capabilities.serial)
 
 
+def plan_under_profile(spec: RunSpec, capabilities: Capabilities, *, size: int = SIZE) -> Plan:
+    """Returns 2 * size requests under a profile that should help against the history of the prefix cache.
+
+    A quarter finds nothing in the cache, the others what an unrelated or a shorter question has left there.
+    """
+    few = max(2, size // 2)
+    arms = (
+        ArmPlan(Arm.COLD, few, salting="fresh", whole=True),
+        ArmPlan(Arm.AFTER_UNRELATED, 2 * size - 2 * few, salting="fresh", before="unrelated", whole=True),
+        ArmPlan(Arm.AFTER_SHORTER, few, salting="fresh", before="shorter", whole=True),
+    )
+    return Plan(spec, arms, (), capabilities.seconds_per_request)
+
+
 def _cache_arms(capabilities: Capabilities, size: int) -> list[tuple[ArmPlan, str | None]]:
     needs_vllm = None if capabilities.vllm else "lab.skip_needs_vllm"
     warm = needs_vllm

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from vqa.answers import Json
+from vqa.engine.profiles import PROFILES
 from vqa.lab.certificate.rows import lengths
 from vqa.lab.diagnosis.diagnose import undecided
 from vqa.lab.diagnosis.findings import Cause, Confidence, Diagnosis, Finding, Verdict
@@ -17,7 +18,7 @@ from vqa.lab.stats.agreement import Level
 from vqa.lab.stats.intervals import flip_interval
 from vqa.lab.stats.summary import RunSummary, Summary
 from vqa.markup import html, joined
-from vqa.text import Language, t, table
+from vqa.text import Language, t, table, text_or_itself
 
 TONES = {
     Verdict.IDENTICAL: "vl-good",
@@ -164,12 +165,8 @@ def _why(found: Diagnosis, language: Language) -> str:
     if not missing:
         return t("lab.why_too_few", language)
     reasons = {row.arm: row.invalid or "" for row in found.evidence}
-    named = (f"{arm_title(arm, language)} ({_told(reasons[arm], language)})" for arm in missing)
+    named = (f"{arm_title(arm, language)} ({text_or_itself(reasons[arm], language)})" for arm in missing)
     return t("lab.why_invalid", language, arms=t("lab.part_join", language).join(named))
-
-
-def _told(key: str, language: Language) -> str:
-    return t(key, language) if key in table(language) else key
 
 
 LOADS = frozenset({Arm.REPEAT, Arm.CONCURRENT, Arm.BACKGROUND})
@@ -187,6 +184,12 @@ def cause_values(each: Finding, language: Language) -> dict[str, Json]:
     return values
 
 
+def remedy(finding: Finding, language: Language = "en") -> str:
+    """Returns what helps against a cause; where several servers answered, that one of them is to be asked."""
+    key = "lab.several_remedy" if "servers" in finding.values else f"lab.cause_{finding.cause}_remedy"
+    return t(key, language, **cause_values(finding, language))
+
+
 def finding_title(finding: Finding, language: Language = "en") -> str:
     """Returns a cause and how sure it is."""
     cause = t(f"lab.cause_{finding.cause}", language, **cause_values(finding, language))
@@ -198,21 +201,32 @@ def causes_of(profile: Mapping[str, Json]) -> list[Finding]:
     return [finding_of(each) for each in profile.get("causes") or ()]
 
 
-def length_words(load: Mapping[str, Json], language: Language) -> list[str]:
-    """Returns what held at a certificate's load for prompts of each length, where it holds several."""
-    told = lengths(load)
-    return [
-        t("lab.certificate_length", language, tokens=n, level=t(f"lab.level_{level}", language)) for n, level in told
-    ]
+def length_words(load: Mapping[str, Json], language: Language, batched: int | None = None) -> list[str]:
+    """Returns what held at a certificate's load for prompts of each length, where it holds several.
+
+    A prompt of more than `batched` tokens, which the engine computes at a time, is computed in parts.
+    """
+    told = []
+    for n, level in lengths(load):
+        parts = -(-n // batched) if batched else 1
+        key = "lab.certificate_length_parts" if parts > 1 else "lab.certificate_length"
+        told.append(t(key, language, tokens=n, parts=parts, level=t(f"lab.level_{level}", language)))
+    return told
 
 
 def tried_lines(each: Finding, language: Language) -> list[str]:
     """Returns what became of each remedy that was tried against a cause, in sentences."""
-    return [
-        t("lab.tried", language, **row | {"remedy": arm_title(row["remedy"], language), "level": level})
-        for row in each.values.get("tried") or ()
-        if (level := t(f"lab.level_{row['level']}", language))
-    ]
+    lines = []
+    for row in each.values.get("tried") or ():
+        key = "lab.tried_profile" if row["remedy"] in PROFILES else "lab.tried"
+        words = {"remedy": arm_title(row["remedy"], language), "level": t(f"lab.level_{row['level']}", language)}
+        lines.append(t(key, language, **row | words))
+    return lines
+
+
+def untried_lines(result: Mapping[str, Json] | None, language: Language) -> list[str]:
+    """Returns which profiles could not be tried as a remedy, and why, in sentences."""
+    return [t("lab.untried", language, **row) for row in (result or {}).get("untried") or ()]
 
 
 def finding(each: Finding, language: Language) -> str:
@@ -224,7 +238,6 @@ def finding(each: Finding, language: Language) -> str:
     )
     values = cause_values(each, language)
     why = t(f"lab.cause_{each.cause}_why", language, **values)
-    remedy = t(f"lab.cause_{each.cause}_remedy", language, **values)
     name = t(f"lab.cause_{each.cause}", language, **values)
     return html(
         '<section class="vl-finding"><h3>{} {}</h3><p>{}</p><p><b>{}</b> {}</p>{}</section>',
@@ -232,7 +245,7 @@ def finding(each: Finding, language: Language) -> str:
         chip,
         explained(why, language),
         t("report.remedy", language),
-        explained(remedy, language),
+        explained(remedy(each, language), language),
         joined(html("<p>{}</p>", line) for line in tried_lines(each, language)),
     )
 

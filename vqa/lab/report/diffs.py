@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import takewhile
 
 from vqa.answers import Answer, Token
-from vqa.lab.report import charts
+from vqa.lab.report import cells, charts
 from vqa.markup import escape, html, joined
 from vqa.text import Language, t
 
@@ -29,7 +29,7 @@ def diff(first: Answer, second: Answer, names: tuple[int, int], language: Langua
         html(
             '<div><span class="vl-head">{} {}</span>{}</div>',
             _badge(name),
-            t("report.answer_name", language, name=charts.letter(name)),
+            t("report.answer_name", language, name=cells.letter(name)),
             _split(pieces, at, language),
         )
         for name, pieces in zip(names, (_texts(first, one), _texts(second, other)), strict=True)
@@ -112,7 +112,7 @@ def _candidate_rows(token: Token, name: int, language: Language) -> str:
 
 
 def _badge(place: int) -> str:
-    return html('<i class="vl-cell" style="background:{}">{}</i>', charts.colour(place), charts.letter(place))
+    return html('<i class="vl-cell" style="background:{}">{}</i>', cells.colour(place), cells.letter(place))
 
 
 def shorten(text: str, most: int = TEXT_SHOWN) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from vqa.lab.diagnosis.findings import Diagnosis, Evidence
 from vqa.lab.diagnosis.premises import arm_kind
 from vqa.lab.plan.arms import Arm
-from vqa.lab.report.charts import letter
+from vqa.lab.report.cells import letter
 from vqa.lab.report.conclusions import arm_about, arm_title, finding, level_chip, number, titled, verdict_box
 from vqa.lab.report.glossary import explained
 from vqa.markup import html, joined
-from vqa.text import Language, t, table
+from vqa.text import Language, t, text_or_itself
 
 
 def diagnosis(found: Diagnosis, language: Language) -> str:
@@ -41,7 +41,7 @@ def _evidence_row(row: Evidence, language: Language) -> str:
     about = arm_about(row.arm, language)
     invalid = ""
     if row.invalid:
-        reason = t(row.invalid, language) if row.invalid in table(language) else row.invalid
+        reason = text_or_itself(row.invalid, language)
         invalid = html('<br><span class="vl-chip vl-warn">{}</span> {}', t("report.invalid", language), reason)
     if row.together is not None:
         invalid += html("<br><small>{}</small>", t("lab.together", language, together=row.together))

@@ -15,6 +15,7 @@ from vqa.lab.diagnosis.invalid import early_sentence, ended_after, invalid_sente
 from vqa.lab.diagnosis.premises import arm_kind
 from vqa.lab.diagnosis.verdict import engineer_sentence
 from vqa.lab.plan.arms import Arm
+from vqa.lab.report import matrix
 from vqa.lab.report.junit import Outcome, TestOutcome, junit_xml
 from vqa.lab.report.reproduce import case_texts
 from vqa.lab.run.run_json import Report, document, dump, load_report
@@ -160,6 +161,8 @@ def to_junit(report: Report, require: Level | None = None, language: Language = 
             elif whole is not None and whole != early:
                 case = replace(case, outcome=Outcome.ERROR, message=whole)
             cases.append(case)
+    if report.run.kind == "matrix":
+        cases = matrix.outcomes(report.run, cases, require, language)
     if early is not None:
         # An arm that was never begun has no case of its own that could say so.
         cases.append(TestOutcome(early, "vqa.run", 0.0, Outcome.SKIPPED, early))

@@ -10,7 +10,7 @@ from functools import cache
 from importlib.resources import files
 from itertools import takewhile
 
-from vqa.lab.report import charts
+from vqa.lab.report import cells, charts
 from vqa.lab.report.diffs import TEXT_SHOWN, diff, shorten
 from vqa.lab.report.glossary import explained
 from vqa.lab.stats.agreement import LEVELS, Level
@@ -91,8 +91,8 @@ def unseen(summary: Summary, language: Language) -> str:
 
 
 def cell_groups(summary: Summary, level: Level | None = None, *, running: bool = False) -> list[int]:
-    """Returns the group number of each request as `charts.strip` takes it; a hole in a running run is pending."""
-    hole = charts.PENDING if running else charts.ERROR
+    """Returns the group number of each request as `cells.strip` takes it; a hole in a running run is pending."""
+    hole = cells.PENDING if running else cells.ERROR
     return [hole if group is None else group for group in summary.cells(level)]
 
 
@@ -100,11 +100,11 @@ def strips(summary: Summary, planned: int, language: Language, *, running: bool 
     """Returns the strip of requests; where tokens agree and logprobs do not, a second one by logprobs."""
     if not planned:
         return ""
-    shown = charts.strip(cell_groups(summary, running=running), planned, language)
+    shown = cells.strip(cell_groups(summary, running=running), planned, language)
     bitwise = summary.levels[Level.BITWISE]
     if not (summary.levels[summary.display_level].holds and bitwise.holds is False):
         return shown
-    by_logprobs = charts.strip(cell_groups(summary, Level.BITWISE, running=running), planned, language)
+    by_logprobs = cells.strip(cell_groups(summary, Level.BITWISE, running=running), planned, language)
     head = t("report.strip_by_logprobs", language, distinct=bitwise.distinct)
     return html("{}<h4>{}</h4>{}", shown, head, by_logprobs)
 
@@ -166,7 +166,7 @@ def groups(summary: Summary, language: Language, *, pressed: Sequence[int] = (),
 
 def _group(summary: Summary, place: int, language: Language, pressed: Sequence[int] | None) -> str:
     group = summary.groups[place]
-    name = charts.letter(place)
+    name = cells.letter(place)
     count = t("report.group_count", language, count=group.count, n=summary.ok)
     body = group_text(group.text, summary.groups[0].text if place else None, language)
     share = 100 * group.count / max(summary.ok, 1)
@@ -175,12 +175,12 @@ def _group(summary: Summary, place: int, language: Language, pressed: Sequence[i
         '<span class="vl-answer">{}</span><span class="vl-count"><b>{}</b></span>'
         '<span class="vl-share" aria-hidden="true"><i style="width:{:.2f}%;background:{}"></i>'
         '</span><small class="vl-note">{}</small>',
-        charts.colour(place),
+        cells.colour(place),
         name,
         body,
         count,
         share,
-        charts.colour(place),
+        cells.colour(place),
         _group_note(summary, place, language),
     )
     if pressed is None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from vqa.answers import Json
-from vqa.lab.certificate.rows import detects
 from vqa.lab.diagnosis.invalid import invalid_sentence
-from vqa.lab.report import conclusions
+from vqa.lab.report import conclusions, in_turn
 from vqa.lab.stats.agreement import LEVELS, Level
 from vqa.markup import html, joined
-from vqa.text import Language, t, table
+from vqa.text import Language, t, text_or_itself
 
 
 def horizon_sentence(row: Mapping[str, Json], language: Language = "en") -> str:
@@ -20,7 +19,7 @@ def horizon_sentence(row: Mapping[str, Json], language: Language = "en") -> str:
     if row.get("changed"):
         return t("horizon.changed", language)
     if not row["levels"]:
-        return _text(str(row["reason"] or "horizon.nothing"), language)
+        return text_or_itself(str(row["reason"] or "horizon.nothing"), language)
     groups: list[tuple[list[Level], Mapping[str, Json]]] = []
     for level in LEVELS:
         found = row["levels"][str(level)]
@@ -32,7 +31,7 @@ def horizon_sentence(row: Mapping[str, Json], language: Language = "en") -> str:
             groups.append(([level], found))
     parts = [_levels(levels, found, language) for levels, found in groups]
     said = t("report.comma", language).join(parts) or t("horizon.nothing", language)
-    return f"{said} · {_text(str(row['reason']), language)}" if row["reason"] else said
+    return f"{said} · {text_or_itself(str(row['reason']), language)}" if row["reason"] else said
 
 
 def _levels(levels: Sequence[Level], found: Mapping[str, Json], language: Language) -> str:
@@ -52,9 +51,7 @@ def horizon_lines(result: Mapping[str, Json], language: Language = "en", *, tech
             continue
         for step in sorted(row["steps"], key=lambda each: int(each["load"])):
             lines.append("  " + _step_line(step, language))
-        if control := row.get("control"):
-            key = "lab.certificate_control" if detects(row) else "lab.certificate_blind"
-            lines.append("  " + t(key, language, profile=row["name"], ok=control["ok"], distinct=control["distinct"]))
+        lines += in_turn.control_line(row, language)
     return lines
 
 
@@ -72,7 +69,7 @@ def _state(step: Mapping[str, Json], language: Language) -> str:
     """Returns the strongest level at which a load's answers equal the lone ones, or why it does not count."""
     failed = Level.TOKENS if step["holds"][str(Level.TOKENS)] is not None else Level.TEXT
     if step["invalid"] and step["holds"][str(failed)] is None:
-        return f"{t('report.invalid', language)} ({_text(str(step['invalid']), language)})"
+        return f"{t('report.invalid', language)} ({text_or_itself(str(step['invalid']), language)})"
     return t(f"lab.level_{_strongest(step)}", language)
 
 
@@ -82,17 +79,11 @@ def _strongest(step: Mapping[str, Json]) -> Level:
 
 def horizon_html(result: Mapping[str, Json], language: Language) -> str:
     """Returns the horizons of all profiles: a sentence for each, then a table of its loads with witness and cost."""
-    rows = result.get("profiles") or []
-    if not rows:
-        return ""
-    invalid = invalid_sentence(result, language)
-    top = html('<div class="vl-verdict vl-warn" role="status"><strong>{}</strong></div>', invalid) if invalid else ""
-    notes = joined(html('<p class="vl-soft">{}</p>', t(f"horizon.{key}", language)) for key in ("says", "says_not"))
-    return top + joined(_profile(row, language) for row in rows) + notes
+    return in_turn.framed(result, "horizon", lambda row: _profile(row, language), language)
 
 
 def _profile(row: Mapping[str, Json], language: Language) -> str:
-    said = html("<h4>{}</h4><p><strong>{}</strong></p>", str(row["name"]), horizon_sentence(row, language))
+    said = in_turn.said_of(row, horizon_sentence(row, language))
     if not row["steps"]:
         return said
     names = ("load", "holds", "together", "answers", "seconds", "first_token", "throughput", "tokens")
@@ -100,15 +91,14 @@ def _profile(row: Mapping[str, Json], language: Language) -> str:
     steps = sorted(row["steps"], key=lambda each: int(each["load"]))
     body = joined(_step(step, steps[0], language) for step in steps)
     made = html('<table class="vl-certificate"><thead><tr>{}</tr></thead><tbody>{}</tbody></table>', head, body)
-    control = row.get("control")
-    note = t("diagnose.certificate_control", language, **control) if control else ""
+    note = in_turn.control_note(row, language)
     return html('{}<div class="vl-scroll" tabindex="0">{}</div><p class="vl-soft">{}</p>', said, made, note)
 
 
 def _step(step: Mapping[str, Json], lone: Mapping[str, Json], language: Language) -> str:
     level = _strongest(step)
     if step["invalid"] and level is Level.NONE and False not in step["holds"].values():
-        why = _text(str(step["invalid"]), language)
+        why = text_or_itself(str(step["invalid"]), language)
         chip: str = html('<span class="vl-chip vl-warn">{}</span> {}', t("report.invalid", language), why)
     else:
         chip = conclusions.level_chip(level, language)
@@ -141,7 +131,3 @@ def _against(step: Mapping[str, Json], lone: Mapping[str, Json], name: str) -> s
         return "–"
     said = conclusions.number(value)
     return said if step is lone or not before else f"{said} (×{conclusions.number(value / before)})"
-
-
-def _text(key: str, language: Language) -> str:
-    return t(key, language) if key in table(language) else key

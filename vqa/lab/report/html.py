@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from vqa.answers import Answer, Sample
 from vqa.lab.diagnosis.invalid import invalid_sentence
-from vqa.lab.report import charts, conclusions, fragments, outcomes
+from vqa.lab.report import cells, conclusions, fragments, matrix, outcomes
 from vqa.lab.report.diffs import shorten
 from vqa.lab.report.markdown import ANSWER_SHOWN
 from vqa.lab.report.notes import noted
@@ -31,6 +31,8 @@ INLINE_BYTES = 1_000_000
 COPY_SIDE = 1200
 DIFFS = 6
 """How many of the other answers are set beside the most frequent one."""
+TITLE = 200
+"""Characters of a question that are its report's title."""
 MIMES = frozenset({"image/jpeg", "image/png", "image/webp"})
 LANGUAGE_NAMES: Mapping[Language, str] = {"en": "English", "zh": "中文"}
 
@@ -94,7 +96,7 @@ def _page(report: Report, arms: Mapping[str, RunSummary], language: Language) ->
     return {
         "language": language,
         "kind": kind,
-        "title": run.name or (questions[0] if questions else run.id),
+        "title": run.name or (shorten(questions[0], TITLE) if questions else run.id),
         "subtitle": " · ".join((model, moment, status, counts, run.id)),
         "answers": _answers(report, arms),
         "verdict": _verdict(run, arms, language),
@@ -160,9 +162,10 @@ def _parts(
     alone = report.run.kind == "repeat" and len(arms) == 1 and all(len(run.questions) == 1 for run in arms.values())
     invalid = invalid_sentence(report.run.result, language) if report.run.kind == "repeat" else None
     parts = []
+    shown = matrix.telling(report.run.result) if report.run.kind == "matrix" and report.run.result else set(arms)
     for arm, run in arms.items():
         for place, summary in enumerate(run.questions):
-            if not summary.n:
+            if not summary.n or arm not in shown:
                 continue
             several = len(run.questions) > 1
             title = conclusions.arm_title(arm, language)
@@ -223,7 +226,7 @@ def _diffs(summary: Summary, by_id: Mapping[int, Sample], language: Language, pl
         other = _answer(summary, place, by_id)
         if modal is None or other is None:
             continue
-        names = t("report.diff_names", language, one="A", other=charts.letter(place))
+        names = t("report.diff_names", language, one="A", other=cells.letter(place))
         inside = fragments.diff(modal, other, (0, place), language)
         out.append(html("<h4>{}</h4>{}", names, inside))
     return conclusions.titled(language)("diffs", *out)

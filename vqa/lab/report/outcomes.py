@@ -9,15 +9,18 @@ from vqa.lab.certificate.rows import detects, differs_from_smaller
 from vqa.lab.diagnosis.findings import Diagnosis
 from vqa.lab.diagnosis.invalid import invalid_sentence
 from vqa.lab.diagnosis.shown import shown_lines
-from vqa.lab.report import charts, conclusions, notes
+from vqa.lab.report import cells, conclusions, notes
 from vqa.lab.report.across import across_html
 from vqa.lab.report.evidence import diagnosis
 from vqa.lab.report.horizon import horizon_html
+from vqa.lab.report.matrix import matrix_html
+from vqa.lab.report.servers import servers_html
+from vqa.lab.report.versions import version_table
 from vqa.lab.run.documents import diagnosis_from_record
 from vqa.lab.stats.agreement import Level
 from vqa.markup import html, joined
 from vqa.store import Run
-from vqa.text import Language, t, table
+from vqa.text import Language, t, text_or_itself
 
 
 def diagnosis_of(run: Run) -> Diagnosis | None:
@@ -34,12 +37,17 @@ def of_run(run: Run, language: Language) -> str:
         compared = titled("before_after", before_after(run, language))
         restarts = titled("after_start", after_start((run.result or {}).get("restarts") or (), language))
         refused = notes.noted(run.result, language)
-        shown = joined(html('<p class="vl-note-box">{}</p>', words) for words in shown_lines(run.result, language))
+        lines = [*conclusions.untried_lines(run.result, language), *shown_lines(run.result, language)]
+        shown = joined(html('<p class="vl-note-box">{}</p>', words) for words in lines)
         return compared + diagnosis(found, language) + shown + restarts + refused
     if run.kind == "horizon":
         return titled("horizon", horizon_html(run.result or {}, language))
+    if run.kind == "matrix":
+        return titled("matrix", matrix_html(run.result or {}, language))
     if across := across_html(run.result or {}, language):
         return titled("across", across)
+    if servers := servers_html(run.result or {}, language):
+        return titled("servers", servers)
     return titled("certificate", certificate(run.result or {}, language))
 
 
@@ -63,7 +71,7 @@ def _start_row(row: Mapping[str, Json], requests: Sequence[Mapping[str, Json]], 
     invalid = ""
     if row["invalid"]:
         invalid = html('<br><span class="vl-chip vl-warn">{}</span> ', t("report.invalid", language))
-        invalid += _text(row["invalid"], language)
+        invalid += text_or_itself(row["invalid"], language)
     cells = joined(html("<td>{}</td>", _request(request)) for request in requests)
     return html(
         '<tr><th scope="row">{}{}{}</th>{}</tr>', conclusions.arm_title(row["arm"], language), process, invalid, cells
@@ -71,11 +79,9 @@ def _start_row(row: Mapping[str, Json], requests: Sequence[Mapping[str, Json]], 
 
 
 def _request(request: Mapping[str, Json]) -> str:
-    group = charts.ERROR if request["answer"] is None else request["answer"]
+    group = cells.ERROR if request["answer"] is None else request["answer"]
     seconds = "" if request["seconds"] is None else html(" <small>{} s</small>", conclusions.number(request["seconds"]))
-    return html(
-        '<i class="vl-cell" style="background:{}">{}</i>{}', charts.colour(group), charts.letter(group), seconds
-    )
+    return html('<i class="vl-cell" style="background:{}">{}</i>{}', cells.colour(group), cells.letter(group), seconds)
 
 
 def before_after(run: Run, language: Language) -> str:
@@ -147,7 +153,7 @@ def certificate(result: Mapping[str, Json], language: Language) -> str:
         return ""
     loads = sorted({int(load["load"]) for row in rows for load in row.get("loads") or ()})
     head = joined(html('<th scope="col">{}</th>', _load(load, language)) for load in loads)
-    base = next((row for row in rows if row["name"] == "default"), rows[0])
+    base = next((row for row in rows if row.get("profile", row["name"]) == "default"), rows[0])
     body = joined(_certificate_row(row, loads, base, str(result["require"]), language) for row in rows)
     name = t("diagnose.profile", language)
     invalid = invalid_sentence(result, language)
@@ -159,7 +165,8 @@ def certificate(result: Mapping[str, Json], language: Language) -> str:
     notes = html('<p class="vl-soft">{}</p><p class="vl-soft">{}</p>', says, does_not)
     if not any(row.get("control") or any(load["distinct"] > 1 for load in row.get("loads") or ()) for row in rows):
         notes = html('<p class="vl-note-box">{}</p>{}', t("diagnose.certificate_no_control", language), notes)
-    return html('{}<div class="vl-scroll" tabindex="0">{}</div>{}', top, made, notes)
+    versions = version_table(result, language)
+    return html('{}<div class="vl-scroll" tabindex="0">{}</div>{}{}', top, made, versions, notes)
 
 
 def _certificate_row(
@@ -170,12 +177,15 @@ def _certificate_row(
     )
     name = html('<th scope="row">{}{}{}</th>', str(row["name"]), _control(row, language), why)
     if row.get("reason"):
-        reason = _text(str(row["reason"]), language)
+        reason = text_or_itself(str(row["reason"]), language)
         return html('<tr class="vl-dim">{}<td colspan="{}">{}</td></tr>', name, max(len(loads), 1), reason)
     by_load = {int(load["load"]): load for load in row.get("loads") or ()}
     usual = {int(load["load"]): load for load in base.get("loads") or ()}
     blind = not detects(row)
-    cells = joined(_certificate_cell(by_load.get(load), usual.get(load), blind, require, language) for load in loads)
+    cells = joined(
+        _certificate_cell(by_load.get(load), usual.get(load), blind, require, row.get("batched_tokens"), language)
+        for load in loads
+    )
     return html("<tr>{}{}</tr>", name, cells)
 
 
@@ -188,9 +198,13 @@ def _control(row: Mapping[str, Json], language: Language) -> str:
 
 
 def _certificate_cell(
-    load: Mapping[str, Json] | None, usual: Mapping[str, Json] | None, blind: bool, require: str, language: Language
-) -> str:
-    """`blind` tells that the positive control saw no difference: then only a difference is shown for what it is."""
+    load: Mapping[str, Json] | None, usual: Mapping[str, Json] | None, blind: bool, require: str, batched: int | None,
+    language: Language,
+) -> str:  # fmt: skip
+    """`blind` tells that the positive control saw no difference: then only a difference is shown for what it is.
+
+    `batched` are the tokens that the engine computes at a time.
+    """
     if load is None:
         return html("<td>–</td>")
     level = Level(load["level"])
@@ -199,7 +213,7 @@ def _certificate_cell(
         chip = html('<span class="vl-chip vl-warn">{}</span>', t("diagnose.verdict_cannot_detect", language))
     if load.get("invalid"):
         chip = html('<span class="vl-chip vl-warn">{}</span> ', t("report.invalid", language))
-        chip += _text(str(load["invalid"]), language)
+        chip += text_or_itself(str(load["invalid"]), language)
     counts = t(
         "diagnose.certificate_counts",
         language,
@@ -209,7 +223,7 @@ def _certificate_cell(
     )
     if load.get("failed"):
         counts += " · " + t("diagnose.certificate_failed", language, failed=load["failed"])
-    counts += "".join(" · " + words for words in conclusions.length_words(load, language))
+    counts += "".join(" · " + words for words in conclusions.length_words(load, language, batched))
     if differs_from_smaller(load, require):
         counts += " · " + t("lab.certificate_alone", language)
     if load.get("together") is not None and load["load"] > 1:
@@ -226,7 +240,3 @@ def _certificate_cell(
 
 def _load(load: int, language: Language) -> str:
     return t("report.arm_repeat", language) if load == 1 else t("report.arm_concurrent", language, n=load)
-
-
-def _text(key: str, language: Language) -> str:
-    return t(key, language) if key in table(language) else key

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping
 
@@ -12,13 +13,22 @@ from vqa.models.probe import PROBE_MAX_TOKENS, PROBE_QUESTION
 from vqa.store import Run
 from vqa.text import Language, t
 
+DRAWN = re.compile(r"\d+x\d+-\d\.png")
+"""The names of a matrix's own pictures."""
+
 
 def commands(run: Run, language: Language) -> list[tuple[str, str]]:
-    """Returns (label, command line) pairs: how to serve the model, how to repeat the run, how to make the report."""
+    """Returns (label, command line) pairs: how to serve the model, how to repeat the run, how to make the report.
+
+    Engines that a certificate compared are called as set-up calls their environments, whichever Pythons ran them here:
+    the line before it makes those.
+    """
     found = []
     argv = engine_argv(run.header)
     if argv:
         found.append((t("report.reproduce_engine", language), argv))
+    if made := [f"make engine VLLM={_requirement(vllm)}" for vllm in _compared(run)]:
+        found.append((t("report.reproduce_engines", language), " && ".join(made)))
     found.append((t("report.reproduce_run", language), shlex.join(run_argv(run))))
     remake = ["python", "-m", "vqa", "report", f"{run.id}.json", "--html", f"{run.id}.html"]
     return [*found, (t("report.reproduce_report", language), shlex.join(remake))]
@@ -42,15 +52,25 @@ def run_argv(run: Run) -> list[str]:
     if run.kind == "certify":
         rows = (run.result or {}).get("profiles") or []
         loads = sorted({str(load["load"]) for row in rows for load in row.get("loads") or ()}, key=int)
-        argv = ["python", "-m", "vqa", "certify", "--profiles", ",".join(str(row["name"]) for row in rows)]
+        profiles = dict.fromkeys(str(row.get("profile", row["name"])) for row in rows)
+        argv = ["python", "-m", "vqa", "certify", "--profiles", ",".join(profiles)]
+        if engines := _compared(run):
+            argv += ["--engines", ",".join(engines)]
         argv += ["--loads", ",".join(loads)] if loads else []
         return [*argv, *_require(spec, "tokens")]
     if run.kind == "horizon":
         return _horizon_argv(run, spec, sampling)
-    argv = ["python", "-m", "vqa", "diagnose" if run.kind == "diagnose" else "repeat"]
+    if run.kind == "matrix":
+        return _matrix_argv(run, spec, sampling)
+    result = run.result or {}
+    each = "servers" in result
+    diagnosed = run.kind == "diagnose" and not each
+    argv = ["python", "-m", "vqa", "diagnose" if diagnosed else "repeat"]
     argv += [_name(image, place) for place, image in enumerate(run.header.get("images") or [])]
     argv += list(spec.get("questions") or [])
-    if run.kind == "repeat":
+    argv += [f"--{name}" for name in ("across", "restarts") if diagnosed and result.get(name)]
+    argv += ["--each-server"] if each else []
+    if not diagnosed:
         argv += ["-n", str(spec.get("n", 20))]
         if spec.get("concurrency", 1) > 1:
             argv += ["-c", str(spec["concurrency"])]
@@ -73,6 +93,16 @@ def run_argv(run: Run) -> list[str]:
     return argv
 
 
+def _compared(run: Run) -> list[str]:
+    """Returns the vLLM that a certificate compared, such as `vllm-0.33.0`; none where it was one."""
+    rows = (run.result or {}).get("profiles") or [] if run.kind == "certify" else []
+    return list(dict.fromkeys(str(row["vllm"]) for row in rows if row.get("vllm")))
+
+
+def _requirement(vllm: str) -> str:
+    return "==".join(vllm.rsplit("-", 1))
+
+
 def _horizon_argv(run: Run, spec: Mapping[str, Json], sampling: Mapping[str, Json]) -> list[str]:
     asked = run.plan.get("horizon") or {}
     argv = ["python", "-m", "vqa", "horizon"]
@@ -87,6 +117,28 @@ def _horizon_argv(run: Run, spec: Mapping[str, Json], sampling: Mapping[str, Jso
     for name, value in usual.items():
         if asked.get(name, value) != value:
             argv += [f"--{name.replace('_', '-')}", str(public(asked[name]))]
+    if (length := sampling.get("max_tokens")) not in (None, PROBE_MAX_TOKENS):
+        argv += ["--max-tokens", str(length)]
+    return [*argv, *_require(spec, "tokens")]
+
+
+def _matrix_argv(run: Run, spec: Mapping[str, Json], sampling: Mapping[str, Json]) -> list[str]:
+    asked = run.plan.get("matrix") or {}
+    argv = ["python", "-m", "vqa", "matrix"]
+    argv += [question for question in spec.get("questions") or [] if question != PROBE_QUESTION]
+    names = dict.fromkeys(_name(image, place) for place, image in enumerate(run.header.get("images") or []))
+    for name in names:
+        argv += [] if DRAWN.fullmatch(name) else ["--image", name]
+    if asked.get("profiles"):
+        argv += ["--profiles", ",".join(asked["profiles"])]
+    elif run.header.get("base_url"):
+        argv += ["--base-url", str(public(run.header["base_url"]))]
+    lists = {"pictures": asked.get("pictures"), "order": asked.get("orders"), "beside": asked.get("beside")}
+    lists["sizes"] = [f"{width}x{height}" for width, height in asked.get("sizes") or ()]
+    for name, values in lists.items():
+        argv += [f"--{name}", ",".join(map(str, values))] if values else []
+    argv += ["-n", str(asked.get("n", 4)), "-c", str(asked.get("concurrency", 8))]
+    argv += ["--model", str(public(asked["model"]))] if asked.get("model") else []
     if (length := sampling.get("max_tokens")) not in (None, PROBE_MAX_TOKENS):
         argv += ["--max-tokens", str(length)]
     return [*argv, *_require(spec, "tokens")]

@@ -8,7 +8,7 @@ from vqa.lab.diagnosis.findings import Diagnosis, Verdict
 from vqa.lab.diagnosis.invalid import invalid_sentence
 from vqa.lab.diagnosis.shown import shown_lines
 from vqa.lab.report.across import across_lines
-from vqa.lab.report.charts import ERROR, letter
+from vqa.lab.report.cells import ERROR, letter
 from vqa.lab.report.conclusions import (
     arm_title,
     cause_values,
@@ -16,13 +16,18 @@ from vqa.lab.report.conclusions import (
     finding_title,
     length_words,
     number,
+    remedy,
     tried_lines,
+    untried_lines,
     verdict_words,
 )
 from vqa.lab.report.horizon import horizon_lines
+from vqa.lab.report.matrix import matrix_lines
+from vqa.lab.report.servers import server_lines
+from vqa.lab.report.versions import version_lines
 from vqa.lab.run.documents import diagnosis_from_record
 from vqa.lab.run.live import RunStatus
-from vqa.text import Language, t, table
+from vqa.text import Language, t, text_or_itself
 
 
 def diagnosis_sentence(found: Diagnosis, language: Language = "en") -> str:
@@ -41,7 +46,7 @@ def diagnosis_lines(found: Diagnosis, language: Language = "en") -> list[str]:
         lines += [
             finding_title(finding, language),
             "  " + t(f"lab.cause_{finding.cause}_why", language, **values),
-            "  " + t(f"lab.cause_{finding.cause}_remedy", language, **values),
+            "  " + remedy(finding, language),
             *("  " + line for line in tried_lines(finding, language)),
         ]
     for row in found.evidence:
@@ -67,8 +72,7 @@ def certificate_lines(result: Json, language: Language = "en") -> list[str]:
     lines = [invalid] if (invalid := invalid_sentence(result, language)) else []
     for profile in result["profiles"]:
         if profile["reason"]:
-            reason = profile["reason"]
-            reason = t(reason, language) if reason in table(language) else reason
+            reason = text_or_itself(profile["reason"], language)
             lines.append(t("lab.certificate_missing", language, profile=profile["name"], reason=reason))
             continue
         for load in profile["loads"]:
@@ -80,7 +84,7 @@ def certificate_lines(result: Json, language: Language = "en") -> list[str]:
             values = {name: load[name] for name in ("load", "ok", "distinct", "logprob_variants")}
             values |= {name: number(load[name]) for name in ("median_seconds", "throughput")}
             line = t("lab.certificate_line", language, profile=profile["name"], level=level, **values)
-            line += "".join(" · " + words for words in length_words(load, language))
+            line += "".join(" · " + words for words in length_words(load, language, profile.get("batched_tokens")))
             if load.get("failed"):
                 line += " · " + t("lab.part_failed", language, failed=load["failed"])
             if differs_from_smaller(load, result["require"]):
@@ -95,7 +99,7 @@ def certificate_lines(result: Json, language: Language = "en") -> list[str]:
         if control := profile.get("control"):
             key = "lab.certificate_control" if detects(profile) else "lab.certificate_blind"
             lines.append(t(key, language, profile=profile["name"], ok=control["ok"], distinct=control["distinct"]))
-    return lines
+    return [*lines, *version_lines(result, language)]
 
 
 def result_lines(status: RunStatus, language: Language = "en", *, technical: bool) -> list[str]:
@@ -108,10 +112,14 @@ def result_lines(status: RunStatus, language: Language = "en", *, technical: boo
             hidden = [t("lab.open_hidden", language, level=t(f"lab.level_{result['require']}", language))]
         if not technical:
             return [diagnosis_sentence(found, language), *hidden]
-        lines = [*diagnosis_lines(found, language), *shown_lines(result, language)]
+        lines = [*diagnosis_lines(found, language), *untried_lines(result, language), *shown_lines(result, language)]
         return [*lines, *restart_lines(result, language), *hidden]
     if status.kind == "horizon" and "profiles" in result:
         return horizon_lines(result, language, technical=technical)
+    if status.kind == "matrix" and "profiles" in result:
+        return matrix_lines(result, language, technical=technical)
+    if "servers" in result:
+        return server_lines(result, language)
     if "across" in result:
         return across_lines(result, language)
     if "profiles" in result:

@@ -18,6 +18,7 @@ from vqa.lab.run.documents import exit_code
 from vqa.lab.run.going_back import then_back
 from vqa.lab.run.header import first_lines
 from vqa.lab.run.job import RunJob, Work
+from vqa.lab.stats.agreement import Level
 from vqa.lab.stats.summarize import counts
 
 if TYPE_CHECKING:
@@ -82,23 +83,29 @@ def across_work(spec: RunSpec, *, cores: int | None = None) -> Work:
 
 async def _measured(job: RunJob, plan: Plan, tried: Sequence[Variant]) -> dict[str, Json]:
     """Asks after a restart with each setting unlike, and returns what is told of all of them."""
-    rows = []
-    lone = await asyncio.to_thread(_taken, job, NOW)
+    rows: list[dict[str, Json]] = []
     for place, each in enumerate(tried, 1):
         job.live.tell(step="step_profile_of", profile=each.value, round=place, rounds=len(tried))
         try:
             await job.restart(each.spec)
         except EngineError as problem:
-            rows.append(_row(each, reason=problem.message()))
+            rows.append({"setting": each.name, "value": each.value, "reason": problem.message()})
             continue
         job.live.tell()
         await _ask(job, plan, each.name)
-        rows.append(_row(each, taken=await asyncio.to_thread(_taken, job, each.name), lone=lone["cold"]))
+        rows.append({"setting": each.name, "value": each.value, "reason": None})
+    return across_result(rows, await asyncio.to_thread(job.store.samples, job.live.run_id), plan.spec.require)
+
+
+def across_result(rows: Sequence[Mapping[str, Json]], samples: Sequence[Sample], require: Level) -> dict[str, Json]:
+    """Returns what each setting changed, from the whole run's samples; of `rows` setting, value and reason."""
+    lone = _taken(samples, NOW)["cold"]
+    rows = [_row(row, taken={} if row["reason"] else _taken(samples, str(row["setting"])), lone=lone) for row in rows]
     told = [row["equal"] == row["n"] for row in rows if row["reason"] is None and row["n"]]
     holds = False if False in told else True if told else None
     return {
         "version": 1,
-        "require": str(plan.spec.require),
+        "require": str(require),
         "holds": holds,
         "exit_code": exit_code(holds),
         "across": rows,
@@ -112,26 +119,18 @@ async def _ask(job: RunJob, plan: Plan, prefix: str) -> None:
         await job.run(plan, client, view, prefix=f"{prefix}/")
 
 
-def _taken(job: RunJob, prefix: str) -> dict[str, list[Sample]]:
-    names = {"cold": "cold", "together": f"concurrent_{AT_ONCE}"}
-    found = {key: job.store.samples(job.live.run_id, arm=f"{prefix}/{name}") for key, name in names.items()}
-    return {key: [sample for sample in samples if counts(sample)] for key, samples in found.items()}
+def _taken(samples: Sequence[Sample], prefix: str) -> dict[str, list[Sample]]:
+    names = {"cold": f"{prefix}/cold", "together": f"{prefix}/concurrent_{AT_ONCE}"}
+    return {key: [each for each in samples if each.arm == name and counts(each)] for key, name in names.items()}
 
 
-def _row(
-    each: Variant,
-    *,
-    reason: str | None = None,
-    taken: Mapping[str, Sequence[Sample]] | None = None,
-    lone: Sequence[Sample] = (),
-) -> dict[str, Json]:
+def _row(row: Mapping[str, Json], *, taken: Mapping[str, Sequence[Sample]], lone: Sequence[Sample]) -> dict[str, Json]:
     """Returns how many lone answers equal the present lone ones, and how many together equal their own lone ones."""
-    taken = taken or {}
     cold, crowd = taken.get("cold", ()), taken.get("together", ())
     return {
-        "setting": each.name,
-        "value": each.value,
-        "reason": reason,
+        "setting": row["setting"],
+        "value": row["value"],
+        "reason": row["reason"],
         "n": len(cold),
         "equal": _equal(cold, lone),
         "loaded": len(crowd),

@@ -13,22 +13,22 @@ from vqa.answers import Json, Sample
 from vqa.errors import EngineError, VQAError
 from vqa.lab.diagnosis.diagnose import diagnose, together
 from vqa.lab.diagnosis.facts import EngineProcess, Facts, Start
-from vqa.lab.diagnosis.findings import Cause, Diagnosis, Verdict
+from vqa.lab.diagnosis.findings import Diagnosis, Verdict
 from vqa.lab.diagnosis.shown import Shown, offered, records, shown_profiles
 from vqa.lab.plan.arms import Arm, ArmPlan, Plan, RunSpec
-from vqa.lab.plan.plans import LOADS, SIZE, plan_remedies
+from vqa.lab.plan.plans import LOADS, SIZE, plan_under_profile
 from vqa.lab.run.documents import diagnosis_record, exit_code, summary_record
 from vqa.lab.run.failures import CausedError, CheckBrokenOffError
+from vqa.lab.run.going_back import then_back
 from vqa.lab.run.job import RunJob, Work, plan_on_server
+from vqa.lab.run.remedies import by_arm, to_try, try_salts, under_profiles
 from vqa.lab.run.restarts import restart_rows
 from vqa.lab.stats.summarize import summarize_run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from vqa.client import Client
     from vqa.engine.spec import EngineSpec
-    from vqa.lab.run.server import ServerView
     from vqa.lab.stats.agreement import Level
 
 COLD_STARTS = 3
@@ -50,7 +50,8 @@ def diagnose_work(
     `profile` restarts the managed engine under that profile first; `before` is the id of the diagnosis to compare
     with. The engine stays under the profile once the diagnosis has concluded, and goes back to what it ran before when
     that was stopped or broke off. `restarts` adds the process-cold arm: three restarts with the first five requests of
-    each. `loads` and `size` are those of `vqa.lab.plan.plans.plan_diagnose`.
+    each; and where the history of the prefix cache is found, restarts under the profiles that should help. `loads` and
+    `size` are those of `vqa.lab.plan.plans.plan_diagnose`.
     """
 
     async def work(job: RunJob) -> Json:
@@ -76,10 +77,12 @@ def diagnose_work(
             job.live.expect(plan)
             await job.write_header(plan, view)
             facts = _joined(facts, await job.run(plan, client, view))
-            facts = await _remedies(job, plan, client, view, facts, size=size)
-        samples = _by_arm(job.store.samples(job.live.run_id))
+            facts = await try_salts(job, plan, client, view, facts, size=size)
+        tried = await _under_profiles(job, spec, facts, size=size) if restarts else {}
+        samples = by_arm(job.store.samples(job.live.run_id))
         shown = await asyncio.to_thread(_shown, job)
         result = diagnose_result(samples, facts, spec.require, shown) | {"profile": profile or _profile(job)}
+        result |= tried
         return result | ({"before": _before(job, before)} if before is not None else {})
 
     return work
@@ -135,6 +138,16 @@ def engine_spec(job: RunJob) -> EngineSpec:
     return spec
 
 
+async def _under_profiles(job: RunJob, spec: RunSpec, facts: Facts, *, size: int) -> dict[str, Json]:
+    """Tries what a restart can against the history of the prefix cache; then the engine runs what it ran before."""
+    former = engine_spec(job)
+    profiles = await asyncio.to_thread(to_try, job, former, facts)
+    if not profiles:
+        return {}
+    plan = plan_under_profile(spec, facts.capabilities, size=size)
+    return await then_back(job, former, lambda: under_profiles(job, plan, former, profiles))
+
+
 async def _start_under(job: RunJob, former: EngineSpec, profile: str) -> None:
     """Restarts the engine as `former` says but under another profile.
 
@@ -176,30 +189,6 @@ async def _process_cold(job: RunJob, spec: RunSpec) -> Facts:
     return facts
 
 
-async def _remedies(job: RunJob, plan: Plan, client: Client, view: ServerView, facts: Facts, *, size: int) -> Facts:
-    """Tries what helps against the history of the prefix cache where that was found; returns all facts."""
-    samples = _by_arm(await asyncio.to_thread(job.store.samples, job.live.run_id))
-    found = await asyncio.to_thread(diagnose, samples, facts)
-    if Cause.PREFIX_CACHE_HISTORY not in {each.cause for each in found.findings}:
-        return facts
-    counts = [each.answer.prompt_tokens for each in samples["repeat"] if each.answer is not None]
-    known = replace(facts.capabilities, prompt_tokens=max((count for count in counts if count), default=None))
-    known = replace(known, seconds_per_request=plan.seconds_per_request)
-    more = plan_remedies(plan.spec, known, size=size)
-    job.live.expect(more)
-    after = await job.run(more, client, view)
-    return replace(
-        after,
-        capabilities=known,
-        blocks=(*facts.blocks, *after.blocks),
-        before=facts.before,
-        restarted=facts.restarted or after.restarted,
-        starts=facts.starts,
-        deaths=(*facts.deaths, *after.deaths),
-        retried=facts.retried + after.retried,
-    )
-
-
 def _joined(earlier: Facts | None, later: Facts) -> Facts:
     """Returns the facts of both; that the engine was restarted between them is no change of the server."""
     if earlier is None:
@@ -221,13 +210,6 @@ def _process(job: RunJob) -> EngineProcess | None:
         return EngineProcess(pid, psutil.Process(pid).create_time())
     except psutil.Error:
         return EngineProcess(pid)
-
-
-def _by_arm(samples: Sequence[Sample]) -> dict[str, list[Sample]]:
-    arms: dict[str, list[Sample]] = {}
-    for sample in samples:
-        arms.setdefault(sample.arm, []).append(sample)
-    return arms
 
 
 def _before(job: RunJob, run_id: str) -> Json:

@@ -24,6 +24,7 @@ from vqa.lab.run.header import build_header, plan_record
 from vqa.lab.run.live import LiveRun
 from vqa.lab.run.runner import LabRunner
 from vqa.lab.run.server import ServerView, scout
+from vqa.lab.run.writer import storing
 from vqa.lab.stats.summary import RunSummary
 from vqa.settings import Settings
 from vqa.store import Store
@@ -83,7 +84,7 @@ class RunJob:
     async def run(
         self, plan: Plan, client: Client, view: ServerView, *, prefix: str = "", rename: str | None = None
     ) -> Facts:
-        """Runs a plan, storing each sample as it lands; returns what was observed beside the answers.
+        """Runs a plan, storing samples as they land; returns what was observed beside the answers.
 
         Arms are stored as `prefix` and their name, or as `rename`.
 
@@ -104,10 +105,13 @@ class RunJob:
             revive=self._revive,
         )
         watch = Watch(self.engine, revived=True)
-        async with aclosing(runner.run()) as running, aclosing(while_serving(running, watch)) as landing:
+        async with (
+            storing(self._record) as writer,
+            aclosing(runner.run()) as running,
+            aclosing(while_serving(running, watch)) as landing,
+        ):
             async for sample in landing:
-                named = replace(sample, arm=rename or prefix + sample.arm)
-                await self.record(named)
+                await writer.put(replace(sample, arm=rename or prefix + sample.arm))
                 if sample.error is not None:
                     await watch.check()
         return Facts(
@@ -140,16 +144,10 @@ class RunJob:
         await wait_serving(engine, generation)
         self.live.tell()
 
-    async def record(self, sample: Sample) -> None:
-        """Stores a sample and counts it; a cancellation in between loses neither.
-
-        Raises:
-            StoreError: it could not be stored.
-        """
-        await asyncio.to_thread(self._record, sample)
-
-    def _record(self, sample: Sample) -> None:
-        self.live.add(self.store.add_sample(self.live.run_id, sample))
+    def _record(self, landed: list[Sample]) -> None:
+        """Stores samples and counts them."""
+        for sample in self.store.add_samples(self.live.run_id, landed):
+            self.live.add(sample)
 
     async def write_header(self, plan: Plan, view: ServerView, *, record: Json = None) -> None:
         """Stores everything that fixes the run, and the pictures themselves."""

@@ -25,6 +25,7 @@ import jsonschema_rs
 import vqa
 from vqa.answers import Answer, Json, Sample, SampleError, answer_of, content_json
 from vqa.errors import InputError
+from vqa.garbage import not_searched
 from vqa.lab.run.public_header import public
 from vqa.media.images import ImagePayload
 from vqa.store import MEASURED, Run
@@ -72,8 +73,8 @@ def document(report: Report) -> dict[str, Json]:
 
 
 def _public_plan(plan: dict[str, Json]) -> dict[str, Json]:
-    """Returns the plan without the folder of the model that a horizon started."""
-    return plan | {"horizon": public(plan["horizon"])} if "horizon" in plan else plan
+    """Returns the plan without the folder of the model that a horizon or a matrix started."""
+    return plan | {name: public(plan[name]) for name in ("horizon", "matrix") if name in plan}
 
 
 def _public_result(result: Json) -> Json:
@@ -104,6 +105,11 @@ def load_report(source: Path | str | bytes) -> Report:
         data = source if isinstance(source, bytes) else Path(source).read_bytes()
     except OSError as problem:
         raise InputError("report_unreadable", path=name, reason=problem.strerror) from problem
+    with not_searched():
+        return _read(data, name)
+
+
+def _read(data: bytes, name: str) -> Report:
     try:
         value = json.loads(_unpacked(data), parse_int=_whole, parse_float=_number)
     except (ValueError, OSError, EOFError, RecursionError, zlib.error) as problem:

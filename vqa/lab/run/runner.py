@@ -16,6 +16,7 @@ from vqa.lab.diagnosis.facts import BlockFacts, Counters, Death, finished
 from vqa.lab.diagnosis.several import Seen
 from vqa.lab.plan.arms import Plan
 from vqa.lab.plan.background import Background
+from vqa.lab.plan.neighbours import Span, broken_off, met
 from vqa.lab.plan.plans import Block, schedule
 from vqa.lab.plan.requests import asked_before, question_for
 from vqa.lab.run.deaths import Mourner
@@ -53,6 +54,7 @@ class LabRunner:
         self._nonce = nonce
         self._view = view
         self._ours = 0
+        self._spans: list[Span] = []
         self._quickest = math.inf
         self.current = ""
         """The arm that is being asked."""
@@ -86,14 +88,17 @@ class LabRunner:
             await self._mourner.begin()
             failures = 0
             self.current = block.arm.name
-            self._ours = 0
+            self._ours, self._spans = 0, []
             if block.arm.concurrency == 1 and not block.arm.background:
                 self.seen.names.append([])
                 self.seen.cached.append([])
-            background = Background(self._client, block.arm.background, seed=len(self.blocks))
+            background = Background(
+                self._client, block.arm.background, seed=len(self.blocks), neighbours=self._plan.beside
+            )
             if block.arm.background:
                 await background.start()
-            witness = Witness(self._view if block.arm.concurrency > 1 else None)
+            crowded = block.arm.concurrency > 1 or block.arm.background > 0
+            witness = Witness(self._view if crowded else None)
             try:
                 async with witness, aclosing(self._block(block)) as landing:
                     async for sample in landing:
@@ -142,6 +147,10 @@ class LabRunner:
                 background.broken_off,
                 witness.running,
                 witness.looks,
+                tuple(met(span, background.spans) for span in self._spans) if block.arm.background else (),
+                tuple(broken_off(span, background.spans) for span in self._spans) if block.arm.background else (),
+                "" if background.answered else background.problem,
+                background.freely,
             )
         )
         return after or before
@@ -209,6 +218,7 @@ class LabRunner:
             self.retried += answer.retried > 0
             self._quickest = min(self._quickest, answer.seconds)
             self._note_answer(block, answer)
+            self._spans.append(Span(started + (answer.seconds_to_first_token or 0.0), started + answer.seconds))
         except BrokenStreamError as problem:
             partial = problem.partial
             error = SampleError(problem.code, problem.message(), partial.text, partial.reasoning)

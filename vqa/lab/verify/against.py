@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from vqa.answers import Json
+from vqa.answers import Json, Sample
+from vqa.lab.certificate.versions import distinct
 from vqa.lab.run.run_json import Report
-from vqa.lab.stats.agreement import Level, level_key, shown_levels
 
 PACKAGES = ("torch", "transformers")
 PORT = re.compile(r"--port \d+ ?")
@@ -72,13 +72,16 @@ def _verdicts(before: Report, now: Report) -> Iterator[Change]:
 
 
 def _held(result: Mapping[str, Json]) -> dict[str, str]:
-    """Returns for each profile and load (of a horizon: and level) what held there."""
+    """Returns for each profile and load (of a horizon: and level; of a matrix: what stood beside) what held there."""
     held = {}
     for row in result.get("profiles") or ():
         for load in row.get("loads") or ():
             held[f"{row['name']}, {load['load']}"] = str(load["level"]) if not load.get("invalid") else "–"
         for level, found in (row.get("levels") or {}).items():
             held[f"{row['name']}, {level}"] = f"{found['up_to']} ({found['end']})"
+        for beside, column in (row.get("columns") or {}).items():
+            changed = len(column["changed"]) + len(column["as_any"])
+            held[f"{row['name']}, {beside}"] = f"{changed}/{changed + column['held']}"
     return held
 
 
@@ -91,11 +94,9 @@ def _answers(before: Report, now: Report) -> Iterator[Change]:
             yield Change("answers", arm, str(len(one)), str(len(other)), len(one & other))
 
 
-def _distinct(report: Report) -> dict[str, set[bytes]]:
-    found: dict[str, set[bytes]] = {}
+def _distinct(report: Report) -> dict[str, set[tuple[int, bytes]]]:
+    arms: dict[str, list[Sample]] = {}
     for sample in report.samples:
-        if sample.answer is None or sample.arm.endswith("positive_control"):
-            continue
-        level = Level.TOKENS if Level.TOKENS in shown_levels(sample.answer) else Level.TEXT
-        found.setdefault(sample.arm, set()).add(level_key(sample.answer, level))
-    return found
+        if not sample.arm.endswith("positive_control"):
+            arms.setdefault(sample.arm, []).append(sample)
+    return {arm: distinct(samples) for arm, samples in arms.items()}
