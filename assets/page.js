@@ -48,6 +48,10 @@
     document.querySelectorAll(".vqa-gallery button button:not(:disabled)").forEach((inner) => { inner.disabled = true; });
     document.querySelectorAll('#vqa-chat .examples[role="list"]').forEach((each) => { each.role = "group"; }); // of buttons
     document.querySelectorAll("#vqa-chat .image-container > button:not([aria-label])").forEach((each) => { each.ariaLabel = chinese["Open the picture"] || "Open the picture"; });
+    document.querySelectorAll('#vqa-chat [aria-label*="<"]').forEach((each) => { // what is read out: words, no markup
+      const said = new DOMParser().parseFromString(each.ariaLabel, "text/html").body.textContent;
+      if (said !== each.ariaLabel) each.ariaLabel = said;
+    });
     document.querySelectorAll('[aria-label="common.webcam"]').forEach((each) => { each.ariaLabel = each.title = "Capture from camera"; });
   };
   // A fold that was opened stays open through the redraws of a run under way.
@@ -190,16 +194,52 @@
     const address = new URL(location.href);
     address.searchParams.set("tab", id);
     const shown = document.querySelector(`#${id}-progress [data-run]`)?.dataset.run;
+    address.searchParams.delete("from");
     if (shown) address.searchParams.set("run", shown); else address.searchParams.delete("run");
     const other = id !== (new URLSearchParams(location.search).get("tab") || "ask");
     if (other && !going) history.pushState(history.state, "", address); else history.replaceState(history.state, "", address);
+  });
+  // A tab that is opened for the first time is drawn and filled, and at the end of that Gradio shows it, though another
+  // one was pressed meanwhile: whatever was pressed last is pressed again until it stays, or something else is pressed.
+  let wanted = null, again = false;
+  const hold = (id, tries) => {
+    if (wanted !== id || !tries) return;
+    const tab = document.querySelector(`#tab-${CSS.escape(id)}-button`);
+    again = true;
+    if (tab && tab.getAttribute("aria-selected") !== "true") tab.click();
+    again = false;
+    setTimeout(hold, 100, id, tries - 1);
+  };
+  addEventListener("click", (event) => {
+    if (again) return;
+    wanted = event.target.closest?.('#vqa-tabs button[role="tab"]')?.id.match(/^tab-(.*)-button$/)?.[1] || null;
+    if (wanted) setTimeout(hold, 100, wanted, 30);
+  });
+  // What the address names is opened as a hand would open it. An event of Gradio's for that looks at every part of the
+  // page twice, and each visitor waits for it before anything can be typed.
+  const asked = new URLSearchParams(location.search);
+  const press = (selector, ready) => {
+    let tries = 1200, there = 0;
+    const timer = setInterval(() => {
+      const button = document.querySelector(selector);
+      there = button && document.querySelector(ready) ? there + 1 : 0;
+      if (there > 1) button.click(); // not with the very drawing of it: it may be drawn anew with what it begins with
+      tries -= 1;
+      if (there > 1 || !tries) clearInterval(timer);
+    }, 50);
+  };
+  once(() => {
+    if (asked.has("tab")) press("#vqa-open-tab", ".vqa-strip");
+    if (asked.has("from")) press(`#${CSS.escape(asked.get("tab"))}-more > .label-wrap:not(.open)`, "[data-from]");
+    if (asked.has("chat")) press("#vqa-reopen", ".vqa-strip");
   });
   // So Back leads to the tab before, and leaves the page only from the first.
   let going = false;
   addEventListener("popstate", () => {
     const id = new URLSearchParams(location.search).get("tab") || "ask";
     const tab = document.querySelector(`#tab-${CSS.escape(id)}-button`);
-    if (!tab || tab.getAttribute("aria-selected") === "true") return;
+    // By what is seen: the button may still be marked as of the tab before.
+    if (!tab || document.getElementById(`tab-${id}`)?.offsetParent) return;
     going = true;
     tab.click();
     going = false;

@@ -11,9 +11,13 @@
   let held = null; // the question that the server has not taken yet: {id, text, files}
   let flying = 0; // events with it under way
   let drawn = null;
+  let rows = 0; // how many questions of the server's drawing were there before it
+  const served = () => document.querySelectorAll("#vqa-chat .message-row.user-row").length;
 
   const answering = () => Boolean($("#vqa-composer .stop-button")?.offsetParent);
-  const waiting = () => held !== null || answering();
+  // Between the server's taking a question and the button that stops its answer, nothing on the page shows that one comes.
+  let soon = 0;
+  const waiting = () => held !== null || answering() || (flying > 0 && Date.now() < soon);
   // Gradio puts the focus there whenever the composer changes, and a browser scrolls to it: the page would jump away from
   // the answer.
   const focus = HTMLElement.prototype.focus;
@@ -50,21 +54,32 @@
 
   const settled = () => {
     held = null;
+    soon = Date.now() + 5000;
     keep(null);
     const old = drawn; // the server's own one is drawn with this very update
     requestAnimationFrame(() => requestAnimationFrame(() => { old?.remove(); if (drawn === old) drawn = null; }));
   };
 
   window.vqaSending = {
+    // Draws a question with the press itself, before Gradio hands it to `take`; what is not taken goes again. Returns
+    // whether it was drawn.
+    ahead(question, long) {
+      if (waiting()) return false;
+      draw(question);
+      const mine = drawn;
+      rows = served();
+      setTimeout(() => { if (drawn === mine && !held) erase(); }, long);
+      return true;
+    },
     take(written) {
       const { text = "", files = [] } = written || {};
-      if (!text.trim() && !files.length) return [unused(), written];
+      if (!text.trim() && !files.length) { erase(); return [unused(), written]; }
       if (waiting()) { note(true); return [unused(), unused()]; }
       note(false);
       const id = [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
       held = { id, text, files };
       keep(held);
-      draw(held);
+      if (!drawn) draw(held);
       inSight();
       return [{ text: "", files: [] }, written];
     },
@@ -107,6 +122,20 @@
   for (const kind of ["keydown", "keypress"]) addEventListener(kind, pressed, true);
   addEventListener("click", (event) => { if (held && event.target.closest?.("#vqa-composer .submit-button")) early(event); }, true);
 
+  // In the box in which a question is edited Enter sends as well, and Escape leaves the question as it was.
+  addEventListener("keydown", (event) => {
+    const box = event.target.closest?.("#vqa-chat .message-row textarea");
+    const place = event.key === "Enter" && !event.shiftKey && !event.isComposing ? 0 : event.key === "Escape" ? 1 : -1;
+    if (!box || place < 0) return;
+    let part = box.closest(".message-row");
+    while (part && !part.matches(".message-buttons")) part = part.nextElementSibling;
+    const button = part?.querySelectorAll("button")[place];
+    if (!button) return;
+    event.preventDefault();
+    event.stopPropagation();
+    button.click();
+  }, true);
+
   // An answer's links, which take its question to another tab and start it there; a picture, seen large.
   const until = async (find) => {
     for (let tries = 200; tries; tries -= 1) {
@@ -146,6 +175,8 @@
     new MutationObserver(() => {
       const taken = $("#vqa-taken [data-ticket]");
       if (held && taken?.dataset.ticket === held.id) settled();
+      if (drawn && !held && served() > rows) erase(); // where nothing is held: a public demo's queue
+      if (answering()) soon = 0;
       const line = $("#vqa-too-early [data-note]");
       if (line?.textContent && !waiting()) note(false);
     }).observe(document.body, { childList: true, subtree: true, attributes: true, attributeFilter: ["data-ticket", "class", "style"] });

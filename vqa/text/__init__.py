@@ -34,6 +34,11 @@ def t(key: str, language: Language = "en", **values: object) -> str:
     return text.format(**values) if values else text
 
 
+def text_or_itself(key: str, language: Language = "en") -> str:
+    """Returns the text of a key, and what is none as it is: reasons are stored as keys, or as a server's own words."""
+    return table(language).get(key, key)
+
+
 def pick_language(wanted: str | None) -> Language:
     """Returns the supported language nearest to a tag or Accept-Language header such as 'zh-CN,zh;q=0.9'."""
     return "zh" if (wanted or "").strip().lower().startswith("zh") else "en"

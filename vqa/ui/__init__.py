@@ -20,15 +20,18 @@ def show(services: Services) -> Iterator[str]:
     Raises:
         InputError: the binding is not allowed, or the port is taken.
     """
+    from vqa.ui import theme, tour
+    from vqa.ui.examples import questions
     from vqa.ui.page import build_ui
     from vqa.ui.public import forgetting, public_services
+    from vqa.ui.web import frontend
     from vqa.ui.web.folder import KEEP_SECONDS, page_folder
     from vqa.ui.web.guard import check_port, launch_options
     from vqa.ui.web.patience import be_patient
     from vqa.ui.web.quiet import keep_events_out_of_the_log, look_less_often
 
     settings, visitors = services.settings, services.visitors
-    options = launch_options(settings, visitors)
+    settings.check_binding()
     check_port(settings)
     keep_events_out_of_the_log()
     be_patient()
@@ -42,7 +45,9 @@ def show(services: Services) -> Iterator[str]:
         demo = build_ui(handed)
         demo.queue(api_open=False, default_concurrency_limit=REQUESTS_AT_ONCE, max_size=WAITING_AT_MOST)
         look_less_often(demo)
-        _, address, _ = demo.launch(**options)
+        files = frontend.begins_with({block.get_block_name() for block in demo.blocks.values()})
+        head = theme.head(questions()) + tour.head() + frontend.named(files)
+        _, address, _ = demo.launch(**launch_options(settings, visitors, head, files))
         try:
             yield address
         finally:

@@ -50,12 +50,24 @@ def load_examples(folder: Path = FOLDER) -> tuple[Example, ...]:
     found = [_example(folder, row) for row in json.loads(listed.read_text(encoding="utf-8"))]
     usual = [example for example in found if example.picture.is_file()]
     unsure = {lang: words(lang)("diagnose.example_question") for lang in LANGUAGES}
-    return (*usual[:LIVE_PLACE], Example(UNSURE, UNSURE, unsure, temperature=1.0), *usual[LIVE_PLACE:])
+    live = Example(UNSURE, _small(folder, UNSURE), unsure, temperature=1.0)
+    return (*usual[:LIVE_PLACE], live, *usual[LIVE_PLACE:])
+
+
+def questions() -> dict[Language, list[str]]:
+    """Returns the question of every example in its order, in each language."""
+    return {lang: [each.question[lang] for each in load_examples()] for lang in LANGUAGES}
 
 
 def _example(folder: Path, row: Json) -> Example:
     picture = folder / str(row["file"])
-    return Example(picture, picture, {lang: str(row[f"question_{lang}"]) for lang in LANGUAGES})
+    return Example(picture, _small(folder, picture), {lang: str(row[f"question_{lang}"]) for lang in LANGUAGES})
+
+
+def _small(folder: Path, picture: Path) -> Path:
+    """Returns the file that is shown before the picture is chosen: every page loads it."""
+    small = folder / "small" / f"{picture.stem}.webp"
+    return small if small.is_file() else picture
 
 
 def example(lang: Language) -> tuple[str, str]:

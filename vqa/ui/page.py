@@ -15,7 +15,7 @@ from vqa.ui import theme
 from vqa.ui.services import Services
 from vqa.ui.text import words
 from vqa.ui.widgets import served_model, status
-from vqa.ui.widgets.blocks import Page, first_opening, root
+from vqa.ui.widgets.blocks import Page, first_opening
 
 PATHS: dict[Language, str] = {"en": "", "zh": "zh"}
 
@@ -65,35 +65,34 @@ def build_page(services: Services, lang: Language) -> None:
     served_model.build(services, lang)
     shown = [place for place in TABS if place.in_public or not services.settings.public]
     timers: dict[str, gr.Timer] = {}
-    openings: dict[str, gr.State] = {}
     asked: list[gr.State] = []
     with gr.Tabs(elem_id="vqa-tabs") as tabs:
         for place in shown:
             named = gr.Tab(tr(f"ui.tab_{place.id}"), id=place.id, elem_id=f"tab-{place.id}")
-            with named, first_opening() as opening:
+            with named, first_opening(named):
                 built = import_module(place.module).build(services, lang, *asked if place.from_answer else ())
-            openings |= {place.id: opening.state} if opening.state else {}
             if isinstance(built, gr.Timer):
                 timers[place.id] = built
             elif built is not None:
                 asked.append(built)
+
     known = {place.id for place in shown}
 
     def turned(wanted: str | None) -> list[Any]:
-        ticking = [gr.Timer(active=place == wanted) for place in timers]
-        return [*ticking, *(True if place == wanted else gr.skip() for place in openings)]
+        return [gr.Timer(active=place == wanted) for place in timers]
 
     def open_tab(request: gr.Request) -> Any:
         wanted = request.query_params.get("tab")
         return [gr.Tabs(selected=wanted) if wanted in known else gr.skip(), *turned(wanted)]
 
     def opened(data: gr.SelectData) -> Any:
-        return turned(str(shown[data.index].id))
+        return turned(shown[data.index].id)
 
     quick: dict[str, Any] = {"show_progress": "hidden", "queue": False}
-    turning = [*timers.values(), *openings.values()]
-    root().load(open_tab, None, [tabs, *turning], **quick)
-    tabs.select(opened, None, turning, trigger_mode="always_last", **quick)
+    addressed = gr.Button(visible="hidden", elem_id="vqa-open-tab")  # pressed by assets/page.js
+    addressed.click(open_tab, None, [tabs, *timers.values()], **quick)
+    if timers:  # a public demo has none
+        tabs.select(opened, None, list(timers.values()), trigger_mode="always_last", **quick)
 
 
 def _header(title: str, subtitle: str, lang: Language) -> Markup:

@@ -118,7 +118,7 @@ class WatchedEngine:
 
 
 def _redacted(snapshot: Snapshot) -> Snapshot:
-    failure = snapshot.failure and replace(snapshot.failure, log_line="", log_tail=())
+    failure = snapshot.failure and replace(snapshot.failure, log_line="", log_tail=(), log_around=())
     return replace(snapshot, pid=None, pids=(), survivors=(), log_path=None, variables=(), holder=None, failure=failure)
 
 
@@ -135,7 +135,8 @@ class VisitorStore(Store):
     """
 
     runs = chats = messages = create_chat = add_message = rename_chat = delete_chat = refuse
-    create_run = import_run = update_run = finish_run = delete_run = add_sample = put_image = refuse
+    create_run = import_run = update_run = finish_run = delete_run = add_samples = put_image = refuse
+    add_evaluated = reopen_run = refuse
 
     def __init__(self, services: Services) -> None:
         self._store, self._visitors = services.store, services.visitors

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import gradio as gr
@@ -11,7 +12,7 @@ from gradio.themes.utils import colors, fonts, sizes
 from vqa.lab.report import fragments
 from vqa.markup import Markup, html
 from vqa.settings import ASSETS
-from vqa.text import LANGUAGES, table
+from vqa.text import LANGUAGES, Language, table
 
 SANS = ("ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "Roboto", "PingFang SC", "Hiragino Sans GB")
 SANS_MORE = ("Microsoft YaHei", "Noto Sans CJK SC", "Noto Sans SC", "sans-serif")
@@ -134,12 +135,15 @@ def own_words() -> gr.I18n:
     return gr.I18n(**{"en": words["en"], "zh-CN": words["zh"]})
 
 
-SCRIPTS = ("proxy.js", "events.js", "page.js", "sending.js", "dock.js", "keys.js")
+SCRIPTS = ("start.js", "proxy.js", "events.js", "page.js", "sending.js", "ahead.js", "dock.js", "keys.js")
 KEYS = ("title", "send", "line", "composer", "new", "tabs", "theme", "list", "close")
 
 
-def head() -> Markup:
-    """Returns what goes first into <head>: the page's small scripts, Gradio's own words in Chinese, and how to wait."""
+def head(examples: Mapping[Language, Sequence[str]]) -> Markup:
+    """Returns what goes first into <head>: the page's small scripts, Gradio's own words in Chinese, and how to wait.
+
+    `examples` are the questions of the example pictures, in the order in which these are shown.
+    """
     prefix = "page.gradio_"
     pairs = {text: table("zh")[key] for key, text in table("en").items() if key.startswith(prefix)}
     script = "".join((ASSETS / name).read_text(encoding="utf-8") for name in SCRIPTS)
@@ -150,7 +154,13 @@ def head() -> Markup:
     proxy = {lang: {name: table(lang)[f"page.proxy_{name}"] for name in ("host", "path")} for lang in LANGUAGES}
     words = "".join(
         f"window.{name}={json.dumps(value, ensure_ascii=False)};"
-        for name, value in (("vqaQueue", waiting), ("vqaKeys", keys), ("vqaDrop", drop), ("vqaProxy", proxy))
+        for name, value in (
+            ("vqaQueue", waiting),
+            ("vqaKeys", keys),
+            ("vqaDrop", drop),
+            ("vqaProxy", proxy),
+            ("vqaExamples", examples),
+        )
     ).replace("</", "<\\/")
     words += f"window.vqaChinese={chinese};"
     return html('<meta name="color-scheme" content="light dark"><script>{}</script>', Markup(words + script))

@@ -39,7 +39,8 @@ def bind(
 
     async def listed(sought: str | None, shown: str, deleted: Conversation | None = None) -> Any:
         rows = await asyncio.to_thread(partial(store.chats, search=sought or "", visitor=""))
-        return list_html(rows, shown, lang, deleted=None if deleted is None else deleted.name)
+        gone_by = None if deleted is None else deleted.name
+        return list_html(rows, shown, lang, sought=sought or "", deleted=gone_by)
 
     async def look(sought: str | None, conversation: Conversation, before: Conversation | None) -> Any:
         return await listed(sought, conversation.chat_id, before)
@@ -68,6 +69,8 @@ def bind(
         what, chat_id, name = (sent(event, key, str) for key in ("act", "chat", "name"))
         if what == "undo":
             return await undo(request.session_hash, before, conversation, sought)
+        if what == "look":
+            return {talks.listed: await listed(name, conversation.chat_id, before)}
         if not chat_id:
             raise InputError("conversation_none")
         if what == "delete":

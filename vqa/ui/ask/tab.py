@@ -18,7 +18,6 @@ from vqa.ui.examples import load_examples
 from vqa.ui.pictures.carrier import take_over
 from vqa.ui.services import Services
 from vqa.ui.web.visitors import waiting
-from vqa.ui.widgets.blocks import root
 from vqa.ui.widgets.notices import safely
 from vqa.ui.widgets.page_event import sent
 
@@ -40,7 +39,9 @@ def build(services: Services, lang: Language) -> gr.State:
             chat_id = request.query_params.get("chat")
             return await flow.open(request.session_hash, chat_id) if chat_id else gr.skip()
 
-        root().load(safely(lang)(reopen), None, parts.outputs(), show_progress="hidden")
+        # Pressed by assets/page.js where the address names a conversation.
+        reopening = gr.Button(visible="hidden", elem_id="vqa-reopen")
+        reopening.click(safely(lang)(reopen), None, parts.outputs(), show_progress="hidden")
         conversations.bind(services, lang, parts, parts.talks, flow, keeper)
     return parts.conversation
 

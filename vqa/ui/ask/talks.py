@@ -38,7 +38,21 @@ const rename = (li, text) => {
   });
   box.addEventListener('blur', () => setTimeout(() => end(true)));
 };
+// An answer to an earlier search may come last, and a search that was typed while the page came may not be heard.
+const box = () => document.querySelector('#vqa-talks-search textarea, #vqa-talks-search input');
+let timer = 0;
+const checkIn = (wait) => {
+  clearTimeout(timer);
+  timer = setTimeout(() => {
+    const shown = element.querySelector('[data-sought]')?.dataset.sought, typed = box()?.value ?? '';
+    if (shown === undefined || shown === typed) return;
+    trigger('select', {act: 'look', chat: '', name: typed});
+    checkIn(4000);
+  }, wait);
+};
+addEventListener('input', (event) => { if (event.target === box()) checkIn(2000); }, true);
 watch('value', () => {
+  checkIn(1000);
   const li = renaming && [...element.querySelectorAll('li')].find((each) => each.dataset.talk === renaming.chat);
   if (li) rename(li, renaming.text); else renaming = null;
 });
@@ -78,8 +92,13 @@ def render(lang: Language) -> TalksParts:
     return TalksParts(search, listed, markdown, plain)
 
 
-def list_html(rows: Sequence[Json], shown: str, lang: Language, *, deleted: str | None = None) -> Markup:
-    """Returns the conversations, the one that is `shown` marked; `deleted` is the name of one that may come back."""
+def list_html(
+    rows: Sequence[Json], shown: str, lang: Language, *, sought: str = "", deleted: str | None = None
+) -> Markup:
+    """Returns the conversations that were `sought`, the one that is `shown` marked.
+
+    `deleted` is the name of one that may come back.
+    """
     tr = words(lang)
     undo = Markup()
     if deleted is not None:
@@ -87,11 +106,11 @@ def list_html(rows: Sequence[Json], shown: str, lang: Language, *, deleted: str 
             '<p class="undo" role="status">{} <button type="button" data-act="undo">{}</button></p>',
             tr("ask.deleted", name=deleted or tr("ask.untitled")), tr("ask.undo"),
         )  # fmt: skip
-    if not rows:
-        return undo + html('<p class="none">{}</p>', tr("ask.no_conversation"))
-    return undo + html(
-        '<ul aria-label="{}">{}</ul>', tr("ask.conversations"), joined(_row(row, shown, lang) for row in rows)
-    )
+    found = html('<p class="none">{}</p>', tr("ask.no_conversation"))
+    if rows:
+        talks = joined(_row(row, shown, lang) for row in rows)
+        found = html('<ul aria-label="{}">{}</ul>', tr("ask.conversations"), talks)
+    return html('<div data-sought="{}">{}{}</div>', sought, undo, found)
 
 
 def _row(row: Json, shown: str, lang: Language) -> Markup:

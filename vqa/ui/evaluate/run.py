@@ -18,7 +18,7 @@ from vqa.evaluate.reporting.saying import heading
 from vqa.evaluate.running import KIND, Asking, asking_from_record, evaluate_work, scored_rows, scorer_of, spec_of
 from vqa.evaluate.scoring import default_scorer, find_scorer
 from vqa.lab.run.live import RunStatus
-from vqa.markup import html, joined
+from vqa.markup import html
 from vqa.text import Language, t
 from vqa.ui.evaluate import views
 from vqa.ui.evaluate.given import SHOWN, first_rows, pictures_at, reading_of
@@ -199,8 +199,7 @@ class EvaluateView:
         run = self._services.store.run(_must(run_id))
         command = f"python -m vqa evaluate {run.plan['dataset']['path']} -n 3"
         lines = compare_lines(found, self._lang, command)
-        first, *rest = (html("<p>{}</p>", line) for line in lines)
-        return views.shown(html('<div class="ve-facts"><strong>{}</strong>{}</div>', first, joined(rest)))
+        return views.comparison(lines, self._lang)
 
 
 def _must(run_id: str | None) -> str:

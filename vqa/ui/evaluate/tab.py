@@ -109,6 +109,13 @@ def _form(lang: Language) -> tuple[list[Any], tuple[gr.Button, ...], list[tuple[
         if (folder := easy_vqa()) is not None:
             examples.append((gr.Button(tr("evaluate.tab_example_easy"), size="sm", elem_id="evaluate-easy"), folder))
     path = gr.Textbox(label=tr("evaluate.tab_path"), placeholder=tr("evaluate.tab_path_hint"), elem_id="evaluate-path")
+    with gr.Row():
+        show = gr.Button(tr("evaluate.tab_preview"), elem_id="evaluate-show", min_width=70)
+        start = gr.Button(tr("evaluate.tab_start"), variant="primary", elem_id="evaluate-start", min_width=70)
+        stop = gr.Button(
+            tr("evaluate.tab_stop"), variant="stop", interactive=False, elem_id="evaluate-stop", min_width=70
+        )
+        resume = gr.Button(tr("evaluate.tab_resume"), interactive=False, elem_id="evaluate-resume", min_width=70)
     with gr.Accordion(tr("evaluate.tab_more"), open=False):
         images_path = gr.Textbox(label=tr("evaluate.tab_images_path"), elem_id="evaluate-images-path")
         formats = [(tr("evaluate.tab_format_auto"), ""), *((form.name, form.name) for form in FORMATS)]
@@ -129,13 +136,6 @@ def _form(lang: Language) -> tuple[list[Any], tuple[gr.Button, ...], list[tuple[
     with gr.Row():
         limit = gr.Number(0, label=tr("evaluate.tab_limit"), precision=0, minimum=0, min_width=110)
         longest = gr.Number(0, label=tr("evaluate.tab_max_tokens"), precision=0, minimum=0, min_width=110)
-    with gr.Row():
-        show = gr.Button(tr("evaluate.tab_preview"), elem_id="evaluate-show", min_width=80)
-        start = gr.Button(tr("evaluate.tab_start"), variant="primary", elem_id="evaluate-start", min_width=90)
-        stop = gr.Button(
-            tr("evaluate.tab_stop"), variant="stop", interactive=False, elem_id="evaluate-stop", min_width=80
-        )
-        resume = gr.Button(tr("evaluate.tab_resume"), interactive=False, elem_id="evaluate-resume", min_width=90)
     inputs = [files, pictures, path, images_path, form, columns, prompt, system, scorer, repeats, concurrency, limit,
               longest]  # fmt: skip
     return inputs, (show, start, stop, resume), examples

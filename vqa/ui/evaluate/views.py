@@ -105,6 +105,17 @@ def result(found: Mapping[str, Json], run_id: str, lang: Language) -> Markup:
     return shown(html('<div data-run="{}">{}<div class="ve-facts">{}</div>{}</div>', run_id, big, told, bars))
 
 
+def comparison(lines: Sequence[str], lang: Language) -> Markup:
+    """Returns a comparison with another run: the verdict and what it rests on, types and rows folded away."""
+    (first, *rest), single = [line for line in lines if line[:1] != " "], [line for line in lines if line[:1] == " "]
+    told = joined(html("<p>{}</p>", line) for line in rest)
+    folded = Markup()
+    if single:
+        inside = joined(html("<p>{}</p>", line) for line in single)
+        folded = html("<details><summary>{}</summary>{}</details>", t("evaluate.tab_by_row", lang), inside)
+    return shown(html('<div class="ve-facts"><p><strong>{}</strong></p>{}{}</div>', first, told, folded))
+
+
 def _bar(kind: str, each: Mapping[str, Json]) -> Markup:
     low, high = 100 * each["interval"]["low"], 100 * each["interval"]["high"]
     width = 100 * each["accuracy"]

@@ -30,15 +30,19 @@ from vqa.ui.widgets.page_event import sent
 LISTED = 60
 COMPARABLE = 200
 SMALL_SIDE = 56
-KINDS = ("all", "repeat", "diagnose", "certify", "horizon", "compare", "evaluate")
+KINDS = ("all", "repeat", "diagnose", "certify", "horizon", "matrix", "compare", "evaluate")
 TABS = {
     "repeat": "repeat",
     "diagnose": "diagnose",
     "certify": "diagnose",
     "horizon": "diagnose",
+    "matrix": "diagnose",
     "evaluate": "evaluate",
 }
 OPEN = "(address) => { if (address) location.assign(location.pathname + address); }"
+CHANGE = OPEN.replace("+ address", "+ address.replace('&run=', '&from=')")
+CHANGEABLE = frozenset({"repeat", "diagnose"})
+"""Whose form holds all that they asked."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,7 @@ class Parts:
     compared: gr.HTML
     sure: gr.Row
     downloads: gr.Row
+    changed: gr.Button
 
 
 def build(services: Services, lang: Language) -> gr.Timer:
@@ -115,6 +120,8 @@ def _chosen(services: Services, lang: Language, chosen: gr.State) -> tuple[Parts
         address = gr.Textbox(visible="hidden")
         again = gr.Button(tr("history.open"), variant="primary", elem_id="history-open")
         again.click(None, address, None, js=OPEN)
+        changed = gr.Button(tr("history.change_one"), elem_id="history-change")
+        changed.click(None, address, None, js=CHANGE)
         downloads = exports.build(services, lang, chosen, "history")
         with gr.Row(equal_height=True):
             name = gr.Textbox(label=tr("repeat.name"), min_width=180, max_length=200, elem_id="history-name")
@@ -128,7 +135,7 @@ def _chosen(services: Services, lang: Language, chosen: gr.State) -> tuple[Parts
             yes = gr.Button(tr("history.yes"), variant="stop", size="sm", elem_id="history-yes")
             no = gr.Button(tr("history.no"), size="sm", elem_id="history-no")
     compared = lab_views.panel("history-compared")
-    parts = Parts(essence, actions, name, other, address, compared, sure, downloads)
+    parts = Parts(essence, actions, name, other, address, compared, sure, downloads, changed)
     return parts, (rename, compare, delete, yes, no)
 
 
@@ -184,6 +191,7 @@ class RunActions:
             "",
             gr.Row(visible=False),
             gr.Row(visible=True),
+            gr.Button(visible=run.kind in CHANGEABLE),
         )
 
     def _label(self, run: Run) -> str:
@@ -202,7 +210,7 @@ class RunActions:
         tr = words(self._lang)
         gone = lab_views.hint(tr("history.deleted"), tr("history.empty_hint"))
         hidden = (gr.Row(visible=False), gr.Row(visible=False))
-        return None, gone, gr.Column(visible=False), "", gr.Dropdown(choices=[], value=None), "", "", *hidden
+        return None, gone, gr.Column(visible=False), "", gr.Dropdown(choices=[], value=None), "", "", *hidden, gr.skip()
 
     def compare(self, run_id: str | None, other_id: str | None) -> str:
         """Returns the comparison of two runs."""

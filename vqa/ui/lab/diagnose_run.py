@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gradio as gr
 
-from vqa.errors import StoreError
 from vqa.lab.plan.arms import Plan
-from vqa.lab.report import conclusions, fragments, outcomes
+from vqa.lab.report import conclusions, fragments, matrix, outcomes
 from vqa.lab.run.header import plan_record
 from vqa.lab.run.live import RunStatus
 from vqa.lab.stats.summary import RunSummary
@@ -18,6 +16,8 @@ from vqa.store import Run
 from vqa.ui.lab import diagnose_views, lab_views
 from vqa.ui.lab.run_view import RunView
 
+CHOICES = 60
+"""More arms than these are for the report."""
 PARTS = ("progress", "asked", "plan", "verdict", "detail")
 
 
@@ -25,13 +25,7 @@ class DiagnoseView(RunView):
     """Draws one run at a time; holds nothing of it."""
 
     topic = "diagnose"
-    kinds = ("diagnose", "certify", "horizon")
-
-    def known(self, wanted: str | None) -> str | None:
-        """Returns the id of a stored run of any kind, or None when there is none of that id."""
-        with suppress(StoreError):
-            return self._services.store.run(wanted).id if wanted else None
-        return None
+    kinds = ("diagnose", "certify", "horizon", "matrix")
 
     def plan(self, plan: Plan) -> str:
         """Returns a plan that has not been started: its arms, requests and time."""
@@ -45,7 +39,7 @@ class DiagnoseView(RunView):
         lang = self._lang
         titled = conclusions.titled(lang)
         # Once it has concluded, the evidence says it all.
-        concluded = outcomes.diagnosis_of(run) is not None
+        concluded = any(name in (run.result or {}) for name in ("diagnosis", "servers", "across"))
         table = "" if concluded else diagnose_views.arms(run, summaries, status, lang)
         return fragments.wrap(titled("arms", diagnose_views.plan(run, lang, concluded=concluded), table))
 
@@ -61,6 +55,7 @@ class DiagnoseView(RunView):
             return before | {"progress": progress}, shown, *(gr.skip(),) * (len(PARTS) + 3)
         run = self._services.store.run(run_id)
         summaries = self.summaries(status)
+        told = self._told(run, summaries)
         made = {
             "mark": mark,
             "progress": progress,
@@ -68,13 +63,13 @@ class DiagnoseView(RunView):
             "plan": self._plan(run, summaries, status) if run.kind == "diagnose" else "",
             "verdict": self._verdict(run, summaries),
             "detail": self._detail(summaries, arm, status),
-            "arms": "|".join(summaries),
+            "arms": "|".join(told),
         }
         fresh = [made[name] if made[name] != before.get(name) else gr.skip() for name in PARTS]
         return (
             made,
             *fresh,
-            gr.skip() if made["arms"] == before.get("arms") else self._chooser(summaries, arm),
+            gr.skip() if made["arms"] == before.get("arms") else self._chooser(told, arm),
             gr.Button(interactive=status.running),
             gr.Timer(active=status.running),
             gr.Row(visible=status.done > 0 and not status.running),
@@ -86,9 +81,15 @@ class DiagnoseView(RunView):
         copied = self.copied(run, summaries) if outcomes.diagnosis_of(run) is not None else ""
         return fragments.wrap(concluded, copied) if concluded else ""
 
-    def _chooser(self, summaries: Mapping[str, RunSummary], arm: str | None) -> Any:
-        choices = [(conclusions.arm_title(name, self._lang), name) for name in summaries]
-        return gr.Radio(choices=choices, value=arm if arm in summaries else None, visible=bool(choices))
+    @staticmethod
+    def _told(run: Run, summaries: Mapping[str, RunSummary]) -> list[str]:
+        """Returns the arms that can be looked into: all, but of a matrix's hundreds those that tell something."""
+        telling = matrix.telling(run.result) if run.kind == "matrix" and run.result else set(summaries)
+        return [name for name in summaries if name in telling][:CHOICES]
+
+    def _chooser(self, names: Sequence[str], arm: str | None) -> Any:
+        choices = [(conclusions.arm_title(name, self._lang), name) for name in names]
+        return gr.Radio(choices=choices, value=arm if arm in names else None, visible=bool(choices))
 
     def _detail(self, summaries: Mapping[str, RunSummary], arm: str | None, status: RunStatus) -> str:
         run = summaries.get(arm or "")

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from vqa.engine.profiles import PROFILES
-from vqa.lab.report import charts, conclusions, fragments
+from vqa.lab.report import cells, conclusions, fragments
 from vqa.lab.run.live import RunStatus
 from vqa.lab.stats.summary import RunSummary
 from vqa.markup import html, joined
 from vqa.store import Run
-from vqa.text import Language, t, table
+from vqa.text import Language, t, text_or_itself
 from vqa.ui.lab.lab_views import duration
 
 NUMBER = html(' class="vl-num"')
@@ -32,7 +32,7 @@ def plan(run: Run, lang: Language, *, concluded: bool = False) -> str:
         time=duration(float(run.plan.get("seconds") or 0), lang),
     )
     skipped = joined(
-        html("<li>{}: {}</li>", conclusions.arm_title(arm["name"], lang), _text(arm["reason"], lang))
+        html("<li>{}: {}</li>", conclusions.arm_title(arm["name"], lang), text_or_itself(arm["reason"], lang))
         for arm in run.plan.get("skipped") or ()
     )
     left_out = html("<details><summary>{}</summary><ul>{}</ul></details>", t("diagnose.skipped", lang), skipped)
@@ -93,11 +93,11 @@ def _arm_row(name: str, planned: int, run: RunSummary | None, status: RunStatus,
 def _mini(run: RunSummary) -> str:
     """Returns a row of small cells, one for each request of the arm's first question."""
     summary = run.questions[0]
-    cells = joined(
-        html('<i style="background:{}"></i>', charts.colour(charts.ERROR if group is None else group))
+    small = joined(
+        html('<i style="background:{}"></i>', cells.colour(cells.ERROR if group is None else group))
         for group in summary.cells()[:64]
     )
-    return html('<span class="vl-mini" aria-hidden="true">{}</span>', cells)
+    return html('<span class="vl-mini" aria-hidden="true">{}</span>', small)
 
 
 def profiles(reasons: Mapping[str, str | None], current: str | None, offered: tuple[str, ...], lang: Language) -> str:
@@ -111,7 +111,7 @@ def profiles(reasons: Mapping[str, str | None], current: str | None, offered: tu
         if name in offered and not reasons.get(name):
             chips += html(' <span class="vl-chip vl-good">{}</span>', t("diagnose.offered", lang))
         reason = reasons.get(name)
-        note = html("<span>{}</span>", _text(reason, lang)) if reason else ""
+        note = html("<span>{}</span>", text_or_itself(reason, lang)) if reason else ""
         about = t(f"diagnose.profile_{name.replace('-', '_')}", lang)
         dim = html(' class="vl-dim" aria-disabled="true"') if reason else ""
         items.append(
@@ -128,15 +128,11 @@ def profiles(reasons: Mapping[str, str | None], current: str | None, offered: tu
     return fragments.wrap(html('<ul class="vl-profiles">{}</ul>', joined(items)))
 
 
-def _text(key: str, lang: Language) -> str:
-    return t(key, lang) if key in table(lang) else key
-
-
 def unable(reasons: Mapping[str, str | None], lang: Language) -> str:
     """Returns the profiles that this machine cannot run, greyed, each with its reason; empty where it can run all."""
     items = joined(
-        html('<li class="vl-dim" aria-disabled="true"><b>{}</b> <span>{}</span></li>', name, _text(reason, lang))
-        for name, reason in reasons.items()
-        if reason is not None
+        html('<li class="vl-dim" aria-disabled="true"><b>{}</b> <span>{}</span></li>', name, text_or_itself(why, lang))
+        for name, why in reasons.items()
+        if why is not None
     )
     return fragments.wrap(html('<ul class="vl-profiles">{}</ul>', items)) if items else ""

@@ -12,6 +12,7 @@ from vqa.lab.plan.arms import MAX_CONCURRENCY
 from vqa.text import Language, t
 from vqa.ui.lab import diagnose_views, lab_views
 from vqa.ui.lab.remedy import reasons, trial_reasons
+from vqa.ui.lab.run_view import newest_ended
 from vqa.ui.services import Services
 from vqa.ui.text import words
 from vqa.ui.widgets.notices import safely
@@ -54,11 +55,7 @@ def build(services: Services, lang: Language, show: Callable[[str | None], Any],
     def go_on() -> Any:
         from vqa.lab.horizon.start import ended_horizon, start_horizon
 
-        stored = services.store.runs(kind="horizon", limit=20)
-        ended = next((run for run in stored if run.status not in {"finished", "running"}), None)
-        if ended is None:
-            raise InputError("horizon_none_ended")
-        run, asked = ended_horizon(services.store, ended.id)
+        run, asked = ended_horizon(services.store, newest_ended(services.store, "horizon"))
         address = None if asked.profiles else run.header.get("base_url")
         return show(
             start_horizon(services.runs, asked, services.settings, engine=services.engine, base_url=address, resume=run)

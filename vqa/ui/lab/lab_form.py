@@ -104,7 +104,7 @@ def build(
             1, label=tr("repeat.concurrency"), info=tr("repeat.concurrency_info"), precision=0, min_width=130
         )
     buttons()
-    with gr.Accordion(tr("repeat.more"), open=False):
+    with gr.Accordion(tr("repeat.more"), open=False, elem_id=f"{prefix}-more"):
         temperature = gr.Number(0, label=tr("repeat.temperature"), info=tr("repeat.temperature_info"), step=0.1)
         seeds = [(tr(f"repeat.seeds_{name}"), name) for name in ("fixed", "varied")]
         seed_policy = gr.Radio(seeds, value="fixed", label=tr("repeat.seeds"), visible=repeats)

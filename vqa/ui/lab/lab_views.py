@@ -44,7 +44,7 @@ def address(tab: str) -> str:
     return f"""() => {{ let tries = 60; const look = () => {{
 const run = document.querySelector('#{tab}-progress [data-run]')?.dataset.run; const here = new URL(location.href);
 if (!run || run === here.searchParams.get('run')) {{ if (tries--) setTimeout(look, 50); return; }}
-here.searchParams.set('tab', '{tab}'); here.searchParams.set('run', run);
+here.searchParams.set('tab', '{tab}'); here.searchParams.set('run', run); here.searchParams.delete('from');
 history.replaceState(history.state, '', here); }}; look(); }}"""
 
 
@@ -187,15 +187,24 @@ def chosen(run: RunSummary, question: int) -> Summary | None:
 
 
 def first_note(summary: Summary, status: RunStatus, lang: Language) -> str:
-    """Returns the pointer to Diagnose when the first requests alone differ, or when answers split otherwise."""
-    if summary.leading:
+    """Returns the pointer to Diagnose when the first requests alone differ, when answers split otherwise, or when
+    several servers answer, each of which is asked by itself there.
+    """
+    several = (status.result or {}).get("several")
+    if several:
+        words = t("repeat.several", lang)
+    elif summary.leading:
         key = "repeat.first_differs" if summary.leading == 1 else "repeat.leading_differ"
         words = t(key, lang, k=summary.leading, rest=summary.ok - summary.leading)
     elif len(summary.groups) > 1:
         words = t("repeat.splits", lang)
     else:
         return ""
-    link = html('<a href="?tab=diagnose&amp;from={}">{}</a>', status.run_id, t("repeat.to_diagnose", lang))
+    link = html(
+        '<a href="?tab=diagnose&amp;from={}">{}</a>',
+        status.run_id,
+        t(f"repeat.to_{'each' if several else 'diagnose'}", lang),
+    )
     return html('<p class="vl-note-box">{} {}</p>', words, link)
 
 

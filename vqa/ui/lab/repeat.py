@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import gradio as gr
@@ -29,6 +30,9 @@ from vqa.ui.widgets.notices import safely
 from vqa.ui.widgets.page_event import sent
 
 TICK_SECONDS = 0.4
+SHARE, AT_MOST_SECONDS = 0.05, 2.0
+"""All but the progress is drawn again once a run has taken so much longer than when it was drawn, or after two seconds:
+charts of thousands of answers keep a browser busy, and a few answers more hardly change them."""
 PARTS = ("progress", "asked", "verdict", "groups", "diff", "plots")
 
 
@@ -90,11 +94,7 @@ def build(services: Services, lang: Language, conversation: gr.State) -> None:
 
     @safely(lang)
     def load(request: gr.Request) -> Any:
-        wanted = request.query_params.get("run")
-        run = view.found(wanted) if request.query_params.get("tab", "repeat") == "repeat" else None
-        if run is None:
-            return gr.skip()
-        return *lab_form.filled(services.store, services.store.run(run)), *view.open(run)
+        return view.addressed(request.query_params)
 
     queued: dict[str, Any] = {"show_progress": "minimal"} | waiting(services.settings, "run", form.questions)
     press_asked, which = from_answer.render("repeat")
@@ -124,6 +124,12 @@ def toggled(chosen: list[int], group: int) -> list[int]:
     return [*chosen, group][-2:]
 
 
+def drawn_lately(status: RunStatus, before: Mapping[str, str]) -> bool:
+    """Returns whether a run under way was drawn in full so short a time ago that its charts can wait."""
+    waited = status.seconds - float(before["seconds"])
+    return status.running and waited < min(status.seconds * SHARE, AT_MOST_SECONDS)
+
+
 class View(RunView):
     """Turns a run into what the tab shows, and sends only what has changed since."""
 
@@ -140,19 +146,36 @@ class View(RunView):
         choice = gr.Radio(choices=choices, value=0, visible=len(choices) > 1)
         return run_id, [], choice, *self.draw(run_id, {}, 0, [])
 
+    def addressed(self, asked: Mapping[str, str]) -> Any:
+        """Returns values for the form and for all that `open` draws: of the run that the address names, or of none
+        where it names one whose settings are wanted again.
+        """
+        if asked.get("tab", "repeat") != "repeat":
+            return gr.skip()
+        store, run = self._services.store, self.found(asked.get("run"))
+        if run is not None:
+            return *lab_form.filled(store, store.run(run)), *self.open(run)
+        source = self.known(asked.get("from"))
+        if source is None:
+            return gr.skip()
+        same = gr.skip()
+        return *lab_form.filled(store, source), *(same,) * 4, self.again(source), *(same,) * (len(PARTS) + 2)
+
     def draw(self, run_id: str | None, before: dict[str, str], question: int, pressed: list[int]) -> Any:
         """Returns the new `seen`, the parts that changed, and the states of Stop, the timer and the downloads."""
         if run_id is None:
             return gr.skip()
         status = self._services.runs.status(run_id)
-        mark = f"{status.status}/{status.done}/{question}/{pressed}"
-        if before.get("mark") == mark and before.get("run") == run_id:
+        wanted = f"{run_id}/{status.status}/{question}/{pressed}"
+        mark = f"{wanted}/{status.done}"
+        if before.get("mark") == mark or (before.get("wanted") == wanted and drawn_lately(status, before)):
             progress = lab_views.progress(status, self._lang)
             same = gr.skip()
             shown = progress if progress != before.get("progress") else same
             return before | {"progress": progress}, shown, *(same,) * (len(PARTS) + 2)
         run = conclusions.main_arm(self.summaries(status))
-        seen = {"mark": mark, "run": run_id, **self._parts(run_id, status, run, question, pressed)}
+        drawn = {"wanted": wanted, "mark": mark, "seconds": str(status.seconds)}
+        seen = {**drawn, **self._parts(run_id, status, run, question, pressed)}
         fresh = [seen[name] if seen[name] != before.get(name) else gr.skip() for name in PARTS]
         has_samples = status.done > 0
         return (

@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 
-from vqa.errors import StoreError
+from vqa.errors import InputError, StoreError
 from vqa.lab.report import conclusions
 from vqa.lab.report.markdown import verdict_markdown
+from vqa.lab.report.reproduce import case_texts
 from vqa.lab.run.live import RunStatus
 from vqa.lab.stats.summary import RunSummary
-from vqa.store import Run
+from vqa.markup import html
+from vqa.store import Run, Store
 from vqa.text import Language
 from vqa.ui.lab import lab_views
 from vqa.ui.lab.kept import KeptSummaries
 from vqa.ui.services import Services
 from vqa.ui.text import words
 from vqa.ui.widgets import parts
+
+
+def newest_ended(store: Store, kind: str) -> str:
+    """Returns the id of the newest run of a kind that came to no end and can go on.
+
+    Raises:
+        InputError: there is none.
+    """
+    ended = (run.id for run in store.runs(kind=kind, limit=20) if run.status not in {"finished", "running"})
+    if (found := next(ended, None)) is None:
+        raise InputError(f"{kind}_none_ended")
+    return found
 
 
 class RunView:
@@ -34,6 +49,21 @@ class RunView:
         """Returns what stands there before the first run."""
         tr = words(self._lang)
         return parts.empty(tr(f"{self.topic}.empty"), tr(f"{self.topic}.empty_hint"))
+
+    def known(self, wanted: str | None) -> Run | None:
+        """Returns the stored run of that id, of any kind, or None when there is none."""
+        with suppress(StoreError):
+            return self._services.store.run(wanted) if wanted else None
+        return None
+
+    def again(self, run: Run) -> str:
+        """Returns what stands beside a form that is filled with a stored run's settings."""
+        tr, texts = words(self._lang), case_texts(run.plan)
+        name = run.name or (texts[0] if texts else run.id)
+        told = parts.empty(tr("repeat.changed", name=name[:80]), tr("repeat.changed_hint"))
+        return html(
+            '<div data-from="{}">{}</div>', run.id, told
+        )  # so that assets/page.js knows that the form is filled
 
     def found(self, wanted: str | None) -> str | None:
         """Returns the run to show on opening: the one named in the address, else the one under way here."""

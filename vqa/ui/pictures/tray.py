@@ -9,7 +9,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from vqa.errors import VQAError
+from vqa.errors import InputError, VQAError
 from vqa.markup import Markup, html, joined
 from vqa.media.images import ImageLimits, load_tiles
 from vqa.media.notes import note_text
@@ -172,7 +172,7 @@ def tray_html(
 def notes_of(files: list[str], limits: ImageLimits, treatment: Treatment | None = None) -> tuple[str, ...]:
     """Returns what will be done to the pictures."""
     seen = (_looked_at(Path(path), limits, treatment) for path in files[:MAX_PICTURES])
-    return tuple(note for one in seen if one is not None for note in one.notes)
+    return tuple(note for one in seen if isinstance(one, _Seen) for note in one.notes)
 
 
 @dataclass(frozen=True)
@@ -184,19 +184,20 @@ class _Seen:
     tiles: int
 
 
-def _looked_at(path: Path, limits: ImageLimits, treatment: Treatment | None) -> _Seen | None:
+def _looked_at(path: Path, limits: ImageLimits, treatment: Treatment | None) -> _Seen | VQAError:
     try:
         return _seen(path, path.stat().st_mtime_ns, limits, treatment or Treatment())
-    except (VQAError, OSError):
-        return None
+    except VQAError as problem:
+        return problem
+    except OSError:
+        return InputError("image_missing", path=path.name)
 
 
-def _row(path: Path, seen: _Seen | None, place: int, lang: Language, acts: bool) -> Markup:
+def _row(path: Path, seen: _Seen | VQAError, place: int, lang: Language, acts: bool) -> Markup:
     tr = words(lang)
-    if seen is None:
-        # What is wrong with it is told when it is sent; until then it can be taken out.
+    if isinstance(seen, VQAError):
         shown = html('<span class="bad">⚠ {}</span>', path.name)
-        told = Markup()
+        told = html('<p class="done">{}</p>', seen.message(lang))
     else:
         shown = html('<img src="{}" alt="{}" draggable="false">', seen.source, path.name)
         said = [note_text(each, lang) for each in seen.notes if not each.startswith("images.tile")]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from vqa.engine.metrics import MetricsSnapshot
 from vqa.engine.shell import spelled
 from vqa.engine.spec import EngineSpec
-from vqa.engine.state import DownloadBytes, EngineState, Phase, PhaseMark, Snapshot
+from vqa.engine.state import DownloadBytes, EngineState, Failure, Phase, PhaseMark, Snapshot
 from vqa.markup import Markup, html, joined
 from vqa.models.share import Share
 from vqa.text import Language, t
@@ -17,6 +17,9 @@ from vqa.ui.widgets.parts import badge, card, empty, progress, stats
 
 GB = 1e9
 WIDTH, HEIGHT = 180, 44
+LINE = 400
+"""Characters of a line of the log."""
+BUNDLE = "python -m vqa doctor --bundle vqa.zip"
 
 
 def state_html(snapshot: Snapshot, lang: Language) -> Markup:
@@ -123,11 +126,27 @@ def failure_html(snapshot: Snapshot, lang: Language) -> Markup:
     tr = words(lang)
     body = html("<p>{}</p>", failure.hint(lang))
     if failure.log_line:
-        body += html("<p>{}</p><pre>{}</pre>", tr("server.log_line"), failure.log_line)
+        body += html("<p>{}</p><pre>{}</pre>", tr("server.log_line"), short(failure.log_line))
+        lines = markup_lines(failure)
+        body += html("<details><summary>{}</summary><pre>{}</pre></details>", tr("server.log_around"), lines)
+    body += html("<p>{}</p>", tr("server.bundle", command=BUNDLE))
     if snapshot.survivors:
         pids = ", ".join(map(str, snapshot.survivors))
         body += html("<p>{}</p>", badge(tr("server.survivors", pids=pids), "bad"))
     return card(failure.message(lang), body, tone="bad")
+
+
+def short(line: str) -> str:
+    """Returns a line of the log as far as somebody reads it: vLLM lists hundreds of names in one."""
+    return line if len(line) <= LINE else f"{line[:LINE]} …"
+
+
+def markup_lines(failure: Failure) -> Markup:
+    """Returns the lines around the one that shows the cause, that one marked."""
+    return joined(
+        html("<mark>{}</mark>\n", short(line)) if line.strip() == failure.log_line else html("{}\n", short(line))
+        for line in failure.log_around
+    )
 
 
 def download_html(now: DownloadBytes, lang: Language) -> Markup:

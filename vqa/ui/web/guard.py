@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Sequence
 from typing import Any
 
 from starlette.middleware import Middleware
@@ -10,12 +11,14 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from vqa import loopback
 from vqa.errors import InputError
+from vqa.markup import Markup
 from vqa.settings import PROJECT, Settings
-from vqa.ui import theme, tour
+from vqa.ui import theme
+from vqa.ui.web import frontend
 from vqa.ui.web.fair import SESSIONS, Fair
 from vqa.ui.web.gate import MAX_PUBLIC_BODY, Gate
 from vqa.ui.web.login import Door
-from vqa.ui.web.middleware import FirstLanguage, PageHeaders
+from vqa.ui.web.middleware import DrawnOnce, FirstLanguage, PageHeaders
 from vqa.ui.web.visitors import Visitors
 
 SESSIONS_KEPT = 40
@@ -43,8 +46,8 @@ def check_port(settings: Settings) -> None:
             ) from problem
 
 
-def launch_options(settings: Settings, visitors: Visitors) -> dict[str, Any]:
-    """Returns the arguments of `Blocks.launch`."""
+def launch_options(settings: Settings, visitors: Visitors, head: Markup, files: Sequence[str]) -> dict[str, Any]:
+    """Returns the arguments of `Blocks.launch`: `head` goes first into <head>, the page begins with these `files`."""
     settings.check_binding()
     password = settings.auth and settings.auth.get_secret_value().partition(":")
     return {
@@ -66,7 +69,7 @@ def launch_options(settings: Settings, visitors: Visitors) -> dict[str, Any]:
         "allowed_paths": [],
         "blocked_paths": _blocked(settings),
         "app_kwargs": {
-            "middleware": _middleware(settings, visitors),
+            "middleware": _middleware(settings, visitors, head, files),
             "docs_url": None,
             "redoc_url": None,
             "openapi_url": None,
@@ -84,10 +87,10 @@ def _blocked(settings: Settings) -> list[str]:
     return [str(place.resolve()) for place in places]
 
 
-def _middleware(settings: Settings, visitors: Visitors) -> list[Middleware]:
+def _middleware(settings: Settings, visitors: Visitors, head: Markup, files: Sequence[str]) -> list[Middleware]:
     found = [
         Middleware(PageHeaders, framed=settings.public),
-        Middleware(FirstLanguage, configured=settings.language, head=theme.head() + tour.head()),
+        Middleware(FirstLanguage, configured=settings.language, head=head, rules=frontend.rules(files)),
     ]
     names = [name.strip() for name in settings.allowed_hosts.split(",") if name.strip()]
     if names or loopback.is_loopback(settings.host):
@@ -95,9 +98,11 @@ def _middleware(settings: Settings, visitors: Visitors) -> list[Middleware]:
         hosts = [*loopback.NAMES, "[::1]", settings.host, *names]
         found.append(Middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False))
     # Last, so that what they refuse carries the headers too, and a foreign Host has been turned away before.
-    found.append(Middleware(Gate, settings=settings))
+    found += [Middleware(Gate, settings=settings), Middleware(frontend.Frontend, files=files)]
     if settings.auth is not None:
         found.append(Middleware(Door))
     if settings.public:
         found.append(Middleware(Fair, visitors=visitors, most=MAX_PUBLIC_BODY))
+    if settings.auth is None:  # with a password the login stands at the same address
+        found.append(Middleware(DrawnOnce))
     return found

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
+from collections import OrderedDict
+from functools import lru_cache
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -12,6 +15,8 @@ from vqa.text import LANGUAGES, Language, pick_language
 from vqa.ui.web.asgi import App, Message, Receive, Scope, Send
 
 COOKIE = "vqa-language"
+PAGES_KEPT = 8
+"""In two languages, packed and not, under the few names that a machine has."""
 POLICY = "; ".join(
     (
         "default-src 'self'",
@@ -57,11 +62,11 @@ class PageHeaders:
 class FirstLanguage:
     """Sends a visitor to the page of the chosen language, else the browser's first; puts our script first into it."""
 
-    def __init__(self, app: App, *, configured: str, head: str) -> None:
-        """`configured` is `auto` or a language; `head` is HTML for the beginning of <head>."""
+    def __init__(self, app: App, *, configured: str, head: str, rules: str = "") -> None:
+        """`configured` is `auto` or a language; `head` is HTML for the beginning of <head>, `rules` for its end."""
         self._app = app
         self._configured = configured
-        self._head = head.encode()
+        self._head, self._rules = head.encode(), rules.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers with a redirect, or passes the request on and completes the page that comes back."""
@@ -78,7 +83,8 @@ class FirstLanguage:
                 scope, receive, send
             )
             return
-        await self._app(scope, receive, _Completing(send, self._head, wanted))
+        packed = "gzip" in Headers(scope=scope).get("accept-encoding", "")
+        await self._app(scope, receive, _Completing(send, self._head, self._rules, wanted, packed))
 
     def _wanted(self, scope: Scope, page: Language) -> str:
         """Returns the language for an address that names none; `/zh` itself names one."""
@@ -100,11 +106,52 @@ def _page(scope: Scope) -> Language | None:
     return "en" if not path else "zh" if path == "zh" else None
 
 
-class _Completing:
-    """Collects an HTML response, puts our head into it and names its language."""
+class DrawnOnce:
+    """Keeps the page as Gradio draws it, which takes it longer than all else that it does for a visitor, and is the
+    same for everybody who asks under one name. Right before Gradio, so that whoever is refused or counted still is.
+    """
 
-    def __init__(self, send: Send, head: bytes, lang: str) -> None:
-        self._send, self._head, self._lang = send, head, lang
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._kept: OrderedDict[tuple[str, ...], list[Message]] = OrderedDict()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers, or passes the request on; what names a state of its own is always drawn anew."""
+        page = _page(scope)
+        if page is None or b"deep_link" in scope.get("query_string", b""):
+            await self._app(scope, receive, send)
+            return
+        key = (page, str(scope["path"]), str(scope.get("root_path")), str(scope.get("scheme")), *_names(scope))
+        if kept := self._kept.get(key):
+            self._kept.move_to_end(key)
+            for message in kept:
+                await send(dict(message))
+            return
+        seen: list[Message] = []
+
+        async def noted(message: Message) -> None:
+            seen.append(dict(message))
+            await send(message)
+
+        await self._app(scope, receive, noted)
+        if seen and seen[0].get("status") == 200 and "set-cookie" not in Headers(raw=seen[0]["headers"]):
+            self._kept[key] = seen
+            while len(self._kept) > PAGES_KEPT:
+                self._kept.popitem(last=False)
+
+
+def _names(scope: Scope) -> tuple[str, ...]:
+    """Returns all by which Gradio finds out under which address it is seen."""
+    headers = Headers(scope=scope)
+    return tuple(f"{name}: {value}" for name, value in headers.items() if name == "host" or "forwarded" in name)
+
+
+class _Completing:
+    """Collects an HTML response, puts our head into it, names its language, and packs it where the browser unpacks."""
+
+    def __init__(self, send: Send, head: bytes, rules: bytes, lang: str, packed: bool) -> None:
+        self._send, self._lang, self._packed = send, lang, packed
+        self._around = head, rules
         self._start: Message | None = None
         self._body = bytearray()
 
@@ -124,11 +171,20 @@ class _Completing:
 
     async def _finish(self, start: Message) -> None:
         tag = "zh-CN" if self._lang == "zh" else "en"
-        body = bytes(self._body).replace(b"<head>", b"<head>" + self._head, 1)
-        body = body.replace(b'lang="en"', f'lang="{tag}"'.encode(), 1)
+        body = _completed(bytes(self._body), *self._around, tag, self._packed)
         headers = MutableHeaders(raw=list(start["headers"]))
         headers["content-length"] = str(len(body))
-        headers["vary"] = "accept-language, cookie"
+        headers["vary"] = "accept-encoding, accept-language, cookie"
+        if self._packed:
+            headers["content-encoding"] = "gzip"
         headers["cache-control"] = "no-store"
         await self._send({**start, "headers": headers.raw})
         await self._send({"type": "http.response.body", "body": body})
+
+
+@lru_cache(maxsize=PAGES_KEPT)
+def _completed(body: bytes, head: bytes, rules: bytes, tag: str, packed: bool) -> bytes:
+    """Returns the page as it is sent; kept, since it is the same for everybody who asks in the same words."""
+    whole = body.replace(b"<head>", b"<head>" + head, 1).replace(b"</head>", rules + b"</head>", 1)
+    whole = whole.replace(b'lang="en"', f'lang="{tag}"'.encode(), 1)
+    return gzip.compress(whole, 6, mtime=0) if packed else whole

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
 import traceback
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,8 +14,10 @@ import gradio as gr
 import gradio.queueing
 import gradio.routes
 
-QUEUE_SECONDS, PROGRESS_SECONDS = 0.005, 0.25
-"""An event waits half of the first on average; of Gradio's progress bars there is none on the page."""
+QUEUE_SECONDS, IDLE_SECONDS, PROGRESS_SECONDS = 0.005, 0.5, 0.25
+"""Of a queue in which events wait for their turn, of an empty one, and of Gradio's progress bars, of which the page has
+none.
+"""
 
 log = logging.getLogger("vqa.ui")
 
@@ -30,7 +34,45 @@ def keep_events_out_of_the_log() -> None:
         module.traceback = quiet  # type: ignore[attr-defined]
 
 
+class Pause(float):
+    """How long a queue that has nothing to do sleeps, and what wakes it."""
+
+    def __new__(cls, _queue: gradio.queueing.Queue) -> Pause:
+        """Returns the seconds between two looks at a queue in which something waits for its turn."""
+        return super().__new__(cls, QUEUE_SECONDS)
+
+    def __init__(self, queue: gradio.queueing.Queue) -> None:
+        self._queue = queue
+        self._pushed = asyncio.Event()
+        self._push = queue.push
+
+    async def push(self, *given: Any, **named: Any) -> Any:
+        """Returns as the queue's own does, and wakes it."""
+        try:
+            return await self._push(*given, **named)
+        finally:
+            self._pushed.set()
+
+    async def over(self) -> None:
+        """Returns when the queue is to be looked at."""
+        if len(self._queue):
+            await asyncio.sleep(self)
+            return
+        self._pushed.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(IDLE_SECONDS):
+                await self._pushed.wait()
+
+
+async def _sleep(seconds: float, *result: Any) -> Any:
+    return await (seconds.over() if isinstance(seconds, Pause) else asyncio.sleep(seconds, *result))
+
+
 def look_less_often(page: gr.Blocks) -> None:
-    """Lets the queue, which looks for new events a thousand times a second, do so two hundred times."""
-    page._queue.sleep_when_free = QUEUE_SECONDS
-    page._queue.progress_update_sleep_when_free = PROGRESS_SECONDS
+    """Lets the queue, which looks for new events a thousand times a second, wait for them instead."""
+    queue = page._queue
+    pause = Pause(queue)
+    queue.sleep_when_free = pause
+    queue.progress_update_sleep_when_free = PROGRESS_SECONDS
+    queue.push = pause.push  # type: ignore[method-assign]
+    vars(gradio.queueing)["asyncio"] = SimpleNamespace(**{**vars(asyncio), "sleep": _sleep})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -34,28 +35,34 @@ class Page(gr.Blocks):
 class Opening:
     """The moment at which the tab that is being built is opened for the first time."""
 
-    def __init__(self) -> None:
-        self.state: gr.State | None = None
+    def __init__(self, tab: gr.Tab) -> None:
+        self._tab = tab
 
     def first(self, fill: Callable[..., Any], outputs: Sequence[Any]) -> None:
         """Binds what fills the tab, which takes nothing but the request, to that moment.
 
         Not to the page's own: a browser pays for each output that is filled before anything can be typed.
         """
-        self.state = self.state or gr.State(False)
-        self.state.change(fill, None, list(outputs), show_progress="hidden", queue=False)
+        asks, opened = bool(inspect.signature(fill).parameters), gr.State(False)
+
+        def once(before: bool, request: gr.Request) -> Any:
+            if before:
+                return gr.skip()
+            made = fill(request) if asks else fill()
+            return True, *(made if isinstance(made, tuple | list) else (made,) * len(outputs))
+
+        self._tab.select(once, opened, [opened, *outputs], show_progress="hidden", queue=False)
 
 
 _OPENING: ContextVar[Opening] = ContextVar("opening")
 
 
 @contextmanager
-def first_opening() -> Iterator[Opening]:
-    """Yields what the tab built inside the context binds to by `opening()`."""
-    made = Opening()
-    token = _OPENING.set(made)
+def first_opening(tab: gr.Tab) -> Iterator[None]:
+    """Makes the tab the one whose first opening `opening()` returns, while its inside is being built."""
+    token = _OPENING.set(Opening(tab))
     try:
-        yield made
+        yield
     finally:
         _OPENING.reset(token)
 

@@ -26,13 +26,25 @@ element.addEventListener('click', (event) => {
   if (button) trigger('click', {kind: button.dataset.kind});
 });
 """
+SAVE = """
+(file) => {
+  if (!file?.url) return;
+  const link = document.createElement('a');
+  link.href = file.url;
+  link.download = file.orig_name ?? '';
+  document.body.append(link);
+  link.click();
+  link.remove();
+}
+"""
+"""Saves the file that was made, told by its own address: a button that is pressed may not show it yet."""
 ENDINGS = {"html": ".html", "json": ".json", "csv": ".csv", "junit": ".junit.xml"}
 
 
 def build(services: Services, lang: Language, run_id: gr.State, prefix: str) -> gr.Row:
     """Renders the buttons for the run that `run_id` holds, hidden until it is shown; returns their row.
 
-    A click makes the file and then presses a hidden download button, so that nothing is written before it is wanted.
+    A click makes the file and then saves it, so that nothing is written before it is wanted.
     All four are one component with one event: each of a page's components and events is paid for when it is opened.
     """
     tr = words(lang)
@@ -68,11 +80,7 @@ def hand_out(button: gr.Button | gr.HTML, make: Any, given: gr.components.Compon
     """
     hidden = gr.DownloadButton(elem_id=target, elem_classes="vl-not-shown")
     made = button.click(make, given, hidden, show_progress="hidden")
-    made.success(None, None, None, js=f"() => setTimeout(() => {_press(target)}, 150)")
-
-
-def _press(target: str) -> str:
-    return f"document.querySelector('#{target} a, a#{target}, #{target} button, button#{target}')?.click()"
+    made.success(None, hidden, None, js=SAVE)
 
 
 def export(services: Services, run_id: str, kind: str, lang: Language) -> Path:
