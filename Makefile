@@ -2,6 +2,8 @@
 # make engine: the engine's environment alone; VLLM=0.33.0 or VLLM=path/to/wheel makes another beside it
 # make renew: the newest versions into constraints.txt and engine/constraints-cpu.txt, then the tests
 PYTHON ?= python3
+# What is started again and again shall not be compiled anew each time.
+unexport PYTHONDONTWRITEBYTECODE
 # Tests with a real engine run one after the other; those without one run beside them, and wait more than they compute.
 WORKERS ?= -n 3 --no-loadscope-reorder
 BIN := .venv/bin

@@ -34,7 +34,7 @@ from vqa.media.images import ImageLimits
 from vqa.settings import DEMO_MODEL, PROJECT, load_settings
 from vqa.store import Store
 
-TURNS = 2
+TURNS = 5
 ROWS = 96
 
 

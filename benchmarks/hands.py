@@ -26,6 +26,7 @@ WATCH = """([press, ...wanted]) => new Promise((done) => {
   look();
 })"""
 """Presses something, and returns after how many milliseconds each thing was there, in its frames."""
+EXAMPLE, FILLED = "#vqa-gallery button.thumbnail-item", "#vqa-dock .vqa-tray img"
 OWN, SERVERS = "#vqa-chat .vqa-pending", "#vqa-chat .message-row.user-row"
 SEND, BOX = "#vqa-composer .submit-button", "#vqa-composer textarea"
 
@@ -60,9 +61,9 @@ def run(base_url: str) -> list[Row]:
 def _one_turn(page: Page) -> tuple[float, float, float]:
     page.locator("#vqa-new").click()
     page.locator(SERVERS).first.wait_for(state="detached")
-    page.locator("#vqa-gallery button.thumbnail-item").first.wait_for()
-    (filled,) = page.evaluate(WATCH, ["#vqa-gallery button.thumbnail-item", BOX])
-    page.locator("#vqa-tray li img").first.wait_for()
+    page.locator(EXAMPLE).first.wait_for()
+    filled = max(page.evaluate(WATCH, [EXAMPLE, BOX, FILLED]))
+    page.locator("#vqa-tray li img").first.wait_for()  # the server's own drawing of it
     own, servers = page.evaluate(WATCH, [SEND, OWN, SERVERS])
     page.locator("#vqa-chat .vqa-line").first.wait_for()
     page.locator(SEND).wait_for()

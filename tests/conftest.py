@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,12 +18,16 @@ from pathlib import Path
 import httpx2 as httpx
 import psutil
 import pytest
+from hypothesis import HealthCheck, settings
 from PIL import Image, ImageDraw
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Error, Page, expect, sync_playwright
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
+from tests.apps import App
+from tests.pages import KeptPage
 from tests.ports import free_port
+from vqa.garbage import not_searched
 
 ROOT = Path(__file__).resolve().parent.parent
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -32,6 +36,8 @@ PAGE_SECONDS, ENGINE_SECONDS = 240.0, 300.0
 FIRST_SECONDS = PAGE_SECONDS + 2 * ENGINE_SECONDS
 """The limit of a test that may be the first to ask for the session's app, whose start counts as that test's time."""
 expect.set_options(timeout=15_000)  # an engine works on the same cores
+settings.register_profile("here", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("here")  # other work on the machine is no fault
 LEFT = ("AbortError: signal is aborted", "net::ERR_INCOMPLETE_CHUNKED_ENCODING")
 CLOSED = ("Unexpected error Connection errored out", "Unexpected error 404: Not Found", "TypeError: network error")
 """What Gradio writes to the console when a page with an open event stream is left or loaded again: one of the first,
@@ -91,6 +97,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Engines
     return EnginesTogether(config, log)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Imports all tests, and what they import, without a search for garbage: every worker does."""
+    with not_searched():
+        return (yield)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Orders the scopes, and gives the time of the app's start to the tests that use it and name no limit."""
     scopes = {item.nodeid: scope_of(item.nodeid) for item in items}
@@ -134,7 +147,7 @@ class RunningApp:
     url: str
     base_url: str
     data_dir: Path
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | App
     seconds_to_page: float
     seconds_to_engine: float
     log: Path
@@ -170,18 +183,19 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningApp]:
         stop_app(process)
 
 
-def wait_for_url(url: str, process: subprocess.Popen[bytes], log: Path, seconds: float) -> None:
+def wait_for_url(url: str, process: subprocess.Popen[bytes] | App, log: Path, seconds: float) -> None:
     """Waits until `url` answers 200; fails with the end of the log when the process ends or time is up."""
     end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if process.poll() is not None:
-            pytest.fail(f"app.py ended with {process.returncode}:\n{log.read_text()[-3000:]}")
-        try:
-            if httpx.get(url, timeout=5, trust_env=False).status_code == 200:
-                return
-        except httpx.HTTPError:
-            pass
-        time.sleep(0.1)
+    with httpx.Client(timeout=5, trust_env=False, verify=False) as client:  # certificates are read for each client anew
+        while time.monotonic() < end:
+            if process.poll() is not None:
+                pytest.fail(f"app.py ended with {process.returncode}:\n{log.read_text()[-3000:]}")
+            try:
+                if client.get(url).status_code == 200:
+                    return
+            except httpx.HTTPError:
+                pass
+            time.sleep(0.1)
     pytest.fail(f"{url} did not answer within {seconds:.0f} s:\n{log.read_text()[-3000:]}")
 
 
@@ -206,7 +220,7 @@ def wait_until_ready(environment: dict[str, str], log: Path) -> None:
     pytest.fail(f"the engine did not become ready: {said}\n{log.read_text()[-3000:]}")
 
 
-def stop_app(process: subprocess.Popen[bytes]) -> None:
+def stop_app(process: subprocess.Popen[bytes] | App) -> None:
     """Ends the app as Ctrl-C does, and makes sure that nothing of it is left."""
     if process.poll() is not None:
         return
@@ -243,23 +257,38 @@ def browser() -> Iterator[Browser]:
         chromium.close()
 
 
+@pytest.fixture(scope="module")
+def kept_page(browser: Browser) -> Iterator[KeptPage]:
+    """The page that the tests of a module use one after the other."""
+    kept = KeptPage(browser)
+    yield kept
+    kept.close()
+
+
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A fresh English page of 1280×800; the test fails when the browser's console shows an error."""
-    context = browser.new_context(viewport={"width": 1280, "height": 800}, locale="en-US")
-    fresh = context.new_page()
+def page(kept_page: KeptPage, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """An English page of 1280×800 that keeps nothing; the test fails when the browser's console shows an error."""
+    fresh = kept_page.take()
     errors: list[str] = []
+    failed = request.session.testsfailed
 
     def note(message: ConsoleMessage) -> None:
         if message.type == "error":
             errors.append(f"{message.text} ({message.location.get('url', '')})")
 
+    def note_error(error: Error) -> None:
+        errors.append(f"{error}\n{error.stack}")
+
     fresh.on("console", note)
-    fresh.on("pageerror", lambda error: errors.append(f"{error}\n{error.stack}"))
+    fresh.on("pageerror", note_error)
+    kept_page.watch()
     yield fresh
-    context.close()
+    if not fresh.is_closed():
+        fresh.remove_listener("console", note)
+        fresh.remove_listener("pageerror", note_error)
     if any(left in error for error in errors for left in LEFT):  # a page that is left says so of its own open stream
         errors = [error for error in errors if not any(said in error for said in (*LEFT, *CLOSED))]
+    kept_page.give_back(failed=bool(errors) or request.session.testsfailed > failed)
     assert not errors, f"the browser's console shows errors: {errors}"
 
 

@@ -1,8 +1,15 @@
-"""What is checked where torch is: these run in the engine's Python, by `tests.in_engine`, and import no pytest."""
+"""What is checked where torch is: these run in the engine's Python, by `tests.in_engine`, and import no pytest.
+
+`python -m tests.with_torch` reads lines of JSON, the name of a check and its arguments, and answers each with how the
+check failed, or with nothing.
+"""
 
 from __future__ import annotations
 
 import json
+import os
+import sys
+import traceback
 from dataclasses import replace
 from pathlib import Path
 
@@ -107,3 +114,21 @@ def a_few_steps_on_the_cpu_lower_the_loss(out: str) -> None:
     assert json.loads((exported / "generation_config.json").read_text())["eos_token_id"] == 1
     assert max(f.stat().st_size for f in exported.iterdir()) < 14_000_000
     assert sum(f.stat().st_size for f in exported.iterdir()) < 32_000_000
+
+
+def main() -> None:
+    """Runs the checks that are asked for, one after the other; what they print goes to the error output."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    for line in sys.stdin:
+        name, *arguments = json.loads(line)
+        try:
+            globals()[name](*arguments)
+            told = ""
+        except Exception:
+            told = traceback.format_exc()
+        print(json.dumps(told), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()

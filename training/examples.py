@@ -7,6 +7,8 @@ from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
+from PIL import Image
+
 from training.lexicon import COLOR_NAMES, KIND_NAMES, ONLY_DRAWN, Lang
 from training.questions import Asker
 from training.render_pil import render
@@ -14,6 +16,7 @@ from training.scenes import LARGER_RATIO, Scene, SceneOptions, sample_scene
 from training.wording import Ref, describe, name
 
 FIRST_SEED = 2 * 10**12  # apart from training, validation and the held-out questions
+SMALL_SIDE = 400  # pixels
 CLEAR_GAP = 0.2  # of the width
 Pair = dict[Lang, tuple[str, str]]  # question and answer
 
@@ -122,8 +125,19 @@ WANTED: tuple[tuple[str, Callable[[Scene], Pair | None], int, int], ...] = (
 )
 
 
+def make_small(picture: Path, folder: Path) -> Path:
+    """Write what the page shows of a picture before it is chosen; return its path."""
+    folder.mkdir(exist_ok=True)
+    with Image.open(picture) as opened:
+        small = opened.convert("RGB")
+    small.thumbnail((SMALL_SIDE, SMALL_SIDE), Image.Resampling.LANCZOS)
+    written = folder / f"{picture.stem}.webp"
+    small.save(written, quality=80, method=6)
+    return written
+
+
 def make(folder: Path) -> list[dict[str, str]]:
-    """Write the pictures and examples.json to `folder`; return the examples."""
+    """Write the pictures, small ones beside them, and examples.json to `folder`; return the examples."""
     folder.mkdir(parents=True, exist_ok=True)
     examples, seed = [], FIRST_SEED
     for number, (title, ask, width, height) in enumerate(WANTED, 1):
@@ -135,6 +149,7 @@ def make(folder: Path) -> list[dict[str, str]]:
             pair = ask(scene)
         file = f"{number:02d}-{title}.png"
         render(scene).save(folder / file, optimize=True)
+        make_small(folder / file, folder / "small")
         examples.append(
             {
                 "file": file,

@@ -137,6 +137,8 @@ class Answer:
     model: str = ""
     request_id: str = ""
     system_fingerprint: str | None = None
+    server: str = ""
+    """Who gave it, where that is told: the address, and the worker that a router names in its headers."""
     seconds_to_first_token: float | None = None
     seconds: float = 0.0
     reasoning: str = ""

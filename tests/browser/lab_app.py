@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +11,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.conftest import ROOT, base_environment, stop_app, wait_for_url
+from tests.apps import App, with_recorded_runs
+from tests.conftest import base_environment, stop_app, wait_for_url
 from tests.fakes.behaviour import Behaviour
 from tests.fakes.openai_server import FakeServer
 from tests.ports import free_port
@@ -28,8 +27,6 @@ class FaultyApp:
     url: str
     server: FakeServer
     data_dir: Path
-    filled: bool = False
-    """Whether the recorded runs are known to be in the store."""
 
     def behave(self, **faults: object) -> None:
         """From now on the server is this; it forgets its caches."""
@@ -39,18 +36,18 @@ class FaultyApp:
 
 
 @contextmanager
-def faulty_app(folder: Path) -> Iterator[FaultyApp]:
-    """Starts the app, with its data below `folder`, and its server."""
-    port, log = free_port(), folder / "app.log"
+def faulty_app(folder: Path, *, first: bool = False) -> Iterator[FaultyApp]:
+    """Starts the app, with its data below `folder`, and its server; unless it is the `first` start on this folder, the
+    recorded runs are in the store.
+    """
+    port, log, data_dir = free_port(), folder / "app.log", folder / "data"
+    if not first:
+        with_recorded_runs(data_dir)
     with FakeServer() as server:
-        environment = base_environment(data_dir=folder / "data", port=port, base_url=server.base_url)
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                [sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT
-            )
+        process = App(base_environment(data_dir=data_dir, port=port, base_url=server.base_url), log)
         try:
             wait_for_url(f"http://127.0.0.1:{port}", process, log, 240)
-            yield FaultyApp(f"http://127.0.0.1:{port}", server, folder / "data")
+            yield FaultyApp(f"http://127.0.0.1:{port}", server, data_dir)
         finally:
             stop_app(process)
 
@@ -79,8 +76,9 @@ def open_tab(page: Page, url: str, tab: str) -> None:
     expect(page.locator(".vqa-strip")).to_be_visible(timeout=SECONDS)
 
 
-def start_and_wait(page: Page, tab: str) -> None:
-    """Presses the tab's start button and waits for the end of the run."""
-    page.locator(f"#{tab}-start").click()
+def start_and_wait(page: Page, name: str, tab: str | None = None) -> None:
+    """Presses the start button of that name and waits for the end of the run on its tab, which is called so as well."""
+    tab = tab or name
+    page.locator(f"#{name}-start").click()
     expect(page.locator(f"#{tab}-progress .vl-ended")).to_be_visible(timeout=3 * SECONDS)
     expect(page).to_have_url(re.compile(r"run=[0-9a-f]{12}"))

@@ -60,6 +60,66 @@ def test_an_example_is_asked_in_one_press_and_picture_answer_and_composer_are_in
     expect(large).to_have_count(0)
 
 
+AT_ONCE = """([press, seen]) => {
+  document.querySelectorAll(press[0])[press[1]].click();
+  const box = document.querySelector("#vqa-composer textarea");
+  return [document.querySelectorAll(seen).length, box.value, document.querySelector(".vqa-pending p")?.textContent];
+}"""
+"""Presses, and returns what stands there before anybody else, the server least of all, has had a moment."""
+EXAMPLE, SEND = "#vqa-gallery button.thumbnail-item", "#vqa-composer .submit-button"
+
+
+def test_what_a_press_brings_about_is_drawn_with_the_press_and_is_what_the_server_is_asked(
+    page: Page, faulty: FaultyApp
+) -> None:
+    faulty.behave(answer="Three green shapes.")
+    opened(page, faulty)
+    number, shape = "What number is written?", "What shape is the red object?"
+    assert page.evaluate(AT_ONCE, [[EXAMPLE, 4], ".vqa-coming img"]) == [1, number, None]
+    expect(page.locator("#vqa-tray li img")).to_have_count(1, timeout=SECONDS)
+    expect(page.locator(".vqa-coming")).to_have_count(0, timeout=SECONDS)
+    assert page.evaluate(AT_ONCE, [[SEND, 0], ".vqa-pending img"])[::2] == [1, number]
+    expect(answers(page)).to_have_count(1, timeout=SECONDS)
+    expect(page.locator(".vqa-pending")).to_have_count(0)
+    page.locator("#vqa-new").click()
+    expect(card(page)).to_have_count(4, timeout=SECONDS)
+    assert page.evaluate(AT_ONCE, [["#vqa-chat .examples button", 1], ".vqa-pending img"])[0] == 1
+    expect(answers(page)).to_have_count(1, timeout=SECONDS)
+    page.locator("#vqa-new").click()
+    expect(card(page)).to_have_count(4, timeout=SECONDS)
+    page.evaluate(AT_ONCE, [[EXAMPLE, 7], ".vqa-coming img"])  # sent before the server has put its picture there
+    assert page.evaluate(AT_ONCE, [[SEND, 0], ".vqa-pending img"]) == [1, shape, shape]
+    expect(answers(page)).to_have_count(1, timeout=SECONDS)
+    expect(page.locator(".vqa-pending, .vqa-coming")).to_have_count(0)
+    kinds = [part["type"] for part in faulty.server.bodies[-1]["messages"][-1]["content"]]
+    assert sorted(kinds) == ["image_url", "text"]
+    assert shape in str(faulty.server.bodies[-1]["messages"][-1]["content"][kinds.index("text")])
+
+
+def test_enter_sends_an_edited_question_and_what_is_read_out_are_words(page: Page, faulty: FaultyApp) -> None:
+    faulty.behave(answer="Three <b>green</b> shapes.")
+    opened(page, faulty)
+    card(page).nth(1).click()
+    expect(answers(page)).to_have_count(1, timeout=SECONDS)
+    expect(page.locator('#vqa-chat [aria-label*="Repeat 20×"]')).to_have_count(1)
+    labels = page.eval_on_selector_all("#vqa-chat [aria-label]", "(all) => all.map((each) => each.ariaLabel)")
+    assert not [label for label in labels if re.search(r"<(small|span|a)\b|href=", label)]
+    box, edit = page.locator("#vqa-chat textarea"), page.locator('#vqa-chat button[aria-label="Edit"]').last
+    edit.click()
+    box.fill("Never mind")
+    box.press("Escape")
+    expect(box).to_have_count(0)
+    edit.click()
+    box.fill("How many are red?")
+    box.press("Shift+Enter")
+    expect(box).to_have_value("How many are red?\n")
+    box.press("Enter")
+    expect(page.get_by_text("Version 2 of 2")).to_be_visible(timeout=SECONDS)
+    expect(answers(page)).to_have_count(1, timeout=SECONDS)
+    expect(page.locator("#vqa-chat .message.user").last).to_have_text("How many are red?")
+    assert "How many are red?" in str(faulty.server.bodies[-1]) and "Never mind" not in str(faulty.server.bodies)
+
+
 def test_from_opening_the_page_to_a_report_takes_no_more_than_four_presses(
     page: Page, faulty: FaultyApp, tmp_path: Path
 ) -> None:
@@ -109,7 +169,7 @@ def test_two_answers_stand_side_by_side_with_their_differences_and_still_do_afte
     expect(pair).to_contain_text("temperature 1.0")
     expect(pair.locator(".verdict")).to_have_text("the answers differ; differences are marked")
     expect(pair.locator("mark").first).to_be_visible()
-    assert [body["temperature"] for body in faulty.server.bodies[-2:]] == [0.0, 1.0]
+    assert {body["temperature"] for body in faulty.server.bodies[-2:]} == {0.0, 1.0}  # asked at once: in either order
     expect(page.get_by_text(re.compile("Version . of"))).to_have_count(0)
     page.wait_for_url(re.compile("chat="))
     page.reload()

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-import httpx2
-import httpx2 as httpx
 import pytest
-from openai import OpenAI
 from playwright.sync_api import Locator, Page, expect
 
 expect.set_options(timeout=30_000)
 pytestmark = [pytest.mark.browser, pytest.mark.engine]
 SECONDS = 60_000
-LONGEST = 1500
-"""Tokens of an answer that has no end of its own."""
-ATTEMPTS = 10
 ANSWER = "#vqa-chat .message.bot"
 
 
@@ -26,16 +19,6 @@ ANSWER = "#vqa-chat .message.bot"
 def patient(page: Page) -> None:
     """Slow machines: wait longer for the page before giving up."""
     page.set_default_timeout(SECONDS)
-
-
-PRESS_STOP = """(answer) => {
-  const timer = setInterval(() => {
-    const stop = document.querySelector("#vqa-composer .stop-button");
-    if (!stop || !/\\d/.test(document.querySelector(answer)?.innerText)) return;
-    clearInterval(timer);
-    stop.click();
-  }, 20);
-}"""
 
 
 def composer(page: Page) -> Locator:
@@ -66,24 +49,6 @@ def ask(page: Page, question: str) -> None:
     before = answers(page).count()
     send(page, question)
     expect(answers(page)).to_have_count(before + 1, timeout=SECONDS)
-
-
-def metric(engine_url: str, name: str) -> float:
-    text = httpx.get(engine_url.removesuffix("/v1") + "/metrics", trust_env=False).text
-    return sum(float(value) for value in re.findall(rf"^vllm:{name}\S* (\S+)$", text, re.MULTILINE))
-
-
-def running_requests(engine_url: str) -> float:
-    """How many requests the server works on.
-
-    vLLM sets its gauge along with the tokens that it hands out, so one more token is asked for first. Without that, on
-    a busy machine, it was seen at 0 during the whole of an answer of 8 s.
-    """
-    with OpenAI(base_url=engine_url, api_key="EMPTY", http_client=httpx2.Client(trust_env=False)) as client:
-        model = client.models.list().data[0].id
-        hello = {"role": "user", "content": "Hello."}
-        client.chat.completions.create(model=model, max_tokens=1, messages=[hello])  # type: ignore[call-overload]
-    return metric(engine_url, "num_requests_running")
 
 
 def test_a_picture_and_a_question_get_a_right_answer_with_its_speed(page: Page, app_url: str, red_circle: Path) -> None:
@@ -137,42 +102,6 @@ def test_how_sure_it_was_names_alternatives_and_the_least_certain_token(
     expect(token.locator(".tip")).to_be_visible()
     expect(token.locator(".tip")).to_contain_text("%")
     expect(page.locator("#vqa-sure .vqa-least")).to_contain_text("Least certain")
-
-
-def test_stop_ends_the_answer_here_and_on_the_server(
-    page: Page, app_url: str, engine_url: str, red_circle: Path
-) -> None:
-    for _ in range(ATTEMPTS):
-        open_page(page, app_url)
-        upload(page, red_circle)
-        if stopped_after(page, engine_url) < LONGEST:
-            return
-    pytest.fail("the server went on to the end of every answer")
-
-
-def stopped_after(page: Page, engine_url: str) -> float:
-    """Asks for an endless answer, presses Stop at its first digit, and returns how many tokens the server made of it.
-
-    Digits come from the server alone, so with the first of them the request is under way there. The page itself presses
-    Stop: page and app may lag behind the engine by seconds, and where that made its last token before, all counts.
-    """
-    page.locator("#vqa-options > button").click()
-    page.get_by_label("temperature").first.wait_for()
-    page.get_by_label("max_tokens").fill(str(LONGEST))
-    page.get_by_label("JSON schema").fill(json.dumps({"type": "array", "items": {"type": "integer"}, "minItems": 400}))
-    before = metric(engine_url, "generation_tokens_total")
-    page.evaluate(PRESS_STOP, ANSWER)
-    send(page, "Count.")
-    expect(answers(page)).to_have_count(1, timeout=SECONDS)
-    if "stopped by you" not in answers(page).inner_text():
-        return LONGEST
-    expect(page.locator("#vqa-composer .submit-button")).to_be_visible()
-    for _ in range(50):
-        if running_requests(engine_url) == 0:
-            break
-        page.wait_for_timeout(100)
-    assert running_requests(engine_url) == 0
-    return metric(engine_url, "generation_tokens_total") - before
 
 
 def test_a_max_tokens_that_does_not_fit_is_told_before_sending_and_lowered_by_one_click(

@@ -12,6 +12,7 @@ from tests.browser.lab_app import SECONDS, FaultyApp, faulty, fill, open_tab, st
 from tests.conftest import RunningApp
 from tests.fakes.behaviour import Behaviour
 from tests.fakes.engine_stand_in import StandIn
+from tests.fakes.openai_server import FakeServer
 from tests.lab.made import picture
 from vqa.answers import Sampling
 from vqa.lab.plan.arms import RunSpec
@@ -23,6 +24,7 @@ from vqa.store import Store
 
 __all__ = ["faulty"]
 pytestmark = pytest.mark.browser
+UNASKED = ("broken off", "with structured output", "with logprobs")
 
 
 def test_the_plan_is_shown_before_anything_runs(page: Page, faulty: FaultyApp, red_circle: Path) -> None:
@@ -77,9 +79,59 @@ def test_a_server_that_is_always_the_same_cannot_be_judged(page: Page, faulty: F
     expect(page.locator("#diagnose-verdict .vl-verdict")).to_contain_text("differences cannot be detected")
 
 
-def test_an_attached_server_offers_no_restart(page: Page, faulty: FaultyApp) -> None:
+def test_a_vision_matrix_is_foretold_filled_in_and_opened_again(page: Page, faulty: FaultyApp) -> None:
+    faulty.behave(splits_beside="sizes", seconds_per_token=0.03)
+    open_tab(page, faulty.url, "diagnose")
+    section, verdict = page.locator("#diagnose-matrix"), page.locator("#diagnose-verdict")
+    section.locator("button").first.click()
+    expect(page.locator("#matrix-cost")).to_contain_text("16 prompts, 128 cells")
+    sizes = page.locator("#matrix-sizes textarea, #matrix-sizes input")
+    sizes.fill("64, 96x")
+    expect(page.locator("#matrix-cost")).to_contain_text("96x is no size")
+    sizes.fill("64, 96x48")
+    page.locator("#matrix-n input").fill("2")
+    page.locator("#matrix-at-once input").fill("2")
+    for label in ("2", "text first", *(f"Neighbours {each}" for each in UNASKED)):
+        section.get_by_label(label, exact=True).uncheck()
+    expect(page.locator("#matrix-cost")).to_contain_text("2 prompts, 10 cells")
+    start_and_wait(page, "matrix", "diagnose")
+    expect(verdict).to_contain_text("neighbours of another size (in 2 of 2 prompts). Nothing else", timeout=SECONDS)
+    expect(verdict.locator("tbody tr")).to_have_count(2)
+    expect(verdict.locator("tbody tr").first).to_contain_text("2 together")
+    page.reload()
+    expect(verdict.locator("tbody tr")).to_have_count(2, timeout=SECONDS)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_an_attached_server_offers_no_restart_and_what_holds_where_leads_to_the_runs(
+    page: Page, faulty: FaultyApp
+) -> None:
     open_tab(page, faulty.url, "diagnose")
     assert page.locator("#diagnose-again, #diagnose-certify").count() == 0
+    page.locator("#diagnose-where button").first.click()
+    row = page.locator("#diagnose-where tbody tr").filter(has_text="up to 67 at a time")
+    expect(row).to_contain_text("batch-invariant-triton", timeout=SECONDS)
+    row.get_by_role("link").click()
+    expect(page.locator("#tab-history")).to_contain_text("h200-internvl-horizon", timeout=SECONDS)
+
+
+def test_each_server_behind_an_address_is_asked_by_itself_and_compared(
+    page: Page, faulty: FaultyApp, red_circle: Path
+) -> None:
+    verdict = page.locator("#diagnose-verdict")
+    with FakeServer() as one, FakeServer(answer="Quite other words") as other:
+        faulty.behave(workers_at=tuple(each.base_url.removesuffix("/v1") for each in (one, other)))
+        open_tab(page, faulty.url, "repeat")
+        fill(page, "repeat", red_circle, n=2)
+        start_and_wait(page, "repeat")
+        page.locator("#repeat-verdict a", has_text="Diagnose").click()
+        expect(page.locator("#tab-diagnose .vqa-gallery img").first).to_be_visible(timeout=SECONDS)
+        page.locator("#diagnose-each").click()
+        expect(verdict).to_contain_text("The 2 servers do not give the same answers", timeout=SECONDS)
+        expect(verdict.locator("li")).to_have_text([re.compile(re.escape(each.base_url)) for each in (one, other)])
+    expect(page).to_have_url(re.compile(r"run=[0-9a-f]{12}"))
+    page.reload()
+    expect(verdict.locator("li")).to_have_count(2, timeout=SECONDS)
 
 
 @pytest.mark.engine

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -12,8 +10,9 @@ import psutil
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.apps import App, with_recorded_runs
 from tests.browser.test_server import unfold
-from tests.conftest import ROOT, base_environment, stop_app, wait_for_url
+from tests.conftest import base_environment, stop_app, wait_for_url
 from tests.fakes.hub import FakeHub, model_files
 from tests.ports import free_port
 from tests.processes import works_below
@@ -35,7 +34,7 @@ class OwnApp:
 
     url: str
     hub: FakeHub
-    process: subprocess.Popen[bytes]
+    process: App
 
     def engines(self) -> list[psutil.Process]:
         """The processes of the app's engine."""
@@ -50,14 +49,8 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnApp]:
         environment = base_environment(
             data_dir=folder / "data", port=port, engine_port=free_port(), hub_endpoint=hub.url
         )
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                [sys.executable, "app.py"],
-                cwd=ROOT,
-                env=environment | {"NO_PROXY": "127.0.0.1,localhost"},
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
+        with_recorded_runs(folder / "data")
+        process = App(environment | {"NO_PROXY": "127.0.0.1,localhost"}, log)
         try:
             wait_for_url(f"http://127.0.0.1:{port}", process, log, 240)
             yield OwnApp(f"http://127.0.0.1:{port}", hub, process)

@@ -39,8 +39,10 @@ def asked(server: FakeServer) -> Counter[str]:
 
 def test_a_data_set_is_seen_asked_gone_through_and_opened_elsewhere(page: Page, faulty: FaultyApp) -> None:
     faulty.behave(answer="red")
+    page.set_viewport_size({"width": 1280, "height": 800})
     open_tab(page, faulty.url, "evaluate")
     try_it(page)
+    expect(page.locator("#evaluate-start")).to_be_in_viewport(ratio=1)
     expect(page.locator("#evaluate-preview")).to_contain_text("expected:")
     page.locator("#evaluate-start").click()
     ended(page)

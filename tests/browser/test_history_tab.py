@@ -4,30 +4,38 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.lab_app import SECONDS, FaultyApp, faulty, open_tab
+from tests.browser.lab_app import SECONDS, FaultyApp, faulty_app, open_tab
 from tests.lab.made import answer, picture, samples
 from vqa.lab.run.recorded import add_recorded, recorded
 from vqa.store import Store
 
-__all__ = ["faulty"]
 pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def faulty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultyApp]:
+    """An app on a folder that is new to it: once its page is shown, it adds the recorded runs."""
+    with faulty_app(tmp_path_factory.mktemp("faulty"), first=True) as app:
+        store = Store(f"sqlite:///{app.data_dir / 'vqa.db'}")
+        end = time.monotonic() + 3 * SECONDS / 1000
+        while not all(map(store.has_run, recorded())):
+            assert time.monotonic() < end, "the app did not add the recorded runs"
+            time.sleep(0.2)
+        store.close()
+        yield app
 
 
 @pytest.fixture
 def stored(faulty: FaultyApp) -> dict[str, str]:
     """Two runs of one question, made under different engine settings, and one of another; ids by name."""
     store = Store(f"sqlite:///{faulty.data_dir / 'vqa.db'}")
-    end = time.monotonic() + 3 * SECONDS / 1000
-    while not faulty.filled and not all(map(store.has_run, recorded())):  # the app adds them once its page is shown
-        assert time.monotonic() < end, "the app did not add the recorded runs"
-        time.sleep(0.2)
-    faulty.filled = True
     for run in store.runs():
         store.delete_run(run.id)
     image = picture()
@@ -45,7 +53,7 @@ def store_run(store: Store, name: str, question: str, texts: list[str], profile:
     spec = {"questions": [question], "images": [picture().sha256], "n": len(texts), "concurrency": 1, "sampling": {}}
     run_id = store.create_run("repeat", header=header, plan={"spec": spec, "images": [picture().sha256]}, name=name)
     for sample in samples(*[answer(text) for text in texts]):
-        store.add_sample(run_id, sample)
+        store.add_samples(run_id, [sample])
     store.finish_run(run_id, "finished")
     return run_id
 
@@ -63,7 +71,7 @@ def test_runs_are_listed_newest_first_and_found_by_name_and_question(
     page.locator("#tab-history").get_by_label("Search").fill("second")
     expect(page.locator("#history-list .vl-run")).to_have_count(1, timeout=SECONDS)
     page.locator("#tab-history").get_by_label("Search").fill("colour")
-    expect(page.locator("#history-list .vl-run b")).to_have_text("<b>Which colour?</b>", timeout=SECONDS)
+    expect(page.locator("#history-list .vl-run b")).to_have_text(["<b>Which colour?</b>"], timeout=SECONDS)
 
 
 def test_a_run_is_named_and_opened_again(page: Page, faulty: FaultyApp, stored: dict[str, str]) -> None:
@@ -76,6 +84,26 @@ def test_a_run_is_named_and_opened_again(page: Page, faulty: FaultyApp, stored: 
     page.locator("#history-open").click()
     expect(page.locator("#repeat-progress")).to_contain_text("2 of 2", timeout=SECONDS)
     assert f"run={stored['other']}" in page.url
+
+
+def test_a_stored_run_is_asked_again_with_one_thing_changed(
+    page: Page, faulty: FaultyApp, stored: dict[str, str]
+) -> None:
+    faulty.behave(answer="a red circle")
+    open_tab(page, faulty.url, "history")
+    page.locator(f"#history-list [data-run='{stored['second']}']").click()
+    page.locator("#history-change").click()
+    expect(page.locator("#tab-repeat textarea").first).to_have_value("What is it?", timeout=SECONDS)
+    expect(page.locator("#repeat-progress")).to_contain_text("Asked as “the second run” was")
+    expect(page.locator("#repeat-groups")).to_be_empty()
+    expect(page.locator("#tab-repeat .vqa-gallery img").first).to_be_visible(timeout=SECONDS)
+    temperature = page.locator("#repeat-more").get_by_label("temperature")
+    expect(temperature).to_be_visible()
+    temperature.fill("0.5")
+    page.locator("#repeat-start").click()
+    expect(page.locator("#repeat-progress .vl-ended")).to_contain_text("3 of 3", timeout=3 * SECONDS)
+    expect(page).to_have_url(re.compile("run=[0-9a-f]{12}"))
+    assert "from=" not in page.url and faulty.server.bodies[-1]["temperature"] == 0.5
 
 
 def test_two_runs_are_compared_in_how_they_were_made_and_what_they_answered(

@@ -44,6 +44,19 @@ def test_every_tab_opens_and_the_page_asks_nobody_but_its_own_origin(page: Page,
     assert not foreign
 
 
+def test_all_that_a_page_begins_with_is_named_in_its_head_and_nothing_else(page: Page, app_url: str) -> None:
+    page.goto(app_url)
+    ready(page)
+    loaded = page.evaluate("performance.getEntriesByType('resource').map((each) => new URL(each.name).pathname)")
+    files = {path for path in loaded if path.startswith("/assets/")}
+    named = set(page.evaluate(
+        "[...document.querySelectorAll('link[rel=modulepreload]:not([as])')].map((each) => new URL(each.href).pathname)"
+    ))  # fmt: skip
+    assert len(named) > 50 and {path for path in files if path.endswith(".js")} >= named
+    own = {path for path in files - named if not re.search(r"/(begin|index)-[\w-]{8}\.(css|js)$", path)}
+    assert not own, "loaded when it was wanted"
+
+
 def test_the_browsers_language_is_the_first_and_a_chosen_one_is_remembered(browser: Browser, app_url: str) -> None:
     context = browser.new_context(locale="zh-CN")
     page = context.new_page()

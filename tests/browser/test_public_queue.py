@@ -59,7 +59,7 @@ def test_visitors_who_wait_are_told_their_place_in_both_languages(
     pages = guests(browser, narrow.url)
     for page in pages:
         page.locator("#vqa-gallery button.thumbnail-item").first.click()
-        expect(page.locator("#vqa-composer textarea")).not_to_have_value("", timeout=SECONDS)
+        expect(page.locator("#vqa-tray img")).to_have_count(1, timeout=SECONDS)  # before that, Send waits for it
     for page in pages:
         page.locator("#vqa-composer .submit-button").click()
         page.wait_for_timeout(400)

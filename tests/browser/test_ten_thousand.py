@@ -82,9 +82,9 @@ def done(page: Page) -> int:
 
 
 def start(page: Page, own: OwnApp, picture: Path, n: int) -> None:
-    """Opens the tab and starts a run of `n`, 8 at a time."""
+    """Opens the tab and starts a run of `n`: many at a time, since each is kept waiting a little by the server."""
     open_tab(page, own.url, "repeat")
-    fill(page, "repeat", picture, n=n, c=8)
+    fill(page, "repeat", picture, n=n, c=32)
     page.locator("#repeat-start").click()
 
 

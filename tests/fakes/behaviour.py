@@ -44,6 +44,13 @@ class Behaviour:
     """Whole answers come one after another, however many were asked for at a time."""
     lone_differs: bool = False
     """Alike at each load, but otherwise than alone."""
+    splits_beside: str | None = None
+    """A request takes another path beside others with `sizes` other than its own, `structured` output or `logprobs`,
+    and when one of those beside it is `aborted`."""
+    ignores_form: bool = False
+    """Answers freely where JSON was asked for."""
+    most_pictures: int | None = None
+    """Refuses more pictures in a prompt, as `--limit-mm-per-prompt` does."""
     says_running: int | None = None
     """Says that it is running so many requests, whatever it does."""
     replicas: int = 1
@@ -74,6 +81,8 @@ class Behaviour:
     """The answer follows the bytes of the picture."""
     prompt_varies: bool = False
     """Every second prompt is tokenised differently."""
+    names_worker: bool = False
+    """Says in a header which replica has answered."""
     fingerprint_changes_after: int | None = None
     model_changes_after: int | None = None
     version_changes_after: int | None = None

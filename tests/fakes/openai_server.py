@@ -50,6 +50,8 @@ class _State:
     cached: dict[str, int] = field(default_factory=dict)
     """Blocks by all that leads up to them, with how many blocks had been found when each was computed."""
     images: set[str] = field(default_factory=set)
+    under_way: dict[int, dict[str, Any]] = field(default_factory=dict)
+    aborted: int = 0
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     bodies: list[dict[str, Any]] = field(default_factory=list)
 
@@ -217,12 +219,15 @@ class FakeServer:
     async def _chat(self, request: Request) -> Response:
         self._pick()
         body = await request.json()
+        faults = self.behaviour
+        if faults.most_pictures is not None and len(_pictures(body)) > faults.most_pictures:
+            words = f"At most {faults.most_pictures} image(s) may be provided in one prompt."
+            return JSONResponse({"error": {"message": words, "type": "BadRequestError", "code": 400}}, status_code=400)
         needed, length = self._prompt_tokens(body) + (body.get("max_tokens") or 1), self.behaviour.max_model_len
         if self.behaviour.pixels_per_token is not None and needed > length:
             words = f"This model's maximum context length is {length} tokens. However, you requested {needed} tokens."
             error = {"message": words, "type": "BadRequestError", "code": 400}
             return JSONResponse({"error": error}, status_code=400)
-        faults = self.behaviour
         unwanted = (faults.rejects_logprobs, "logprobs"), (faults.rejects_token_ids, "return_token_ids")
         if faults.rejects_all or any(rejects and name in body for rejects, name in unwanted):
             self.state.rejected += 1
@@ -239,7 +244,8 @@ class FakeServer:
             error = {"message": "slow down", "type": "rate_limit_exceeded", "code": 429}
             after = self.behaviour.retry_after
             return JSONResponse({"error": error}, 429, headers={} if after is None else {"Retry-After": after})
-        return StreamingResponse(self._stream(body, number), media_type="text/event-stream")
+        names = {"X-Worker-Id": f"worker-{self._replica.get()}"} if faults.names_worker else {}
+        return StreamingResponse(self._stream(body, number), media_type="text/event-stream", headers=names)
 
     # Answering ------------------------------------------------------------------------------------------------------
 
@@ -247,6 +253,8 @@ class FakeServer:
         faults, state = self.behaviour, self.state
         state.in_flight += 1
         crowd = state.in_flight
+        state.under_way[number] = body
+        aborted, whole = state.aborted, False
         try:
             # A question without a picture is background load, which on a real server lasts as long as it is told to.
             await asyncio.sleep(faults.prefill_seconds if _pictures(body) else LOAD_SECONDS)
@@ -281,13 +289,17 @@ class FakeServer:
                     yield self._event(number, {}, reason=faults.ends_as)
                     yield "data: [DONE]\n\n"
                     return
+                said = word
+                if faults.splits_beside == "aborted" and state.aborted > aborted:
+                    said = "variant10"
                 last = place == len(words) - 1
                 reason = ("length" if faults.length else "stop") if last else None
-                text = word if place == 0 else f" {word}"
+                text = said if place == 0 else f" {said}"
                 yield self._event(number, {"content": text}, token=text, place=place, moved=moved, reason=reason)
             if body.get("stream_options", {}).get("include_usage"):
                 yield self._usage(number, len(words), cached, self._prompt_tokens(body))
             state.finished += 1
+            whole = True
             if faults.strangers and number % 3 == 0:
                 state.finished += faults.strangers
             if faults.preempts and number % 3 == 0:
@@ -295,6 +307,8 @@ class FakeServer:
             yield "data: [DONE]\n\n"
         finally:
             state.in_flight -= 1
+            del state.under_way[number]
+            state.aborted += not whole
             if faults.never_overlaps and state.turn.locked():
                 state.turn.release()
 
@@ -329,6 +343,8 @@ class FakeServer:
             return faults.answer.split()
         if choices := body.get("structured_outputs", {}).get("choice"):
             return str(choices[0]).split()
+        if "response_format" in body and not faults.ignores_form:
+            return ['{"numbers":', *(f"{number}," for number in range(7))]
         if self._samples(body):
             chance = self._random
             if body.get("seed") is not None:
@@ -355,6 +371,8 @@ class FakeServer:
             return 1
         if faults.answers_by_history and history:
             return 200 + history
+        if faults.splits_beside and self._stands_beside(body, faults.splits_beside):
+            return 9
         if faults.lone_differs and crowd > 1:
             return 3
         if faults.splits_above is not None and crowd > faults.splits_above:
@@ -369,6 +387,14 @@ class FakeServer:
             urls = "".join(part["image_url"]["url"] for part in _pictures(body))
             return 7 + int(_digest(urls), 16) % 100
         return 0
+
+    def _stands_beside(self, body: dict[str, Any], kind: str) -> bool:
+        """Returns whether a request of that kind is under way beside this one."""
+        others = [other for other in self.state.under_way.values() if other is not body]
+        if kind == "sizes":
+            return any(_sizes(other) != _sizes(body) for other in others if _pictures(other))
+        names = {"structured": "response_format", "logprobs": "logprobs"}
+        return any(names.get(kind, kind) in other for other in others)
 
     # Events ---------------------------------------------------------------------------------------------------------
 
@@ -418,6 +444,10 @@ class FakeServer:
 def _pictures(body: dict[str, Any]) -> list[dict[str, Any]]:
     parts = (part for message in body["messages"] for part in message["content"])
     return [part for part in parts if isinstance(part, dict) and "image_url" in part]
+
+
+def _sizes(body: dict[str, Any]) -> list[tuple[int, int]]:
+    return [_size(part["image_url"]["url"]) for part in _pictures(body)]
 
 
 def _size(url: str) -> tuple[int, int]:

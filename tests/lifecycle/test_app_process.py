@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx2 as httpx
 import pytest
 
+from tests.apps import with_recorded_runs
 from tests.conftest import ROOT, wait_for_url
 from tests.lifecycle.conftest import Make, test_processes
 from tests.ports import free_port
@@ -26,6 +27,7 @@ Start = Callable[..., tuple[App, int, Path]]
 def app(settings: Settings, model: Path, run_id: str, tmp_path: Path) -> Iterator[Start]:
     """Runs apps on one data folder whose vLLM is the misbehaving child."""
     apps: list[App] = []
+    with_recorded_runs(settings.data_dir)
 
     def start(**own: object) -> tuple[App, int, Path]:
         port, log = free_port(), tmp_path / f"app{len(apps)}.log"

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.lifecycle.conftest import Make
@@ -100,6 +101,30 @@ def test_an_engine_that_became_ready_while_nobody_looked_is_ready(
     while (now := peek(settings)).state is not EngineState.READY and time.monotonic() < end:
         time.sleep(0.05)
     assert (now.state, now.ready_at, now.model_id) == (EngineState.READY, None, "fake")
+    make()
+
+
+def test_what_an_engine_left_that_was_killed_is_named_and_ended_by_whoever_looks(
+    make: Make, spec: EngineSpec, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_CHILDREN", "stubborn")
+    first = make()
+    first.start(spec)
+    now = first.wait(timeout=30)
+    assert now.pid is not None
+    (worker,) = set(now.pids) - {now.pid}
+    first.close(leave_running=True)
+    leader, process = psutil.Process(now.pid), psutil.Process(worker)
+    leader.kill()
+    psutil.wait_procs([leader], timeout=20)
+    told = peek(settings)
+    assert told.state is EngineState.FAILED
+    assert told.failure is not None
+    assert (told.failure.code, told.failure.values) == ("left_behind", {"pids": f"{worker}"})
+    assert str(worker) in told.failure.message("zh")
+    assert not process.is_running()
+    assert told.survivors == ()
+    assert peek(settings).state is EngineState.STOPPED
     make()
 
 

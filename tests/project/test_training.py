@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests import with_torch
-from tests.in_engine import in_engine
+from tests.in_engine import InEngine, in_engine
 from training.dataset import write
 from training.evaluate import Item, easy_vqa, held_out
+from training.examples import SMALL_SIDE
 from training.lexicon import COLORS, PURE, Lang
 from training.phrases import FOREIGN, PHRASES
 from training.questions import MIN_GAP, Asker, Question, ask
@@ -21,7 +23,9 @@ from training.wording import Ref
 from vqa.evaluate.reading import Row, open_dataset
 from vqa.evaluate.reading.pictures import load_local
 from vqa.media.images import ImageLimits
+from vqa.ui.examples import load_examples
 
+__all__ = ["in_engine"]
 CHECKPOINT = Path(__file__).parents[2] / "assets" / "demo-model"
 EXAMPLES = Path(__file__).parents[2] / "assets" / "examples"
 SCENES = [sample_scene(10**13 + i, SceneOptions(largest=300)) for i in range(150)]
@@ -154,11 +158,11 @@ def test_pure_colors_are_told_apart_by_more_than_a_shade() -> None:
         with_torch.any_text_can_be_read_and_what_is_written_reads_back,
     ],
 )
-def test_with_torch(check: Callable[[], None]) -> None:
+def test_with_torch(check: Callable[[], None], in_engine: InEngine) -> None:
     in_engine(check)
 
 
-def test_a_few_steps_on_the_cpu_lower_the_loss(tmp_path: Path) -> None:
+def test_a_few_steps_on_the_cpu_lower_the_loss(tmp_path: Path, in_engine: InEngine) -> None:
     in_engine(with_torch.a_few_steps_on_the_cpu_lower_the_loss, tmp_path)
 
 
@@ -168,6 +172,11 @@ def test_examples_name_pictures_that_exist() -> None:
     for example in examples:
         assert (EXAMPLES / example["file"]).stat().st_size > 0
         assert set(example) == {"file", "question_en", "question_zh", "answer_en", "answer_zh"}
+    for shown in load_examples():
+        assert shown.thumbnail == EXAMPLES / "small" / f"{shown.picture.stem}.webp"
+        with Image.open(shown.picture) as whole, Image.open(shown.thumbnail) as small:
+            assert max(small.size) <= SMALL_SIDE and shown.thumbnail.stat().st_size < 70_000
+            assert small.width / small.height == pytest.approx(whole.width / whole.height, rel=0.01)
 
 
 @pytest.mark.parametrize("source", [held_out, easy_vqa])

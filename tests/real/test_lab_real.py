@@ -149,11 +149,14 @@ def weaker(one: dict[str, bool], other: dict[str, bool]) -> dict[str, bool]:
 def test_the_certificate_tells_the_profiles_of_a_cpu_apart(
     manager: RunManager, store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # 8 instead of 32 requests of each question at 8 at a time, and half as long: the full size takes ten minutes.
+    # Of each question 8 requests at 8 at a time instead of 32, half as many of the others, and half as long: the full
+    # size takes ten minutes.
     monkeypatch.setattr(certify, "PROBE_MAX_TOKENS", TOKENS)
     monkeypatch.setattr(certify, "IN_A_ROW", 4)
     monkeypatch.setattr(certify, "AT_LEAST", 8)
     monkeypatch.setattr(certify, "WAVES", 1)
+    monkeypatch.setattr(certify, "FEW", 2)
+    monkeypatch.setattr(certify, "CONTROLS", 2)
     # Two engines, started side by side: each one takes half a minute and all that the two cores have.
     names = ["default", "float32", "batch-invariant"]
     engine = open_engine(settings)

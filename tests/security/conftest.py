@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from tests.apps import App, with_recorded_runs
 from tests.conftest import ROOT, RunningApp, base_environment, stop_app, wait_for_url
 from tests.fakes.openai_server import FakeServer
 from tests.ports import free_port
@@ -40,7 +41,7 @@ private app answers with it."""
 class Started:
     """An app that is starting; `wait` returns it once it shows its page."""
 
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | App
     url: str
     base_url: str
     data_dir: Path
@@ -64,10 +65,15 @@ def start(
         environment["TMPDIR"] = str(temporary)
     if under:
         environment["GRADIO_ROOT_PATH"] = under
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT
-        )
+    if temporary is None and not under:
+        if "public" not in settings:  # whose store is a temporary one
+            with_recorded_runs(data_dir)
+        process = App(environment, log)
+    else:  # gradio reads them while it is imported
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT
+            )
     return Started(process, f"http://127.0.0.1:{port}", base_url, data_dir, log)
 
 

@@ -142,7 +142,7 @@ def test_a_public_demo_has_no_control_and_no_history(app: RunningApp, public: Ru
     guest = visitor(public, "10.0.2.1")
     page, ordinary = guest.http.get("/").text, get(app.url).text
     assert shows(page, "tab-ask")
-    for element in ("tab-server", "tab-history", "tab-diagnose", "vqa-conversations"):
+    for element in ("tab-server", "tab-history", "tab-diagnose", "tab-evaluate", "vqa-conversations"):
         assert shows(ordinary, element)
         assert not shows(page, element)
     assert str(public.data_dir) not in page

@@ -195,7 +195,7 @@ def test_a_run_is_its_visitors_alone(public: RunningApp) -> None:
     load = next(
         each["id"]
         for each in owner.config["dependencies"]
-        if each["id"] >= opening and each["targets"][0][1] == "change"
+        if each["id"] >= opening and each["targets"][0][1] == "select"
     )
     query = {"tab": "repeat", "run": run}
     mine = owner.http.post(f"{API}/run/predict", params=query, json=event(owner, load))
@@ -205,8 +205,9 @@ def test_a_run_is_its_visitors_alone(public: RunningApp) -> None:
 
 
 def event(guest: Visitor, function: int) -> dict[str, object]:
-    """An event without data."""
-    return {"data": [], "fn_index": function, "session_hash": guest.session}
+    """An event with nothing but what the server keeps of this page."""
+    kept = next(each["inputs"] for each in guest.config["dependencies"] if each["id"] == function)
+    return {"data": [None] * len(kept), "fn_index": function, "session_hash": guest.session}
 
 
 def _run_in(raw: str) -> str:

@@ -131,3 +131,13 @@ def test_a_row_whose_picture_is_an_address_is_never_opened_without_it(
         web.shutdown()
         runs.close()
     store.close()
+
+
+def test_types_and_changed_rows_of_a_comparison_are_folded_away() -> None:
+    shown = str(views.comparison(["No real change.", "48 rows.", "  color: 1 and 1", "  row 3: a → <b>"], "en"))
+    seen, _, folded = shown.partition("<details>")
+    assert "No real change." in seen
+    assert "48 rows." in seen
+    assert "color: 1 and 1" in folded
+    assert "a → &lt;b&gt;" in folded
+    assert "<details>" not in str(views.comparison(["No real change."], "en"))

@@ -8,11 +8,15 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.lab.made import samples
+from vqa.lab.report import cells
+from vqa.lab.run.live import RunStatus
+from vqa.lab.stats.summarize import summarize_run
 from vqa.media.images import ImageLimits, load_image
 from vqa.store import Store
 from vqa.text import t
 from vqa.ui.history.history_views import outcome
-from vqa.ui.lab import lab_views
+from vqa.ui.lab import diagnose_views, lab_views
 
 
 @pytest.mark.parametrize("lang", ["en", "zh"])
@@ -52,3 +56,13 @@ def test_the_list_of_runs_says_how_each_came_out_in_plain_words(tmp_path: Path, 
     run = store.run(run_id)
     assert [outcome(run, lang).partition(">")[2].partition("<")[0] for lang in ("en", "zh")] == [en, zh]
     store.close()
+
+
+def test_the_arms_of_a_diagnosis_under_way_show_each_request_in_its_answer_s_colour(tmp_path: Path) -> None:
+    store = Store(f"sqlite:///{tmp_path / 'runs.db'}")
+    run = store.run(store.create_run("diagnose", header={}, plan={"arms": [{"name": "repeat", "n": 4}]}))
+    store.close()
+    summaries = {"repeat": summarize_run(samples("red", "red", "blue"))}
+    shown = diagnose_views.arms(run, summaries, RunStatus(run.id, "diagnose", "running", 3, 4, 1.0, None), "en")
+    colours = [shown.count(cells.colour(group)) for group in (0, 1)]
+    assert colours == [2, 1]

@@ -139,6 +139,7 @@ def test_the_tray_shows_what_is_there_and_what_cannot_be_read(image: ImagePayloa
     assert html.count("<button") == 4, "a picture is one button, and taking it out another"
     assert html.count("<img") == 1
     assert "⚠ words.png" in html
+    assert "words.png is not a picture in a format known here" in html
     assert "<b>.png" not in html
     assert 'aria-label="Ask about a region of picture 2"' in html
     assert "<button" not in tray_html([str(good)], ImageLimits(), "en", acts=False)

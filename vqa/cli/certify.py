@@ -25,7 +25,13 @@ def certify(
     profiles: Annotated[str, typer.Option(help="Engine profiles, separated by commas; all that can run here.")] = "",
     loads: Annotated[str, typer.Option(help="Requests at a time, separated by commas.")] = "1,8",
     require: Require = "tokens",
-    together: Annotated[bool, typer.Option("--together", help="Start all profiles' engines side by side.")] = False,
+    together: Annotated[
+        bool | None, typer.Option(help="Start all profiles' engines side by side; the default on a GPU.")
+    ] = None,
+    engines: Annotated[
+        str,
+        typer.Option(help="Several vLLM to compare, the earlier first: environments as doctor names them, or Pythons."),
+    ] = "",
     against: Annotated[
         str | None, typer.Option(metavar="RUN_OR_FILE", help="Measure what an earlier one did; say what changed since.")
     ] = None,
@@ -37,7 +43,8 @@ def certify(
 ) -> int:
     """Measure which engine profiles keep answers identical on this hardware: 0 all asked for do, 1 not, 2 unknown."""
     from vqa.engine.opening import open_engine
-    from vqa.lab.certificate.certify import able_profiles, start_certificate
+    from vqa.lab.certificate.certify import start_certificate
+    from vqa.lab.certificate.wanted import able_profiles
 
     settings, outputs = load_settings(), Outputs(json_file, html_file, csv_file, junit_file)
     outputs.check(cli_language())
@@ -46,6 +53,7 @@ def certify(
         profiles, loads = profiles or _profiles_of(earlier), _loads_of(earlier) or loads
     wanted = [word.strip() for word in profiles.split(",") if word.strip()] or able_profiles(settings)
     counts = [_whole(word) for word in loads.split(",") if word.strip()]
+    compared = [word.strip() for word in engines.split(",") if word.strip()]
     level = read_level(require)
     engine = open_engine(settings)
     kept = engine.snapshot().serving
@@ -53,7 +61,17 @@ def certify(
 
     def start(manager: RunManager) -> str:
         started.append(
-            start_certificate(manager, engine, settings, wanted, counts, require=level, name=name, together=together)
+            start_certificate(
+                manager,
+                engine,
+                settings,
+                wanted,
+                counts,
+                require=level,
+                name=name,
+                together=together,
+                engines=compared,
+            )
         )
         return started[0]
 
@@ -74,7 +92,7 @@ def certify(
 def _profiles_of(report: Report) -> str:
     """Returns the profiles of a certificate that could be measured, as the command takes them."""
     rows = (report.run.result or {}).get("profiles") or ()
-    return ",".join(str(row["name"]) for row in rows if row["reason"] is None)
+    return ",".join(dict.fromkeys(str(row.get("profile", row["name"])) for row in rows if row["reason"] is None))
 
 
 def _loads_of(report: Report) -> str:

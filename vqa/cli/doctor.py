@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib import metadata
@@ -18,7 +19,8 @@ from vqa import __version__
 from vqa.cli import cli_language
 from vqa.engine import shell
 from vqa.engine.access import peek
-from vqa.engine.environments import Environment, engine_environment, environments, installing
+from vqa.engine.bundle import write_bundle
+from vqa.engine.environments import Environment, engine_environment, engine_python, environments, installing
 from vqa.engine.machine import Machine
 from vqa.engine.ports import port_free, port_owner
 from vqa.engine.profiles import BATCH_INVARIANT
@@ -57,12 +59,19 @@ def register(app: typer.Typer) -> None:
     app.command()(doctor)
 
 
-def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False) -> int:
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(help="Also pack versions, flags and the engine's log, without secrets, into this zip file."),
+    ] = None,
+) -> int:
     """Say what is installed and what is wrong; exit status 0 when questions can be answered here, 1 when not.
 
     That needs an engine that can be started, or the server of VQA_BASE_URL that answers.
     """
-    findings = examine(load_settings())
+    settings = load_settings()
+    findings = examine(settings)
     if as_json:
         print(json.dumps([asdict(finding) for finding in findings], ensure_ascii=False, indent=1))
     else:
@@ -70,7 +79,22 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print the findi
             print(f"{MARKS[finding.level]} {finding.what}: {finding.found}")
             if finding.remedy:
                 print(f"    → {finding.remedy}")
+    if bundle is not None:
+        print(_say("bundled", path=bundle, names=", ".join(_packed(settings, findings, bundle))), file=sys.stderr)
     return 1 if any(finding.level == BAD for finding in findings) else 0
+
+
+def _packed(settings: Settings, findings: list[Check], path: Path) -> list[str]:
+    """Writes the bundle; returns the names of its parts."""
+    engine = engine_folder(settings)
+    facts = {
+        "doctor": [asdict(finding) for finding in findings],
+        "engine": peek(settings).to_dict(),
+        "machine": asdict(Machine.load(settings)),
+        "environment": asdict(facts_of(engine_python(settings), engine)),
+    }
+    secrets = (settings.api_key.get_secret_value(), settings.auth.get_secret_value() if settings.auth else "")
+    return write_bundle(path, facts, (engine / "engine.log", engine / "engine.previous.log"), secrets)
 
 
 def examine(settings: Settings) -> list[Check]:

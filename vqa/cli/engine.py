@@ -22,7 +22,7 @@ from vqa.engine.machine import Machine
 from vqa.engine.opening import engine_folder, open_engine
 from vqa.engine.shell import spelled
 from vqa.engine.spec import check as check_spec
-from vqa.engine.state import DownloadBytes, Engine, EngineState, Snapshot
+from vqa.engine.state import DownloadBytes, Engine, EngineState, Failure, Snapshot
 from vqa.engine.takeover import Takeover
 from vqa.engine.vllm_args import check_with_vllm
 from vqa.errors import EngineError, InputError
@@ -236,9 +236,17 @@ def _report_failure(now: Snapshot) -> None:
     if now.failure is None:
         return
     language = cli_language()
-    for line in (*now.failure.log_tail, ""):
-        print(f"  | {line}" if line else "", file=sys.stderr)
+    for line in (*log_shown(now.failure), ""):
+        print(line, file=sys.stderr)
     print(f"{now.failure.message(language)}\n{now.failure.hint(language)}", file=sys.stderr)
+    print(t("engine.cli_whole_log", language, path=now.log_path), file=sys.stderr)
+
+
+def log_shown(failure: Failure) -> list[str]:
+    """Returns what to print of the log: the lines around the one that shows the cause, marked, else its end."""
+    if not failure.log_around:
+        return [f"  | {line}" for line in failure.log_tail]
+    return [f"{'> |' if line.strip() == failure.log_line else '  |'} {line}" for line in failure.log_around]
 
 
 def _say(key: str, **values: object) -> None:

@@ -28,6 +28,7 @@ from vqa.lab.run.failures import error_text
 from vqa.lab.run.live import RunStatus
 from vqa.lab.run.manager import RunManager
 from vqa.media.images import ImageLimits
+from vqa.memory import share_memory_between_threads
 from vqa.settings import Settings, load_settings
 from vqa.store import Store
 
@@ -179,6 +180,7 @@ def ask_rows(
     resume: str | None = None,
 ) -> RunStatus:
     """Asks a data set to the end, or until Ctrl-C; returns how it stands."""
+    share_memory_between_threads()
     manager = RunManager(store, settings)
     named = [normalize_base_url(address) for address in addresses]
     try:

@@ -1,4 +1,7 @@
-"""Follows a run in a terminal to its end: a progress bar for who looks on, waits alone in a pipe; Ctrl-C stops it."""
+"""Follows a run in a terminal to its end: a progress bar for who looks on, waits alone in a pipe; Ctrl-C stops it.
+
+So does SIGTERM, which a CI job that has run out of time gets: what was measured is written to the files asked for.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ def to_the_end(
 ) -> RunStatus:
     """Returns the status at the end of a run, with a bar between what `describe` and `count` say (`done/total`).
 
-    Ctrl-C stops it and keeps what was measured; a second one interrupts at once, with KeyboardInterrupt.
+    Ctrl-C or SIGTERM stops it and keeps what was measured; a second one interrupts at once, with KeyboardInterrupt.
     """
     with ctrl_c() as pressed:
         status = _watch(manager, run_id, language, describe, count or _done_of_total, pressed)
@@ -44,7 +47,7 @@ def to_the_end(
 
 @contextmanager
 def ctrl_c() -> Iterator[Callable[[], bool]]:
-    """Yields whether Ctrl-C was pressed; a second press interrupts at once.
+    """Yields whether Ctrl-C was pressed, or SIGTERM came; a second one interrupts at once.
 
     An exception in the middle of waiting could leave the run's lock held for ever, so the first press only says so.
     """
@@ -55,11 +58,12 @@ def ctrl_c() -> Iterator[Callable[[], bool]]:
         if len(presses) > 1:
             raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGINT, press)
+    before = {number: signal.signal(number, press) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield lambda: bool(presses)
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _watch(

@@ -11,7 +11,7 @@ import typer
 
 from vqa.cli import cli_language
 from vqa.cli.ask import BaseUrl
-from vqa.cli.lab import CsvFile, HtmlFile, JsonFile, JunitFile, Name, Require, followed, read_inputs, read_level
+from vqa.cli.lab import CsvFile, HtmlFile, JsonFile, JunitFile, Name, Require, followed_in_turn, read_inputs, read_level
 from vqa.cli.lab_output import Outputs
 from vqa.errors import InputError
 from vqa.lab.plan.arms import MAX_CONCURRENCY
@@ -58,7 +58,7 @@ def horizon(
 
     With --base-url that server is asked as it is; otherwise the engine is started under each profile.
     """
-    from vqa.lab.certificate.certify import able_profiles
+    from vqa.lab.certificate.wanted import able_profiles
     from vqa.lab.horizon.asked import Asked
     from vqa.lab.horizon.start import horizon_spec
 
@@ -96,22 +96,11 @@ def _resumed(settings: Settings, run_id: str, base_url: str | None, outputs: Out
 
 def _run(settings: Settings, asked: Asked, address: str | None, resume: Run | None, outputs: Outputs) -> int:
     """Says what it will take, starts the run, follows it and returns the exit status."""
-    from vqa.engine.opening import open_engine
     from vqa.lab.horizon.start import foretold, start_horizon
 
     print(t("horizon.foretold", cli_language(), **foretold(asked)), file=sys.stderr, flush=True)
 
-    def start(manager: RunManager, engine: Engine | None = None) -> str:
+    def start(manager: RunManager, engine: Engine | None) -> str:
         return start_horizon(manager, asked, settings, engine=engine, base_url=address, resume=resume)
 
-    if address is not None:
-        return followed(settings, start, asked.spec.require, outputs)
-    engine = open_engine(settings)
-    kept = engine.snapshot().serving
-    try:
-        return followed(settings, lambda manager: start(manager, engine), asked.spec.require, outputs)
-    finally:
-        if not kept:
-            engine.stop()
-            engine.wait(timeout=30)
-        engine.close(leave_running=kept)
+    return followed_in_turn(settings, start, asked.spec.require, outputs, attached=address is not None)

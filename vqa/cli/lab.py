@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -29,6 +29,9 @@ from vqa.media.video import SUFFIXES
 from vqa.settings import Settings, load_settings
 from vqa.store import Store
 from vqa.text import t
+
+if TYPE_CHECKING:
+    from vqa.engine.state import Engine
 
 _T = TypeVar("_T")
 PICTURES = {
@@ -118,7 +121,6 @@ def _each_server(settings: Settings, spec: RunSpec, base_url: str | None, output
     address = base_url or settings.base_url
     if address is None:
         raise InputError("workers_untold", address="–")
-    outputs.check(cli_language())
     return repeat_each(settings, spec, address, outputs)
 
 
@@ -131,6 +133,9 @@ def diagnose(
     ] = None,
     across: Annotated[
         bool, typer.Option("--across", help="Restart the engine with one setting unlike at a time, and compare.")
+    ] = False,
+    restarts: Annotated[
+        bool, typer.Option("--restarts", help="Restart the engine too: how it begins, and under what should help.")
     ] = False,
     base_url: BaseUrl = None,
     model: Model = None,
@@ -153,6 +158,8 @@ def diagnose(
 
     With `--across` nothing is diagnosed: the threads bound, compilation, max-num-batched-tokens and chunked prefill are
     changed by a restart each, and it is told which of them changes answers.
+    With `--restarts` the engine is also started three times anew and, where the history of the prefix cache is a cause,
+    under the profiles that should help against it.
     With `--then`, files and exit status are those of the second check; both runs are stored.
     """
     settings = load_settings()
@@ -164,10 +171,12 @@ def diagnose(
         require=read_level(require), model=model,
     )  # fmt: skip
     outputs = Outputs(json_file, html_file, csv_file, junit_file)
-    from vqa.cli.restarting import across_settings, checked_again
+    from vqa.cli.restarting import across_settings, checked_again, with_restarts
 
     if across:
         return across_settings(settings, spec, base_url, outputs)
+    if restarts:
+        return with_restarts(settings, spec, base_url, outputs)
     if then is None:
         return _run(settings, spec, base_url, "diagnose", outputs)
     return checked_again(settings, spec, base_url, then, outputs)
@@ -202,6 +211,30 @@ def followed(settings: Settings, start: Callable[[RunManager], str], require: Le
         print(error, file=sys.stderr)
     holds = status.result.get("holds") if status.result and status.status == "finished" else None
     return exit_code(holds)
+
+
+def followed_in_turn(
+    settings: Settings,
+    start: Callable[[RunManager, Engine | None], str],
+    require: Level,
+    outputs: Outputs,
+    *,
+    attached: bool,
+) -> int:
+    """As `followed`, with the managed engine unless `attached`; afterwards it stops where it did not run before."""
+    from vqa.engine.opening import open_engine
+
+    if attached:
+        return followed(settings, lambda manager: start(manager, None), require, outputs)
+    engine = open_engine(settings)
+    kept = engine.snapshot().serving
+    try:
+        return followed(settings, lambda manager: start(manager, engine), require, outputs)
+    finally:
+        if not kept:
+            engine.stop()
+            engine.wait(timeout=30)
+        engine.close(leave_running=kept)
 
 
 def read_inputs(

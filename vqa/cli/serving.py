@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import signal
-import sys
 import threading
+from contextlib import ExitStack
 
 from vqa.cli import show_error
 from vqa.engine.opening import open_engine
 from vqa.engine.state import Engine
 from vqa.engine.vllm_args import learn_when_serving
 from vqa.errors import VQAError
+from vqa.garbage import not_searched
 from vqa.lab.run.manager import RunManager
 from vqa.lab.run.recorded import add_recorded
 from vqa.media.runner import pool
+from vqa.memory import share_memory_between_threads
 from vqa.models.serve import fetch_for, start_configured
 from vqa.settings import Settings, load_settings
 from vqa.store import Store
 from vqa.store.passing import open_store
-
-M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8
-"""Of glibc's mallopt(3)."""
-LARGE = 1 << 20
 
 
 def main() -> int:
@@ -40,17 +37,6 @@ def main() -> int:
     except VQAError as problem:
         show_error(problem)
         return 2
-
-
-def share_memory_between_threads() -> None:
-    """Lets glibc use two heaps instead of eight for each core, and give back at once what a picture took.
-
-    The freed memory of forty threads adds up to 60 MB; and after the first large picture is freed, glibc would keep the
-    next ones' memory in its heaps.
-    """
-    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
-        libc.mallopt(M_ARENA_MAX, 2)
-        libc.mallopt(M_MMAP_THRESHOLD, LARGE)
 
 
 def serve(settings: Settings, store: Store) -> int:
@@ -78,10 +64,12 @@ def serve(settings: Settings, store: Store) -> int:
 
 def show_page(settings: Settings, store: Store, engine: Engine, runs: RunManager, ended: threading.Event) -> None:
     """Shows the page until `ended`; gradio is imported here, so that the engine is already starting meanwhile."""
-    from vqa.ui import show
-    from vqa.ui.services import Services
+    with ExitStack() as shown:
+        with not_searched(stays=True):
+            from vqa.ui import show
+            from vqa.ui.services import Services
 
-    with show(Services(settings, store, engine, runs)) as address:
+            address = shown.enter_context(show(Services(settings, store, engine, runs)))
         threading.Thread(target=pool().warm, name="warm decoder", daemon=True).start()
         print(f"VQA Lab: {address}", flush=True)
         add_recorded(store, ended=ended.is_set)

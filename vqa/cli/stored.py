@@ -1,7 +1,9 @@
-"""`python -m vqa runs | report`: what is stored, listed, named, deleted, and written as a report."""
+"""`python -m vqa runs | report | holds`: what is stored, listed, named, deleted, told and written as a report."""
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -11,18 +13,18 @@ from vqa.cli.lab import CsvFile, HtmlFile, JsonFile, JunitFile, read_level
 from vqa.cli.lab_output import Outputs, print_runs, stored_report
 from vqa.errors import InputError
 from vqa.settings import Settings, load_settings
-from vqa.store import Store
+from vqa.store import Run, Store
 
 
 def register(app: typer.Typer) -> None:
     """Adds the commands to the command line."""
-    for command in (runs, report):
+    for command in (runs, report, holds):
         app.command()(command)
 
 
 def runs(
     search: Annotated[str, typer.Argument(help="Words in the name, the questions, the model or the id.")] = "",
-    kind: Annotated[str | None, typer.Option(help="repeat, diagnose, certify, horizon, evaluate or compare.")] = None,
+    kind: Annotated[str | None, typer.Option(help="Only repeat, diagnose, certify, horizon, matrix, …")] = None,
     limit: Annotated[int, typer.Option(min=1, max=1_000_000)] = 50,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     delete: Annotated[str | None, typer.Option(metavar="RUN", help="Delete this run for good.")] = None,
@@ -63,6 +65,34 @@ def report(
         return 0
     outputs.write_report(stored_report(settings, run), level, cli_language())
     return 0
+
+
+def holds(
+    recorded: Annotated[bool, typer.Option("--recorded", help="The runs that ship with the app, too.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> int:
+    """Say what holds where: each profile of each stored certificate, horizon and matrix, by hardware and version."""
+    from vqa.lab.certificate.where import KINDS, what_holds
+    from vqa.lab.report.where import where_lines
+
+    store = Store(load_settings().database)
+    try:
+        found = {run.id: run for kind in KINDS for run in store.runs(kind=kind)}
+    finally:
+        store.close()
+    rows = what_holds(((_recorded_runs() if recorded else {}) | found).values())
+    if as_json:
+        print(json.dumps([asdict(row) for row in rows], ensure_ascii=False, indent=1))
+    else:
+        print("\n".join(where_lines(rows, cli_language())))
+    return 0
+
+
+def _recorded_runs() -> dict[str, Run]:
+    from vqa.lab.run.recorded import recorded
+    from vqa.lab.run.run_json import load_report
+
+    return {run_id: load_report(path).run for run_id, path in recorded().items()}
 
 
 def _written_of_rows(settings: Settings, run: str, outputs: Outputs) -> bool:

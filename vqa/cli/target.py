@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from vqa.cli import cli_language
+from vqa.cli.engine import log_shown
 from vqa.client import normalize_base_url
 from vqa.engine.state import Engine, EngineState
 from vqa.errors import EngineError
@@ -55,7 +56,7 @@ def target(settings: Settings, base_url: str | None = None, *, model: str | None
         if not snapshot.serving or snapshot.base_url is None:
             failure = snapshot.failure
             language = cli_language()
-            for line in failure.log_tail[-LOG_LINES:] if failure else ():
+            for line in log_shown(failure)[-LOG_LINES:] if failure else ():
                 print(line, file=sys.stderr)
             reason = failure.message(language) if failure else snapshot.state.value
             raise EngineError("engine_not_started", reason=reason, hint=failure.hint(language) if failure else "")

@@ -8,9 +8,11 @@ Measured with vLLM 0.32 for CPUs on two cores, `--enforce-eager`, 128 greedy tok
 - bfloat16, in a row: 20 of 20 identical in tokens and logprobs once the prefix cache is warm; the first one and every
   one with a fresh `cache_salt` agree with each other and differ from those from token 14 on.
 - bfloat16, 64 requests 8 at a time, four runs: 2, 5, 3 and 5 token sequences (16 requests 2 at a time: 3).
-- a prompt of 350 tokens is blind to much. Another processor computed cold and warm ones alike up to 1,029 tokens and
-  unlike from 1,181 to 1,713 on, and there an unrelated chat before changed a lone answer from about 870 on. So the
-  certificate asks a question of about 1,700 tokens as well.
+- a prompt of 350 tokens is blind to much. An AMD EPYC computed cold and warm ones alike at 350, 550, 850 and 1,030
+  tokens and unlike at 1,180, 1,400, 1,700 and 1,900; after an unrelated chat lone answers were others from 850 on. So
+  the certificate asks a question of about 1,700 tokens as well: nearly all that the context of 2,048 leaves.
+- on an H200, vLLM 0.33, `batch-invariant`: lone answers to 347 and 1,659 tokens bitwise identical, to 8,793, which are
+  computed in two parts of 8,192 at most, not. So there a third one is longer than what the engine computes at a time.
 - float32, 64 requests 8 at a time, two runs: 1 token sequence, 3 logprob sequences each.
 """
 
@@ -32,12 +34,23 @@ PROBE_ID = "probe"
 PROBE_QUESTION = "What is in this picture, where does each thing lie, and what stands out about it?"
 PROBE_LONG_QUESTION = " ".join([PROBE_QUESTION] * 17)
 """One token a byte: a prompt of about 1,700 tokens."""
+PROBE_BEYOND = 256
+"""Tokens by which the longest question is longer than what an engine computes at a time."""
 PROBE_MAX_TOKENS = 128
-MAX_MODEL_LEN = 2048
+MAX_MODEL_LEN: dict[Architecture, int] = {"idefics3": 2048, "llava": 20480}
+"""Tokens. On a GPU there is room for a prompt that is longer than what an engine computes at a time."""
 LAYERS: dict[Architecture, int] = {"idefics3": 2, "llava": 8}
 """Of the text model. A GPU computes more layers in no time, and every one gives a difference room to grow."""
-FORMAT = 2
-"""Raised when the same seed would give other weights, so that an older probe on disk is written anew."""
+FORMAT = 3
+"""Raised when the same seed would give another checkpoint, so that an older probe on disk is written anew."""
+
+
+def probe_questions(batched_tokens: int | None = None) -> tuple[str, ...]:
+    """Returns a short and a long question, and with `batched_tokens` one that is longer than so many tokens."""
+    if batched_tokens is None:
+        return (PROBE_QUESTION, PROBE_LONG_QUESTION)
+    times = (batched_tokens + PROBE_BEYOND) // (len(PROBE_QUESTION) + 1) + 1
+    return (PROBE_QUESTION, PROBE_LONG_QUESTION, " ".join([PROBE_QUESTION] * times))
 
 
 def probe_image(seed: int = 0) -> bytes:
@@ -130,7 +143,11 @@ def _config(shape: Shape, architecture: Architecture, dtype: DType) -> dict[str,
         "layer_norm_eps": 1e-6,
         "attention_dropout": 0.0,
     }
-    common = {"text_config": _text_config(shape, dtype) | ends, "torch_dtype": dtype, "tie_word_embeddings": False}
+    common = {
+        "text_config": _text_config(shape, architecture, dtype) | ends,
+        "torch_dtype": dtype,
+        "tie_word_embeddings": False,
+    }
     if architecture == "idefics3":
         return common | ends | {
             "architectures": ["Idefics3ForConditionalGeneration"],
@@ -153,7 +170,7 @@ def _config(shape: Shape, architecture: Architecture, dtype: DType) -> dict[str,
     }  # fmt: skip
 
 
-def _text_config(shape: Shape, dtype: DType) -> dict[str, Any]:
+def _text_config(shape: Shape, architecture: Architecture, dtype: DType) -> dict[str, Any]:
     return {
         "model_type": "llama",
         "vocab_size": VOCABULARY_SIZE,
@@ -166,7 +183,7 @@ def _text_config(shape: Shape, dtype: DType) -> dict[str, Any]:
         "hidden_act": "silu",
         "rms_norm_eps": 1e-6,
         "rope_theta": 10000.0,
-        "max_position_embeddings": MAX_MODEL_LEN,
+        "max_position_embeddings": MAX_MODEL_LEN[architecture],
         "tie_word_embeddings": False,
         "attention_bias": False,
         "mlp_bias": False,
