@@ -26,7 +26,8 @@ def certify(
     loads: Annotated[str, typer.Option(help="Requests at a time, separated by commas.")] = "1,8",
     require: Require = "tokens",
     together: Annotated[
-        bool | None, typer.Option(help="Start all profiles' engines side by side; the default on a GPU.")
+        bool | None,
+        typer.Option(help="Start all profiles' engines side by side, the default on a GPU; there ask them at once."),
     ] = None,
     engines: Annotated[
         str,

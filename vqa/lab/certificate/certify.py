@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from vqa.answers import Json, Sample, Sampling
 from vqa.engine.computing import computing
@@ -47,6 +47,9 @@ FEW = 4
 SECONDS_PER_REQUEST = 1.5
 CONTROLS = 4
 """Requests of the positive control under each profile."""
+How = Literal["in_turn", "side_by_side", "at_once"]
+"""How the profiles' engines are measured: each started and asked in turn, all started and asked in turn, or all
+started and asked at the same time."""
 SPREAD_SECONDS = 0.8
 """Measured on two cores with 48 requests 8 at a time: begun together the probe split in 3 of 4 rounds, spread over 0.6
 or 1.6 s in 8 of 8."""
@@ -109,7 +112,9 @@ def start_certificate(
     """Starts a certificate over a managed engine and returns the run's id; what ran before is started again after it.
 
     `together` starts the engines of all profiles side by side, each on a port and with a share of the memory of its
-    own, and still measures one after the other: it takes more memory and less time. None: where there is a GPU.
+    own: it takes more memory and less time. None: where there is a GPU. On a GPU they are asked at the same time, too:
+    most of the time of a lone request there is the processor's. On a CPU, which they would take from one another, one
+    after the other.
     `engines` are several vLLM to compare, by their environments' names or their Pythons, the earlier one first.
 
     Raises:
@@ -132,7 +137,8 @@ def start_certificate(
         wanted = [replace(each, spec=specs.get(each.name, each.spec)) for each in wanted]
     elif machine.device == "cuda":
         wanted = [replace(each, spec=with_room(each.spec, machine)) for each in wanted]
-    work = certify_work(plan, wanted, before.spec if before.serving else None, together=together)
+    how: How = "at_once" if together and machine.device == "cuda" else "side_by_side" if together else "in_turn"
+    work = certify_work(plan, wanted, before.spec if before.serving else None, how=how)
     return runs.start_work(work, spec, before.base_url or wanted[0].spec.base_url, kind="certify", engine=engine)
 
 
@@ -150,8 +156,11 @@ def batched_tokens(machine: Machine) -> int | None:
     return 8192 if smallest.memory_total >= 70 << 30 and "a100" not in smallest.name.lower() else 2048
 
 
-def certify_work(plan: Plan, wanted: Sequence[Certified], before: EngineSpec | None, *, together: bool = False) -> Work:
-    """Returns the job: each profile's engine with the probe, and the plan's arms on it; then `before` starts again."""
+def certify_work(plan: Plan, wanted: Sequence[Certified], before: EngineSpec | None, *, how: How = "in_turn") -> Work:
+    """Returns the job: each profile's engine with the probe, and the plan's arms on it; then `before` starts again.
+
+    What was measured at once has `at_once` in its result, the number of engines: what an answer costs is another then.
+    """
 
     async def work(job: RunJob) -> Json:
         able = [each for each in wanted if each.reason is None]
@@ -159,11 +168,11 @@ def certify_work(plan: Plan, wanted: Sequence[Certified], before: EngineSpec | N
             job.live.expect(plan, f"{each.name}/")
 
         async def measured() -> dict[str, Json]:
-            rows = []
-            async with _engines(job, able, together=together) as started:
-                for place, each in enumerate(wanted, 1):
-                    rows.append(await _measure(job, plan, each, (place, len(wanted)), started))
+            async with _engines(job, able, together=how != "in_turn") as started:
+                rows = await _Measuring(job, plan, started).rows(wanted, at_once=how == "at_once")
             result = certificate_result(rows, plan.spec.require)
+            if how == "at_once" and (asked := sum(row["reason"] is None for row in rows)) > 1:
+                result["at_once"] = asked
             if any(each.vllm for each in wanted):
                 arms = await asyncio.to_thread(_arms, job)
                 result["versions"] = version_rows(rows, arms)
@@ -199,45 +208,64 @@ async def _clear(job: RunJob) -> None:
         await asyncio.to_thread(job.engine.wait, None, RESTART_SECONDS)
 
 
-async def _measure(
-    job: RunJob, plan: Plan, wanted: Certified, place: tuple[int, int], started: Started | None
-) -> dict[str, Json]:
-    """Returns one profile's row; a profile whose engine does not come up gets the reason and the others go on."""
-    row: dict[str, Json] = {"name": wanted.name, "command": wanted.spec.command(), "reason": wanted.reason, "loads": []}
-    if wanted.vllm is not None:
-        row |= {"profile": wanted.spec.profile, "vllm": wanted.vllm}
-    if wanted.reason is not None:
-        return row
-    job.live.tell(step="step_profile_of", profile=wanted.name, round=place[0], rounds=place[1])
-    try:
-        async with serving_under(job, wanted, started) as on:
-            job.live.tell()
-            return row | await _measured(job, on, plan, wanted)
-    except EngineError as problem:
-        return row | {"reason": problem.message()}
+class _Measuring:
+    """What is asked under each profile, of engines that were started before or are started in turn."""
 
+    def __init__(self, job: RunJob, plan: Plan, started: Started | None) -> None:
+        self._job, self._plan, self._started = job, plan, started
+        self._heading = asyncio.Lock()
 
-async def _measured(job: RunJob, on: RunJob, plan: Plan, wanted: Certified) -> dict[str, Json]:
-    """Asks the plan's arms of the engine that serves, and returns what they showed."""
-    prefix = f"{wanted.name}/"
-    async with on.server() as (client, view):
-        if not job.headed:
-            await on.write_header(plan, view, record=plan_record(plan))
-            job.headed = True
-        serial = is_serial(on.engine) or wanted.spec.profile == "serial"
-        facts = await on.run(replace(plan, serial=serial), client, view, prefix=prefix)
-    taken = await asyncio.to_thread(_taken, job, plan, prefix)
-    log = on.engine.snapshot().log_path if on.engine is not None else None
-    return {
-        "batched_tokens": computing(wanted.spec, first_lines(log))["max_num_batched_tokens"],
-        "loads": await asyncio.to_thread(load_rows, prefix, taken, facts),
-        "causes": await asyncio.to_thread(causes, prefix, taken, facts),
-        "control": control_row(summarize_run(taken[str(Arm.POSITIVE_CONTROL)])),
-        "changed": facts.changed,
-        "others": facts.others,
-        "facts": public(facts.to_record()),
-        **({"several": asdict(facts.several)} if facts.several else {}),
-    }
+    async def rows(self, wanted: Sequence[Certified], *, at_once: bool) -> list[dict[str, Json]]:
+        """Returns the rows of all profiles, in their order."""
+        if not at_once:
+            return [await self._row(each, (place, len(wanted))) for place, each in enumerate(wanted, 1)]
+        tasks = [asyncio.ensure_future(self._row(each)) for each in wanted]
+        try:
+            return await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _row(self, wanted: Certified, place: tuple[int, int] | None = None) -> dict[str, Json]:
+        """Returns one profile's row; a profile whose engine does not come up gets the reason and the others go on."""
+        reason, command = wanted.reason, wanted.spec.command()
+        row: dict[str, Json] = {"name": wanted.name, "command": command, "reason": reason, "loads": []}
+        if wanted.vllm is not None:
+            row |= {"profile": wanted.spec.profile, "vllm": wanted.vllm}
+        if reason is not None:
+            return row
+        if place is not None:
+            self._job.live.tell(step="step_profile_of", profile=wanted.name, round=place[0], rounds=place[1])
+        try:
+            async with serving_under(self._job, wanted, self._started) as on:
+                self._job.live.tell()
+                return row | await self._measured(on, wanted)
+        except EngineError as problem:
+            return row | {"reason": problem.message()}
+
+    async def _measured(self, on: RunJob, wanted: Certified) -> dict[str, Json]:
+        """Asks the plan's arms of the engine that serves, and returns what they showed."""
+        prefix, job, plan = f"{wanted.name}/", self._job, self._plan
+        async with on.server() as (client, view):
+            async with self._heading:
+                if not job.headed:
+                    await on.write_header(plan, view, record=plan_record(plan))
+                    job.headed = True
+            serial = is_serial(on.engine) or wanted.spec.profile == "serial"
+            facts = await on.run(replace(plan, serial=serial), client, view, prefix=prefix)
+        taken = await asyncio.to_thread(_taken, job, plan, prefix)
+        log = on.engine.snapshot().log_path if on.engine is not None else None
+        return {
+            "batched_tokens": computing(wanted.spec, first_lines(log))["max_num_batched_tokens"],
+            "loads": await asyncio.to_thread(load_rows, prefix, taken, facts),
+            "causes": await asyncio.to_thread(causes, prefix, taken, facts),
+            "control": control_row(summarize_run(taken[str(Arm.POSITIVE_CONTROL)])),
+            "changed": facts.changed,
+            "others": facts.others,
+            "facts": public(facts.to_record()),
+            **({"several": asdict(facts.several)} if facts.several else {}),
+        }
 
 
 def _taken(job: RunJob, plan: Plan, prefix: str) -> dict[str, list[Sample]]:

@@ -163,6 +163,8 @@ def certificate(result: Mapping[str, Json], language: Language) -> str:
     )
     says, does_not = (t(f"diagnose.certificate_{key}", language) for key in ("says", "says_not"))
     notes = html('<p class="vl-soft">{}</p><p class="vl-soft">{}</p>', says, does_not)
+    if engines := result.get("at_once"):
+        notes = html('<p class="vl-note-box">{}</p>{}', t("lab.certificate_at_once", language, engines=engines), notes)
     if not any(row.get("control") or any(load["distinct"] > 1 for load in row.get("loads") or ()) for row in rows):
         notes = html('<p class="vl-note-box">{}</p>{}', t("diagnose.certificate_no_control", language), notes)
     versions = version_table(result, language)

@@ -70,6 +70,8 @@ def restart_lines(result: Json, language: Language = "en") -> list[str]:
 def certificate_lines(result: Json, language: Language = "en") -> list[str]:
     """Returns one line for each load of each profile of a certificate, and one for its positive control."""
     lines = [invalid] if (invalid := invalid_sentence(result, language)) else []
+    if engines := result.get("at_once"):
+        lines.append(t("lab.certificate_at_once", language, engines=engines))
     for profile in result["profiles"]:
         if profile["reason"]:
             reason = text_or_itself(profile["reason"], language)
