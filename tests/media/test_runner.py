@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -53,6 +54,23 @@ def test_a_picture_that_ends_its_decoder_is_a_sentence_and_the_next_one_is_read(
     assert (told.value.code, told.value.values["status"]) == ("decoder_ended", -signal.SIGKILL)
     assert "odd.png" in told.value.message("zh") and told.value.hint("en")
     assert load_image(png()).width == 60
+
+
+def test_a_child_finds_packages_where_its_parent_does_and_not_in_the_working_folder(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As with packages that PYTHONPATH names: a child that lacked one of them could read no picture at all."""
+    package = tmp_path / "elsewhere" / "pillow_heif"
+    package.mkdir(parents=True)
+    seen = tmp_path / "seen"
+    (package / "__init__.py").write_text(
+        f"def register_heif_opener(**_: object) -> None:\n    open({str(seen)!r}, 'w').close()\n"
+    )
+    (tmp_path / "deflate.py").write_text("raise RuntimeError('from the working folder')\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", ["", str(package.parent), *sys.path])
+    assert load_image(png()).width == 60
+    assert seen.exists()
 
 
 def test_a_child_that_holds_on_to_much_memory_makes_room_for_a_new_one_and_another_stays(

@@ -39,12 +39,25 @@ KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIB
 """What a child is told of the environment; no keys, no tokens, no passwords."""
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 ROOT = Path(__file__).resolve().parents[2]
-BEGIN = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from vqa.media.decoding.child import main; main()"
+BEGIN = """
+import sys
+sys.path[:] = dict.fromkeys([*sys.argv[2:], *sys.path])
+from vqa.media.decoding.child import main
+main()
+"""
 log = logging.getLogger("vqa.media.runner")
 
 Answer = tuple[dict[str, Any], list[bytes]]
 Made = Answer | InputError
 """What became of one of several files."""
+
+
+def places() -> list[str]:
+    """Returns where a child looks for packages: where this process does, but not in its working folder.
+
+    What PYTHONPATH names, or a program added to `sys.path`, it would not find by itself.
+    """
+    return [str(ROOT), *(place for place in sys.path if Path(place).is_absolute())]
 
 
 class EndedError(Exception):
@@ -64,7 +77,7 @@ class Child:
         environment = {name: os.environ[name] for name in KEPT if name in os.environ}
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-c", BEGIN, str(theirs.fileno())],
+                [sys.executable, "-P", "-c", BEGIN, str(theirs.fileno()), *places()],
                 pass_fds=[theirs.fileno()],
                 env=environment | ONE_THREAD,
                 stdin=subprocess.DEVNULL,
