@@ -22,7 +22,7 @@ COPY vqa/engine/__init__.py vqa/engine/torchvision.py ./vqa/engine/
 RUN python -m venv .engines/default \
     && .engines/default/bin/pip install --no-cache-dir ${INDEX:+--extra-index-url "$INDEX"} -r "$ENGINE" \
     && python -c "from vqa.engine.torchvision import mend; print('torchvision:', mend('.engines/default/bin/python'))"
-COPY pyproject.toml constraints.txt README.md LICENSE app.py ./
+COPY pyproject.toml hatch_build.py constraints.txt README.md LICENSE app.py ./
 COPY assets ./assets
 COPY vqa ./vqa
 RUN pip install --no-cache-dir --constraint constraints.txt --editable ".[page]" \

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from vqa.lab.stats.tails import binomial_tail, hypergeometric_tail
+
 CONFIDENCE = 0.95
 Z_POWER = {0.8: 0.8416, 0.9: 1.2816, 0.95: 1.6449}
 Z = 1.96
@@ -22,11 +24,7 @@ def mcnemar(lost: int, won: int) -> float:
 
 def lower_tail(count: int, n: int) -> float:
     """Returns the chance of at most `count` heads in `n` tosses of a fair coin."""
-    if n == 0:
-        return 1.0
-    from scipy.special import bdtr
-
-    return float(bdtr(count, n, 0.5))
+    return binomial_tail(n - count, n, 0.5)  # as many tails at least
 
 
 def difference_interval(differences: Sequence[float]) -> tuple[float, float] | None:
@@ -71,7 +69,4 @@ def detectable(discordant: float, rows: int, power: float = 0.8) -> float:
 
 def more_often(now: int, rows_now: int, before: int, rows_before: int) -> float:
     """Returns the one-sided p of Fisher's exact test that `now` of its rows is no larger a share than `before`."""
-    from scipy.stats import hypergeom
-
-    total, marked = rows_now + rows_before, now + before
-    return float(hypergeom.sf(now - 1, total, marked, rows_now))
+    return hypergeometric_tail(now, rows_now + rows_before, now + before, rows_now)

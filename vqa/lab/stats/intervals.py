@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from vqa.lab.stats.tails import chance_of_tail
+
 CONFIDENCE = 0.95
 
 
@@ -38,9 +40,7 @@ def flip_interval(flips: int, comparisons: int) -> Interval:
         return Interval(0, 0, 0.0, 1.0, "one_sided")
     if flips == 0:
         return Interval(0, comparisons, 0.0, 1 - (1 - CONFIDENCE) ** (1 / comparisons), "one_sided")
-    from scipy.special import betaincinv
-
     tail = (1 - CONFIDENCE) / 2
-    low = float(betaincinv(flips, comparisons - flips + 1, tail))
-    high = 1.0 if flips == comparisons else float(betaincinv(flips + 1, comparisons - flips, 1 - tail))
+    low = chance_of_tail(flips, comparisons, tail)
+    high = 1.0 if flips == comparisons else chance_of_tail(flips + 1, comparisons, 1 - tail)
     return Interval(flips, comparisons, low, high, "clopper_pearson")
