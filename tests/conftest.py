@@ -48,12 +48,12 @@ WHOLE_FILE = re.compile(r"(?<!@)pytest\.mark\.engine")
 OF_THE_SESSION = re.compile(r"\b(app_url|engine_url|app: RunningApp)\b")
 BESIDE = {
     "tests/browser/test_engine_page.py",
-    "tests/real/test_engine_recovery.py",
+    "tests/real/test_certificate_real.py",
     "tests/real/test_remedy_real.py",
     "tests/real/test_twins.py",
 }
 """They start engines of their own, and it does not matter how quick those are."""
-FIRST = ("engine", "tests/browser/test_ten_thousand.py", "security")
+FIRST = ("engine", "tests/real/test_certificate_real.py", "tests/browser/test_ten_thousand.py", "security")
 """The scopes that take longest begin first, so that none of them is left over when all others have ended."""
 
 
