@@ -13,6 +13,7 @@ import psutil
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.apps import App
 from tests.browser.lab_app import SECONDS, fill, open_tab
 from tests.conftest import ROOT, base_environment, stop_app, wait_for_url
 from tests.fakes.openai_server import FakeServer
@@ -32,20 +33,26 @@ REDRAWS = """() => new Promise(done => {
 
 @dataclass
 class OwnApp:
-    """An app over a server that answers at once; it can be killed and started again on the same data."""
+    """An app over a server that answers at once; it can be killed and started again on the same data.
+
+    The first one, whose memory is looked at, runs as users run it; those after it are started as quickly as can be.
+    """
 
     folder: Path
     server: FakeServer
     url: str = ""
-    process: subprocess.Popen[bytes] | None = None
+    process: subprocess.Popen[bytes] | App | None = None
 
     def start(self) -> None:
         port, log = free_port(), self.folder / "app.log"
         environment = base_environment(data_dir=self.folder / "data", port=port, base_url=self.server.base_url)
-        with log.open("ab") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT
-            )
+        if self.process is not None:
+            self.process = App(environment, log)
+        else:
+            with log.open("ab") as output:
+                self.process = subprocess.Popen(
+                    [sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT
+                )
         self.url = f"http://127.0.0.1:{port}"
         wait_for_url(self.url, self.process, log, 240)
 

@@ -5,6 +5,7 @@ import json
 import re
 import threading
 import time
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from tests.lab.made import CERTIFICATES
 from vqa.answers import Sample
 from vqa.errors import InputError, StoreError
 from vqa.lab.diagnosis.facts import Facts
-from vqa.lab.report.export import collect, load_report, required, to_html
+from vqa.lab.report.export import Report, collect, load_report, required, to_html
 from vqa.lab.run.diagnose_job import diagnose_result
 from vqa.lab.run.documents import run_result
 from vqa.lab.run.recorded import ENDING, add_recorded, label, recorded
@@ -24,6 +25,12 @@ from vqa.lab.verify.verdicts import verdicts
 from vqa.store import Store
 
 RUNS = recorded()
+
+
+@cache
+def read(run_id: str) -> Report:
+    """What a recorded run's file holds, read once: some hold tens of thousands of tokens."""
+    return load_report(RUNS[run_id])
 
 
 def by_arm(samples: tuple[Sample, ...]) -> dict[str, list[Sample]]:
@@ -58,7 +65,7 @@ def test_there_are_some() -> None:
 
 @pytest.mark.parametrize("run_id", RUNS)
 def test_the_stored_verdict_follows_from_the_samples(run_id: str) -> None:
-    report = load_report(RUNS[run_id])
+    report = read(run_id)
     stored = dict(report.run.result or {})
     assert report.run.id == run_id
     assert (report.run.kind == "certify") is (run_id in CERTIFICATES)
@@ -95,9 +102,9 @@ def test_no_path_of_the_machine_it_was_made_on_is_told(run_id: str) -> None:
 def test_they_open_from_the_store_like_any_run(store: Store) -> None:
     add_recorded(store)
     add_recorded(store)
-    for run_id, path in RUNS.items():
+    for run_id in RUNS:
         report = collect(store, run_id)
-        assert dump(report) == dump(load_report(path))
+        assert dump(report) == dump(read(run_id))
         assert label(report.run, "en").startswith("Recorded on ")
         assert label(report.run, "zh").startswith("录制于")
     with pytest.raises(StoreError):
@@ -116,7 +123,7 @@ def test_others_write_while_thousands_of_samples_are_put_into_the_store(store: S
 
 
 def test_the_report_says_where_it_was_recorded() -> None:
-    page = to_html(load_report(RUNS["h200-repeat"]))
+    page = to_html(read("h200-repeat"))
     assert "Recorded on NVIDIA H200, vLLM 0.24.0, 2026-11-24" in page
     assert "录制于 NVIDIA H200" in page
 

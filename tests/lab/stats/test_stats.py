@@ -262,17 +262,17 @@ def test_ten_thousand_samples_are_cheap_to_take_in_and_to_redraw(kind: str) -> N
     assert drawing < 0.5
 
 
-def test_ten_thousand_long_answers_that_all_differ_take_less_than_100_megabytes() -> None:
-    words, chance = [f"word{place}" for place in range(1000)], random.Random(1)
+def test_long_answers_that_all_differ_take_less_than_ten_kilobytes_each() -> None:
+    count, words, chance = 3000, [f"word{place}" for place in range(1000)], random.Random(1)
     summarizer = RunSummarizer()
     before = psutil.Process().memory_info().rss
-    for index in range(10_000):
+    for index in range(count):
         logprobs = np.float32([-chance.random() for _ in range(128)]).tolist()
         given = replace(answer(chance.choices(words, k=128), logprobs=logprobs), seconds=0.2)
         summarizer.add(Sample("repeat", index, given, started_at=float(index)))
-    assert psutil.Process().memory_info().rss - before < 100e6
+    assert psutil.Process().memory_info().rss - before < 10_000 * count
     summary = summarizer.summary().questions[0]
-    assert (summary.ok, len(summary.groups), len(summary.divergences)) == (10_000, 10_000, 200)
+    assert (summary.ok, len(summary.groups), len(summary.divergences)) == (count, count, 200)
     assert all(len(group.token_ids or ()) == 128 for group in summary.groups[:200])
 
 
