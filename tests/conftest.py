@@ -65,11 +65,13 @@ class EnginesTogether(LoadScopeScheduling):
 
 
 def scope_of(nodeid: str) -> str:
-    """What a test runs together with: 'engine', 'security' or its own file."""
+    """What a test runs together with: 'engine', 'security', 'torch' or its own file."""
     file, _, test = nodeid.partition("::")
     if file.startswith("tests/security/"):
         return "security"  # they share three apps
     source = source_of(file)
+    if "from tests.in_engine import" in source:
+        return "torch"  # they share the process that has imported it
     whole = WHOLE_FILE.search(source) and file not in BESIDE
     taken = re.search(rf"def {re.escape(test.partition('[')[0])}\(([^)]*)\)", source)
     return "engine" if whole or (taken and OF_THE_SESSION.search(taken[1])) else file

@@ -19,7 +19,7 @@ from vqa.ui.web.login import wait_page
 
 __all__ = ["faulty"]
 expect.set_options(timeout=30_000)
-pytestmark = [pytest.mark.browser, pytest.mark.engine]
+pytestmark = pytest.mark.browser
 PLACES = [place.id for place in TABS if find_spec(place.module)]
 
 
@@ -27,25 +27,33 @@ def tab(page: Page, place: str) -> None:
     page.locator(f"#tab-{place}-button").click()
 
 
+def opened(page: Page, place: str) -> None:
+    """Goes to a tab as Back and Forward do, which needs no button that a phone has no room for, and no new page."""
+    page.evaluate(
+        "place => { history.pushState(null, '', `?tab=${place}`); dispatchEvent(new PopStateEvent('popstate')) }", place
+    )
+    expect(page.locator(f"#tab-{place}")).to_be_visible(timeout=30_000)
+
+
 def ready(page: Page) -> None:
     expect(page.locator(".vqa-strip")).to_be_visible(timeout=30_000)
 
 
-def test_every_tab_opens_and_the_page_asks_nobody_but_its_own_origin(page: Page, app_url: str) -> None:
+def test_every_tab_opens_and_the_page_asks_nobody_but_its_own_origin(page: Page, faulty: FaultyApp) -> None:
     asked: set[str] = set()
     page.on("request", lambda request: asked.add(request.url))
-    page.goto(app_url)
+    page.goto(faulty.url)
     ready(page)
     for place in PLACES:
         tab(page, place)
         expect(page.locator(f"#tab-{place}")).to_be_visible()
         page.wait_for_timeout(300)
-    foreign = {url for url in asked if urlsplit(url).scheme in {"http", "https"} and not url.startswith(app_url)}
+    foreign = {url for url in asked if urlsplit(url).scheme in {"http", "https"} and not url.startswith(faulty.url)}
     assert not foreign
 
 
-def test_all_that_a_page_begins_with_is_named_in_its_head_and_nothing_else(page: Page, app_url: str) -> None:
-    page.goto(app_url)
+def test_all_that_a_page_begins_with_is_named_in_its_head_and_nothing_else(page: Page, faulty: FaultyApp) -> None:
+    page.goto(faulty.url)
     ready(page)
     loaded = page.evaluate("performance.getEntriesByType('resource').map((each) => new URL(each.name).pathname)")
     files = {path for path in loaded if path.startswith("/assets/")}
@@ -57,38 +65,43 @@ def test_all_that_a_page_begins_with_is_named_in_its_head_and_nothing_else(page:
     assert not own, "loaded when it was wanted"
 
 
-def test_the_browsers_language_is_the_first_and_a_chosen_one_is_remembered(browser: Browser, app_url: str) -> None:
+def test_the_browsers_language_is_the_first_and_a_chosen_one_is_remembered(browser: Browser, faulty: FaultyApp) -> None:
     context = browser.new_context(locale="zh-CN")
     page = context.new_page()
-    page.goto(app_url)
+    page.goto(faulty.url)
     expect(page.get_by_role("tab", name="提问")).to_be_visible(timeout=30_000)
     page.get_by_text("English", exact=True).click()
     expect(page.get_by_role("tab", name="Ask")).to_be_visible(timeout=30_000)
-    page.goto(app_url)
+    page.goto(faulty.url)
     expect(page.get_by_role("tab", name="Ask")).to_be_visible(timeout=30_000)
     context.close()
 
 
-def test_the_chinese_page_holds_no_english_labels(browser: Browser, app_url: str) -> None:
-    context = browser.new_context(locale="zh-CN")
-    page = context.new_page()
-    page.goto(app_url)
-    ready(page)
+def english_labels(page: Page, place: str) -> list[str]:
+    """The buttons of a tab on which English words stand that are no names."""
     allowed = re.compile(
         r"easy-VQA|VQA|vLLM|vllm|JSON|Markdown|Python|curl|JavaScript|English|GPU|CPU|KV|PDF|CSV|JUnit|HTML|SHA"
     )
+    buttons = page.locator(f"#tab-{place} button:not([data-run], [data-name])").all()
+    words = [button.inner_text().strip() if button.is_visible() else "" for button in buttons]
+    return [each for each in words if re.search(r"[A-Za-z]{3,}", allowed.sub("", each))]
+
+
+def test_the_chinese_page_holds_no_english_labels(browser: Browser, faulty: FaultyApp) -> None:
+    context = browser.new_context(locale="zh-CN")
+    page = context.new_page()
+    page.goto(faulty.url)
+    ready(page)
     for place in PLACES:
         tab(page, place)
-        for button in page.locator(f"#tab-{place} button:not([data-run], [data-name])").all():
-            words = button.inner_text().strip() if button.is_visible() else ""
-            assert not re.search(r"[A-Za-z]{3,}", allowed.sub("", words)), words
+        assert english_labels(page, place) == []
     context.close()
 
 
-def test_the_dark_theme_follows_the_system_and_can_be_switched(browser: Browser, app_url: str) -> None:
+def test_the_dark_theme_follows_the_system_and_can_be_switched(browser: Browser, faulty: FaultyApp) -> None:
     context = browser.new_context(color_scheme="dark", locale="en-US")
     page = context.new_page()
-    page.goto(app_url)
+    page.goto(faulty.url)
     ready(page)
     expect(page.locator("body")).to_have_class(re.compile("dark"))
     page.get_by_label("Switch between light and dark").click()
@@ -99,14 +112,13 @@ def test_the_dark_theme_follows_the_system_and_can_be_switched(browser: Browser,
     context.close()
 
 
-def test_on_a_phone_nothing_sticks_out_to_the_side(browser: Browser, app_url: str) -> None:
+def test_on_a_phone_nothing_sticks_out_to_the_side(browser: Browser, faulty: FaultyApp) -> None:
     context = browser.new_context(viewport={"width": 390, "height": 844}, locale="en-US", has_touch=True)
     page = context.new_page()
-    page.goto(app_url)
+    page.goto(faulty.url)
     ready(page)
     for place in PLACES:
-        page.goto(f"{app_url}/?tab={place}")
-        expect(page.locator(f"#tab-{place}")).to_be_visible(timeout=30_000)
+        opened(page, place)
         page.wait_for_timeout(400)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, place
     context.close()
@@ -127,8 +139,8 @@ def test_back_and_the_arrow_keys_walk_through_the_tabs(page: Page, faulty: Fault
         expect(page.locator(f"#tab-{place}")).to_be_visible()
 
 
-def test_an_address_with_a_tab_opens_it_and_a_click_puts_it_into_the_address(page: Page, app_url: str) -> None:
-    page.goto(f"{app_url}/?tab=server")
+def test_an_address_with_a_tab_opens_it_and_a_click_puts_it_into_the_address(page: Page, faulty: FaultyApp) -> None:
+    page.goto(f"{faulty.url}/?tab=server")
     expect(page.locator("#vqa-state .vqa-card").first).to_be_visible(timeout=30_000)
     tab(page, "ask")
     page.wait_for_url(re.compile("tab=ask"))
@@ -149,6 +161,7 @@ def tab_to(page: Page, selector: str) -> None:
     assert page.evaluate(outlined), f"nothing shows that {selector} is focused"
 
 
+@pytest.mark.engine
 def test_the_keyboard_alone_asks_stops_and_changes_tabs(page: Page, app_url: str, red_circle: Path) -> None:
     """The picture comes from the example list; only Tab, Enter, Space and the arrows are pressed."""
     page.goto(app_url)
@@ -188,20 +201,20 @@ def test_a_tab_without_anything_in_it_says_what_to_do(page: Page, faulty: Faulty
     expect(told).to_have_text(re.compile(r"\w+ \w+ \w+ \w+"))
 
 
-@pytest.mark.parametrize(
+LOOKS = pytest.mark.parametrize(
     ("theme", "lang", "width"), [("light", "en-US", 1280), ("dark", "en-US", 1280), ("light", "zh-CN", 390)]
 )
-@pytest.mark.parametrize("place", PLACES)
-def test_axe_finds_nothing_serious(
-    browser: Browser, app_url: str, place: str, theme: str, lang: str, width: int
-) -> None:
-    context = browser.new_context(viewport={"width": width, "height": 800}, locale=lang, color_scheme=theme)
-    page = context.new_page()
-    page.goto(f"{app_url}/?tab={place}")
-    expect(page.locator(f"#tab-{place}")).to_be_visible(timeout=30_000)
+
+
+def looked_at(page: Page, place: str, theme: str) -> list[str]:
+    """What axe finds serious on a tab, as it opens and once it is filled.
+
+    What is around the tabs is looked at with the first one alone, before the others stand hidden beside it.
+    """
+    opened(page, place)
     expect(page.locator("body")).to_have_class(re.compile("dark") if theme == "dark" else re.compile("^(?!.*dark)"))
     page.wait_for_timeout(800)
-    assert not serious(page)
+    found = serious(page, None if place == PLACES[0] else f"#tab-{place}")
     example = page.locator(f"#{place}-example, #tab-{place} #vqa-gallery button").first
     if example.count():
         example.click()
@@ -209,7 +222,34 @@ def test_axe_finds_nothing_serious(
         pictures = page.locator(f"#tab-{place} :is(.vqa-gallery, #vqa-tray, #evaluate-preview) img")
         expect(pictures.first).to_be_visible(timeout=30_000)
         page.wait_for_timeout(300)
-        assert not serious(page)
+        found += serious(page, f"#tab-{place}")
+    return found
+
+
+@LOOKS
+def test_axe_finds_nothing_serious(browser: Browser, faulty: FaultyApp, theme: str, lang: str, width: int) -> None:
+    context = browser.new_context(viewport={"width": width, "height": 800}, locale=lang, color_scheme=theme)
+    page = context.new_page()
+    page.goto(faulty.url)
+    ready(page)
+    assert {place: found for place in PLACES if (found := looked_at(page, place, theme))} == {}
+    context.close()
+
+
+@pytest.mark.engine
+@LOOKS
+def test_the_tab_of_an_engine_that_runs_here_can_be_used_by_everybody(
+    browser: Browser, app_url: str, theme: str, lang: str, width: int
+) -> None:
+    context = browser.new_context(viewport={"width": width, "height": 800}, locale=lang, color_scheme=theme)
+    page = context.new_page()
+    page.goto(app_url)
+    ready(page)
+    assert looked_at(page, "server", theme) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    expect(page.locator("#vqa-stop")).to_be_enabled()
+    if lang == "zh-CN":
+        assert english_labels(page, "server") == []
     context.close()
 
 
@@ -225,20 +265,20 @@ def test_the_page_that_asks_to_wait_after_wrong_passwords_can_be_read(browser: B
     context.close()
 
 
-def serious(page: Page) -> list[str]:
-    """What axe-core finds that keeps somebody from using the page."""
+def serious(page: Page, part: str | None = None) -> list[str]:
+    """What axe-core finds that keeps somebody from using the page, or a part of it."""
     return [
         f"{each['id']}: {[node['html'][:160] for node in each['nodes'][:3]]}"
-        for each in Axe().run(page).response["violations"]
+        for each in Axe().run(page, context=part).response["violations"]
         if each["impact"] in {"serious", "critical"}
     ]
 
 
 @pytest.mark.parametrize("key", ["Enter", "click"])
 def test_the_upload_button_of_a_filled_picture_list_opens_the_file_dialog_once(
-    page: Page, app_url: str, red_circle: Path, key: str
+    page: Page, faulty: FaultyApp, red_circle: Path, key: str
 ) -> None:
-    page.goto(f"{app_url}/?tab=repeat")
+    page.goto(f"{faulty.url}/?tab=repeat")
     page.locator("#repeat-example").click()
     pictures = page.locator("#tab-repeat .vqa-gallery .thumbnail-item")
     expect(pictures).to_have_count(1)
@@ -253,9 +293,9 @@ def test_the_upload_button_of_a_filled_picture_list_opens_the_file_dialog_once(
     expect(pictures).to_have_count(2)
 
 
-def test_a_foreign_host_header_is_refused_and_headers_keep_the_page_to_itself(app_url: str) -> None:
-    assert httpx.get(app_url, headers={"Host": "evil.example"}, trust_env=False).status_code == 400
-    headers = httpx.get(app_url, trust_env=False).headers
+def test_a_foreign_host_header_is_refused_and_headers_keep_the_page_to_itself(faulty: FaultyApp) -> None:
+    assert httpx.get(faulty.url, headers={"Host": "evil.example"}, trust_env=False).status_code == 400
+    headers = httpx.get(faulty.url, trust_env=False).headers
     assert "default-src 'self'" in headers["content-security-policy"]
     assert headers["x-content-type-options"] == "nosniff"
 
@@ -263,8 +303,8 @@ def test_a_foreign_host_header_is_refused_and_headers_keep_the_page_to_itself(ap
 @pytest.mark.parametrize(
     "path", ["file=/etc/passwd", "file=../../../../etc/passwd", "file=.env", "file=app.py", "file=.git/config"]
 )
-def test_no_file_of_the_machine_is_handed_out(app_url: str, path: str) -> None:
-    assert httpx.get(f"{app_url}/gradio_api/{path}", trust_env=False).status_code in {400, 403, 404}
+def test_no_file_of_the_machine_is_handed_out(faulty: FaultyApp, path: str) -> None:
+    assert httpx.get(f"{faulty.url}/gradio_api/{path}", trust_env=False).status_code in {400, 403, 404}
 
 
 @pytest.mark.parametrize(
@@ -272,13 +312,13 @@ def test_no_file_of_the_machine_is_handed_out(app_url: str, path: str) -> None:
     [("localhost", "", "proxy_set_header Host"), ("127.0.0.1", "/vqa", "GRADIO_ROOT_PATH=/vqa")],
 )
 def test_behind_a_proxy_that_passes_on_too_little_the_page_says_which_setting_lacks(
-    browser: Browser, page: Page, app_url: str, host: str, prefix: str, told: str
+    browser: Browser, page: Page, faulty: FaultyApp, host: str, prefix: str, told: str
 ) -> None:
     lost = browser.new_page()  # its console is full of what the proxy withheld
-    with forgetful_proxy(app_url.rstrip("/"), prefix) as port:
+    with forgetful_proxy(faulty.url, prefix) as port:
         lost.goto(f"http://{host}:{port}{prefix}/", wait_until="domcontentloaded")
         expect(lost.locator(".vqa-proxy[role=alert]")).to_contain_text(told)
         lost.close()
-    page.goto(app_url)
+    page.goto(faulty.url)
     ready(page)
     expect(page.locator(".vqa-proxy[role=alert]")).to_have_count(0)
