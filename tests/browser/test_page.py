@@ -28,7 +28,7 @@ def tab(page: Page, place: str) -> None:
 
 
 def opened(page: Page, place: str) -> None:
-    """Goes to a tab as Back and Forward do, which needs no button that a phone has no room for, and no new page."""
+    """Goes to a tab as Back and Forward do, which needs no new page."""
     page.evaluate(
         "place => { history.pushState(null, '', `?tab=${place}`); dispatchEvent(new PopStateEvent('popstate')) }", place
     )
@@ -115,10 +115,9 @@ def test_the_dark_theme_follows_the_system_and_can_be_switched(browser: Browser,
 def test_on_a_phone_nothing_sticks_out_to_the_side(browser: Browser, faulty: FaultyApp) -> None:
     context = browser.new_context(viewport={"width": 390, "height": 844}, locale="en-US", has_touch=True)
     page = context.new_page()
-    page.goto(faulty.url)
-    ready(page)
     for place in PLACES:
-        opened(page, place)
+        page.goto(f"{faulty.url}/?tab={place}")
+        expect(page.locator(f"#tab-{place}")).to_be_visible(timeout=30_000)
         page.wait_for_timeout(400)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, place
     context.close()
