@@ -140,9 +140,9 @@ def test_a_start_from_outside_is_fetched_by_the_process_that_manages_the_engine(
 ) -> None:
     asked: list[str] = []
 
-    def fetch(wanted: EngineSpec, report: object, cancelled: object) -> str:
+    def fetch(wanted: EngineSpec, *_: object) -> EngineSpec:
         asked.append(wanted.model)
-        return spec.model
+        return replace(wanted, model=spec.model)
 
     make(preparer=fetch)
     remote = open_engine(settings)

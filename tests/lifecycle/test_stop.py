@@ -172,12 +172,12 @@ def test_restart_is_a_stop_and_a_start(make: Make, spec: EngineSpec) -> None:
 def test_stop_while_downloading_cancels_it(make: Make, spec: EngineSpec) -> None:
     cancelled_at: list[float] = []
 
-    def prepare(report, cancelled) -> str:
+    def prepare(wanted, report, cancelled) -> EngineSpec:
         report(DownloadBytes(10, 100))
         while not cancelled():
             time.sleep(0.01)
         cancelled_at.append(time.monotonic())
-        return spec.model
+        return wanted
 
     engine = make()
     engine.start(spec, prepare)
@@ -192,9 +192,9 @@ def test_a_download_that_does_not_heed_the_stop_is_left_behind_and_its_result_dr
 ) -> None:
     go_on = threading.Event()
 
-    def prepare(report, cancelled) -> str:
+    def prepare(wanted, report, cancelled) -> EngineSpec:
         go_on.wait(20)
-        return spec.model
+        return wanted
 
     engine = make()
     engine.start(spec, prepare)
@@ -206,7 +206,7 @@ def test_a_download_that_does_not_heed_the_stop_is_left_behind_and_its_result_dr
 
 def test_a_finished_download_is_served(make: Make, spec: EngineSpec) -> None:
     engine = make()
-    engine.start(replace(spec, model="some/model"), lambda report, cancelled: spec.model)
+    engine.start(replace(spec, model="some/model"), lambda wanted, *_: replace(wanted, model=spec.model))
     now = engine.wait(timeout=30)
     assert now.state is EngineState.READY
     assert now.spec is not None
@@ -215,7 +215,7 @@ def test_a_finished_download_is_served(make: Make, spec: EngineSpec) -> None:
 
 
 def test_a_failed_download_is_a_card(make: Make, spec: EngineSpec) -> None:
-    def prepare(report, cancelled) -> str:
+    def prepare(wanted, report, cancelled) -> EngineSpec:
         raise ModelError("model_folder_missing", path="some/model")
 
     engine = make()

@@ -36,10 +36,10 @@ def test_another_model_is_fetched_while_the_first_goes_on_serving(
     engine, fetched = serving(make, spec), threading.Event()
     first = engine.snapshot().pid
 
-    def prepare(report, _) -> str:
+    def prepare(wanted, report, _) -> EngineSpec:
         report(DownloadBytes(10, 100))
         assert fetched.wait(20)
-        return other.model
+        return wanted
 
     generation = engine.restart(other, prepare)
     now = engine.wait(lambda now: now.progress is not None, 10)
@@ -54,7 +54,7 @@ def test_a_model_that_cannot_be_fetched_or_used_costs_nothing(make: Make, spec: 
     engine = serving(make, spec)
     first = engine.snapshot().pid
 
-    def prepare(*_: object) -> str:
+    def prepare(*_: object) -> EngineSpec:
         raise ModelError("model_unknown", model="other", known="")
 
     generation = engine.restart(other, prepare)
@@ -62,7 +62,7 @@ def test_a_model_that_cannot_be_fetched_or_used_costs_nothing(make: Make, spec: 
     assert (now.state, now.pid, now.spec) == (EngineState.READY, first, spec)
     assert now.failure is not None
     (Path(other.model) / "model.safetensors").unlink()
-    generation = engine.restart(other, lambda *_: other.model)
+    generation = engine.restart(other, lambda wanted, *_: wanted)
     now = engine.wait(lambda now: now.generation == generation, 10)
     assert (now.state, now.pid, now.spec) == (EngineState.READY, first, spec)
     assert now.failure is not None
@@ -87,11 +87,11 @@ def test_a_model_that_does_not_start_gives_way_to_the_former_one(
 def test_a_stop_takes_back_a_model_that_is_still_being_fetched(make: Make, spec: EngineSpec, other: EngineSpec) -> None:
     engine, given_up = serving(make, spec), threading.Event()
 
-    def prepare(_, cancelled) -> str:
+    def prepare(wanted, _, cancelled) -> EngineSpec:
         while not cancelled():
             threading.Event().wait(0.01)
         given_up.set()
-        return other.model
+        return wanted
 
     engine.restart(other, prepare)
     engine.stop()

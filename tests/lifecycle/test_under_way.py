@@ -68,7 +68,7 @@ async def test_a_question_on_the_page_ends_with_the_reason_and_keeps_what_had_ar
 
 
 async def test_another_model_that_cannot_be_fetched_ends_no_question(stalling: Supervisor, spec: EngineSpec) -> None:
-    def nowhere(report: object, cancelled: object) -> str:
+    def nowhere(*_: object) -> EngineSpec:
         raise ModelError("model_not_found", model="other", source="hub")
 
     begun, before = asyncio.Event(), stalling.snapshot().generation

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from tests.models.conftest import MakeSettings
+from tests.models.conftest import ID, MakeSettings
 from vqa.cli.doctor import _model
 from vqa.engine.machine import Gpu, Machine
 from vqa.engine.spec import EngineSpec
+from vqa.models.serve import fetch_for, plan_start
 from vqa.models.share import plan_share, share_again, with_share
 from vqa.settings import DEMO_MODEL
 from vqa.ui.server.server_views import command_html
@@ -129,6 +130,28 @@ def test_nothing_is_planned_where_others_decide(folder: Path, spec: EngineSpec) 
 def test_nothing_is_planned_without_a_gpu_or_a_folder(folder: Path) -> None:
     assert plan_share(EngineSpec(str(folder)), machine()) is None
     assert plan_share(EngineSpec(str(folder / "nowhere")), machine(H200)) is None
+
+
+@pytest.mark.parametrize("fields", [{}, {"max_model_len": 1024}, {"gpu_memory_utilization": 0.5}])
+def test_a_model_that_has_to_be_downloaded_gets_its_share_when_it_is_here(
+    make_settings: MakeSettings, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, fields: dict[str, object]
+) -> None:
+    text = {"num_hidden_layers": 2, "num_attention_heads": 8, "hidden_size": 256, "max_position_embeddings": 16384}
+    files["config.json"] = json.dumps({"text_config": text}).encode()
+    monkeypatch.setattr(Machine, "load", lambda *_: machine(H200))  # there is no GPU where this runs
+    settings = make_settings()
+    spec, prepare = plan_start(settings, ID, **fields)
+    assert prepare is not None
+    assert spec.kv_cache_memory_bytes is None
+    fetched = fetch_for(settings) if not fields else prepare  # as another process asks for it, or this one
+    here = fetched(spec, lambda _: None, lambda: False)
+    share = plan_share(here, machine(H200))
+    assert share is not None
+    assert share.weights > 11 * 2**20
+    own = fields.get("gpu_memory_utilization")
+    assert here.gpu_memory_utilization == (own or share.utilization)
+    assert here.kv_cache_memory_bytes == (None if own else share.kv_cache)
+    assert (here.max_model_len, here.served_model_name) == (spec.max_model_len, spec.served_model_name)
 
 
 def test_a_users_own_share_wins_and_what_was_left_is_planned_anew(folder: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from vqa.engine.environments import engine_environment, installing
+from vqa.engine.spec import EngineSpec
 from vqa.engine.state import Cancelled, DownloadBytes, Prepare, Report
 from vqa.errors import EngineError
 from vqa.settings import Settings
@@ -12,19 +13,19 @@ from vqa.settings import Settings
 POLL_SECONDS = 0.5
 
 
-def after_installation(settings: Settings, model: str, prepare: Prepare | None) -> Prepare:
+def after_installation(settings: Settings, prepare: Prepare | None) -> Prepare:
     """Returns what waits for the installation under way and then fetches the model, where that is needed."""
 
-    def wait_then(report: Report, cancelled: Cancelled) -> str:
+    def wait_then(spec: EngineSpec, report: Report, cancelled: Cancelled) -> EngineSpec:
         while (now := installing(settings)) and not cancelled():
             report(DownloadBytes(installing=now.name, detail=now.doing))
             time.sleep(POLL_SECONDS)
         if cancelled():
-            return ""
+            return spec
         used = engine_environment(settings)
         if used is not None and used.state == "failed":
             raise not_installed(settings, str(used.python))
-        return prepare(report, cancelled) if prepare else model
+        return prepare(spec, report, cancelled) if prepare else spec
 
     return wait_then
 

@@ -25,11 +25,13 @@ class Fetch:
     def __init__(
         self,
         prepare: Prepare,
+        spec: EngineSpec,
         post: Callable[[Callable[[], None]], None],
         progressed: Callable[[DownloadBytes], None],
-        done: Callable[[str, Failure | None], None],
+        done: Callable[[EngineSpec, Failure | None], None],
     ) -> None:
         self._prepare = prepare
+        self._spec = spec
         self._post = post
         self._progressed = progressed
         self._done = done
@@ -37,21 +39,21 @@ class Fetch:
         threading.Thread(target=self._run, name="engine-fetch", daemon=True).start()
 
     def _run(self) -> None:
-        path, failure = "", None
+        wanted, failure = self._spec, None
         try:
-            path = self._prepare(
-                lambda progress: self._post(lambda: self._progressed(progress)), self._cancelled.is_set
+            wanted = self._prepare(
+                self._spec, lambda progress: self._post(lambda: self._progressed(progress)), self._cancelled.is_set
             )
         except VQAError as problem:
             failure = failure_of(problem)
         except Exception as problem:  # whatever goes wrong in there must end the state that waits for it
             failure = Failure("prepare", {"reason": f"{type(problem).__name__}: {problem}"})
-        self._post(lambda: self._done(path, failure))
+        self._post(lambda: self._done(wanted, failure))
 
     def cancel(self, patience: float) -> None:
         """Asks it to end; when it does not within `patience` seconds, it counts as ended."""
         self._cancelled.set()
-        late = threading.Timer(patience, lambda: self._post(lambda: self._done("", None)))
+        late = threading.Timer(patience, lambda: self._post(lambda: self._done(self._spec, None)))
         late.daemon = True
         late.start()
 

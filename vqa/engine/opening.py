@@ -5,8 +5,8 @@ from collections.abc import Callable
 from vqa.engine.attach import AttachedEngine
 from vqa.engine.control import RemoteEngine
 from vqa.engine.lock import Kind, read_holder
-from vqa.engine.state import Engine, EngineState, Failure, Limits, Snapshot
-from vqa.engine.supervisor import Preparer, Supervisor, engine_folder
+from vqa.engine.state import Engine, EngineState, Failure, Limits, Prepare, Snapshot
+from vqa.engine.supervisor import Supervisor, engine_folder
 from vqa.engine.takeover import Takeover
 from vqa.errors import EngineError
 from vqa.settings import Settings
@@ -19,7 +19,7 @@ def open_engine(
     *,
     kind: Kind = "cli",
     on_change: Callable[[Snapshot], None] | None = None,
-    preparer: Preparer | None = None,
+    preparer: Prepare | None = None,
     limits: Limits | None = None,
 ) -> Engine:
     """Returns the one engine of `settings`: attached to `base_url`, managed here, or by another process.

@@ -134,22 +134,23 @@ class Owner:
         self._forget_swap()
         self._swap = swap = Swap(self._now.generation + 1, spec, former)
         if prepare is None:
-            self._swap_fetched(swap, spec.model, None)
+            self._swap_fetched(swap, spec, None)
         else:
             self._fetch = launch.Fetch(
                 prepare,
+                spec,
                 self._around.post,
                 lambda progress: self._publish(progress=progress) if self._swap is swap else None,
-                lambda path, failure: self._swap_fetched(swap, path, failure),
+                lambda wanted, failure: self._swap_fetched(swap, wanted, failure),
             )
         return swap.generation
 
-    def _swap_fetched(self, swap: Swap, path: str, failure: Failure | None) -> None:
+    def _swap_fetched(self, swap: Swap, wanted: EngineSpec, failure: Failure | None) -> None:
         """The other model is here, or will not be: then the one that serves goes on."""
         if self._swap is not swap:
             return
         self._fetch = None
-        swap.wanted = replace(swap.wanted, model=path)
+        swap.wanted = wanted
         if failure := failure or unfit(swap.wanted):
             self._swap = None
             self._publish(generation=swap.generation, failure=failure, progress=None)
@@ -220,9 +221,10 @@ class Owner:
         self._go(_S.DOWNLOADING, phase=Phase.DOWNLOADING, phases=(mark,), progress=DownloadBytes())
         self._fetch = launch.Fetch(
             prepare,
+            spec,
             self._around.post,
             lambda progress: self._progressed(generation, progress),
-            lambda path, failure: self._fetched(generation, path, failure),
+            lambda wanted, failure: self._fetched(generation, wanted, failure),
         )
 
     def _progressed(self, generation: int, progress: DownloadBytes) -> None:
@@ -239,7 +241,7 @@ class Owner:
         began = 0.0 if phase is Phase.INSTALLING else at
         self._publish(progress=progress, phase=phase, phases=(*before, PhaseMark(phase, began, 0.0)))
 
-    def _fetched(self, generation: int, path: str, failure: Failure | None) -> None:
+    def _fetched(self, generation: int, wanted: EngineSpec, failure: Failure | None) -> None:
         if generation != self._now.generation or self._fetch is None:
             return
         self._fetch = None
@@ -247,8 +249,8 @@ class Owner:
             self._stopped()
         elif failure:
             self._fail(failure)
-        elif self._now.spec:
-            self._launch(replace(self._now.spec, model=path))
+        else:
+            self._launch(wanted)
 
     def _launch(self, spec: EngineSpec) -> None:
         """Spawns the engine, or fails before anything is spawned."""

@@ -256,8 +256,9 @@ class Snapshot:
 
 Report = Callable[[DownloadBytes], None]
 Cancelled = Callable[[], bool]
-Prepare = Callable[[Report, Cancelled], str]
-"""Brings a model onto this machine; reports progress, looks at `cancelled`, returns the local folder."""
+Prepare = Callable[["EngineSpec", Report, Cancelled], "EngineSpec"]
+"""Brings the model of a spec onto this machine; reports progress, looks at `cancelled`. Returns what is to be started:
+with the local folder, and with what could not be planned before the model was there."""
 
 
 @runtime_checkable

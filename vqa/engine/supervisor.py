@@ -21,7 +21,7 @@ from vqa.engine.machine import Machine
 from vqa.engine.metrics import MetricsSnapshot
 from vqa.engine.owner import Owner
 from vqa.engine.spec import EngineSpec, check
-from vqa.engine.state import Cancelled, EngineState, Limits, Prepare, Report, Snapshot
+from vqa.engine.state import EngineState, Limits, Prepare, Snapshot
 from vqa.engine.surroundings import Surroundings
 from vqa.engine.vllm_args import check_flags, known_facts
 from vqa.errors import EngineError, VQAError
@@ -33,8 +33,6 @@ _ANSWER = 30.0
 _NAP = 0.5
 """Seconds; a signal that arrives just before a thread falls asleep is handled only when it wakes."""
 _log = logging.getLogger(__name__)
-Preparer = Callable[[EngineSpec, Report, Cancelled], str]
-"""Brings the model of a spec onto this machine; as `Prepare`, with the spec first."""
 BESIDE = "side-by-side"
 """Where the folders of further engines lie in the data folder."""
 
@@ -72,7 +70,7 @@ class Supervisor:
         *,
         on_change: Callable[[Snapshot], None] | None = None,
         limits: Limits | None = None,
-        preparer: Preparer | None = None,
+        preparer: Prepare | None = None,
         kind: Kind = "page",
     ) -> None:
         """Takes over the engine of `settings.data_dir`.
@@ -227,7 +225,7 @@ class Supervisor:
             raise problem
         if installing(self._settings):
             spec, prepare = self._found(spec, prepare)
-            return spec, after_installation(self._settings, spec.model, prepare)
+            return spec, after_installation(self._settings, prepare)
         if machine.vllm_version is None:
             raise not_installed(self._settings, machine.python)
         return self._found(spec, prepare)
@@ -239,8 +237,7 @@ class Supervisor:
             if self._preparer is None or folder.exists():
                 check_folder(folder)
                 return replace(spec, model=str(folder.resolve())), None
-            preparer = self._preparer
-            return spec, lambda report, cancelled: preparer(spec, report, cancelled)
+            return spec, self._preparer
         return spec, prepare
 
     def _ask(self, request: Callable[[], _T]) -> _T:

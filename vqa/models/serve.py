@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -76,17 +75,19 @@ def _profile(settings: Settings, folder: str, machine: Machine) -> str:
     return USUAL if kept is None or PROFILES[kept].available(machine) else kept
 
 
-def fetch_for(settings: Settings) -> Callable[[EngineSpec, Report, Cancelled], str]:
+def fetch_for(settings: Settings) -> Prepare:
     """Returns what fetches the model of a spec whose folder is not here yet: for starts that another process asks for.
 
     A download's folder lies under the models folder by its id, so the id is read from the path.
     """
 
-    def fetch(spec: EngineSpec, report: Report, cancelled: Cancelled) -> str:
+    def fetch(spec: EngineSpec, report: Report, cancelled: Cancelled) -> EngineSpec:
         folder = Path(spec.model)
         inside = folder.is_relative_to(settings.models_path)
         found = resolve(settings, str(folder.relative_to(settings.models_path)) if inside else spec.model)
-        return _prepare(settings, found)(report, cancelled) if isinstance(found, NeedsDownload) else str(found)
+        if isinstance(found, NeedsDownload):
+            return _prepare(settings, found)(spec, report, cancelled)
+        return replace(spec, model=str(found))
 
     return fetch
 
@@ -102,7 +103,7 @@ def _served_name(wanted: str, folder: Path) -> str:
 
 
 def _prepare(settings: Settings, wanted: NeedsDownload) -> Prepare:
-    def prepare(report: Report, cancelled: Cancelled) -> str:
+    def prepare(spec: EngineSpec, report: Report, cancelled: Cancelled) -> EngineSpec:
         from vqa.models.download import Progress, download
 
         def on_progress(now: Progress) -> None:
@@ -118,7 +119,10 @@ def _prepare(settings: Settings, wanted: NeedsDownload) -> Prepare:
                 )
             )
 
-        return str(download(settings, wanted.model_id, on_progress, cancelled))
+        here = replace(spec, model=str(download(settings, wanted.model_id, on_progress, cancelled)))
+        chosen = spec.gpu_memory_utilization is not None or spec.kv_cache_memory_bytes is not None
+        # How much of a GPU it needs stands in files that were not here when the start was planned.
+        return here if chosen else with_share(here, Machine.load(settings))
 
     return prepare
 
