@@ -73,6 +73,28 @@ def test_a_child_finds_packages_where_its_parent_does_and_not_in_the_working_fol
     assert seen.exists()
 
 
+@pytest.mark.parametrize("ask", ["one", "several"])
+def test_where_no_decoder_starts_the_picture_is_not_said_to_be_at_fault(
+    ask: str, pool: Pool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    package = tmp_path / "deflate"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise ImportError('made for another processor')\n")
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    if ask == "one":
+        with pytest.raises(InputError) as told:
+            load_image(png(), name="usual.png")
+        problem = told.value
+    else:
+        problem = next(
+            each for each in load_images([(png(), "a.png"), (png(), "b.png")]) if isinstance(each, InputError)
+        )
+    assert (problem.code, problem.values["reason"]) == (
+        "decoder_not_started",
+        "ImportError: made for another processor",
+    )
+
+
 def test_a_child_that_holds_on_to_much_memory_makes_room_for_a_new_one_and_another_stays(
     pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

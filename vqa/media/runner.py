@@ -68,6 +68,10 @@ class EndedError(Exception):
         self.status = status
 
 
+class NotStartedError(EndedError):
+    """A child ended before it could be asked anything, or there was none: no file is at fault."""
+
+
 class Child:
     """One decoding process."""
 
@@ -109,14 +113,14 @@ class Child:
         """Waits until it has loaded what it needs.
 
         Raises:
-            EndedError: it could not start.
+            NotStartedError: it could not start.
         """
         if self._ready:
             return
         try:
             receive(self._line, until=time.monotonic() + START_SECONDS)
         except (ClosedError, TimeoutError) as problem:
-            raise EndedError(self.end()) from problem
+            raise NotStartedError(self.end()) from problem
         self._ready = True
 
     def ask(self, request: dict[str, Any], blobs: Sequence[bytes], seconds: float) -> Answer:
@@ -205,7 +209,7 @@ class Pool:
                 try:
                     return Child()
                 except OSError as problem:  # no memory, no processes, no files left
-                    raise EndedError(None) from problem
+                    raise NotStartedError(None) from problem
             if child.alive:
                 return child
             child.end()
@@ -246,12 +250,14 @@ def decode(
     """Returns what a child makes of a file that is called `name`; `slow` is the error when that takes too long.
 
     Raises:
-        InputError: it is no such file, it is damaged, or its decoder ended or took too long over it.
+        InputError: it is no such file, it is damaged, or its decoder did not start, ended or took too long over it.
     """
     try:
         answered, out = pool().ask({"do": do, "name": name, **values}, blobs, seconds=seconds, once=once)
     except TimeoutError as problem:
         raise InputError(slow, name=name, seconds=round(seconds)) from problem
+    except NotStartedError as problem:
+        raise InputError("decoder_not_started", name=name, reason=_why(problem)) from problem
     except EndedError as problem:
         if problem.status == -signal.SIGXCPU:
             raise InputError(slow, name=name, seconds=round(seconds)) from problem
@@ -259,6 +265,23 @@ def decode(
     if refused := refusal_in(answered, name):
         raise refused
     return answered, out
+
+
+def _why(problem: NotStartedError) -> str:
+    """Returns why no child starts, as far as can be told: the last line of what loading its modules says."""
+    if isinstance(problem.__cause__, OSError) and not isinstance(problem.__cause__, TimeoutError):
+        return str(problem.__cause__)
+    try:
+        tried = subprocess.run(
+            [sys.executable, "-P", "-c", BEGIN.replace("main()", ""), "", *places()],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=START_SECONDS,
+        )
+    except (OSError, subprocess.TimeoutExpired) as hindrance:
+        return str(hindrance)
+    return tried.stderr.strip().rpartition("\n")[2] or str(problem)
 
 
 def refusal_in(answered: dict[str, Any], name: str) -> InputError | None:
