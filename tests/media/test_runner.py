@@ -228,4 +228,4 @@ def test_where_no_child_can_be_started_it_is_a_sentence(pool: Pool, monkeypatch:
     monkeypatch.setattr(runner.subprocess, "Popen", refused)
     with pytest.raises(InputError) as told:
         load_image(png(), name="late.png")
-    assert told.value.code == "decoder_ended"
+    assert (told.value.code, told.value.values["reason"]) == ("decoder_not_started", "no more processes")
