@@ -12,6 +12,7 @@ import pytest
 from tests.fakes.checkpoint import safetensors_bytes, write_adapter, write_checkpoint
 from tests.models.conftest import MakeSettings
 from vqa.cli import main
+from vqa.cli.planning import plan
 from vqa.engine.folder import check_folder
 from vqa.errors import InputError, ModelError, VQAError
 from vqa.models.bases import completable
@@ -200,7 +201,7 @@ def test_a_fine_tuned_folder_names_what_it_lacks_and_takes_it_from_its_base(
     with pytest.raises(InputError) as caught:
         resolve(settings, str(tuned))
     assert caught.value.code == "model_folder_lacks"
-    assert "tokenizer.json, preprocessor_config.json" in caught.value.message()
+    assert "tokenizer.json, preprocessor_config.json, chat_template.jinja" in caught.value.message()
     assert ID in caught.value.hint()
     assert completable(settings, list_local(make_settings(model=str(tuned)))) == {tuned: base}
     monkeypatch.setenv("VQA_DATA_DIR", str(settings.data_dir))
@@ -208,6 +209,46 @@ def test_a_fine_tuned_folder_names_what_it_lacks_and_takes_it_from_its_base(
     assert "chat_template.jinja" in capsys.readouterr().out
     assert resolve(settings, str(tuned)) == tuned
     assert main(["complete", str(tuned), "--base", "Qwen/Qwen2.5-VL-3B-Instruct"]) == 2
+
+
+def test_a_model_that_takes_pictures_needs_a_chat_template_wherever_it_stands(
+    make_settings: MakeSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = make_settings()
+    tuned, base = (write_checkpoint(tmp_path / name, vision_config={}) for name in ("tuned", "base"))
+    for folder in (tuned, base):
+        (folder / "preprocessor_config.json").write_text("{}")
+    with pytest.raises(InputError) as caught:
+        plan_start(settings, str(tuned))
+    assert (caught.value.code, caught.value.values["files"]) == ("model_folder_lacks", "chat_template.jinja")
+    assert plan_start(settings, str(tuned), chat_template="{{ messages }}")[0].chat_template == "{{ messages }}"
+    assert plan(settings, str(tuned), None, None, ["--chat-template", "mine.jinja"])[0].chat_template == "mine.jinja"
+    assert plan_start(make_settings(engine_args="--chat-template=mine.jinja"), str(tuned))[1] is None
+    (base / "tokenizer_config.json").write_text(json.dumps({"chat_template": "{{ messages }}"}))
+    assert resolve(settings, str(base)) == base
+    monkeypatch.setenv("VQA_DATA_DIR", str(settings.data_dir))
+    assert main(["complete", str(tuned), "--base", str(base)]) == 0
+    assert (tuned / "chat_template.jinja").read_text() == "{{ messages }}"
+    assert resolve(settings, str(tuned)) == tuned
+
+
+@pytest.mark.parametrize(
+    ("config", "beside"),
+    [
+        ({"model_type": "paligemma"}, {}),  # vLLM brings one
+        ({}, {"tekken.json": "{}"}),
+        ({}, {"chat_template.json": "{}"}),
+        ({}, {"processor_config.json": '{"chat_template": "{{ messages }}"}'}),
+        ({}, {"tokenizer_config.json": '{"chat_template": [{"name": "default", "template": "x"}]}'}),
+    ],
+)
+def test_a_chat_template_is_not_missed_where_there_is_one(
+    make_settings: MakeSettings, tmp_path: Path, config: dict[str, str], beside: dict[str, str]
+) -> None:
+    folder = write_checkpoint(tmp_path / "whole", vision_config={}, **config)
+    for name, text in ({"preprocessor_config.json": "{}"} | beside).items():
+        (folder / name).write_text(text)
+    assert resolve(make_settings(), str(folder)) == folder
 
 
 def test_models_in_the_clients_caches_are_listed_under_the_hubs_names_and_served_in_place(

@@ -34,7 +34,9 @@ def plan(
         words, model = [model, *words], None  # the first flag, where no model was named
     words, lora = split_lora(words)
     saved = get_preset(settings, preset) if preset else None
-    spec, prepare = plan_start(settings, model or (saved.model if saved else None))
+    template = parse_words(words).get("chat_template") or (saved.chat_template if saved else None)
+    fields = {"chat_template": template} if template else {}
+    spec, prepare = plan_start(settings, model or (saved.model if saved else None), **fields)
     if saved:
         spec = _as_saved(saved, spec, keep_model=not model)
     wanted = share_again(overlay(spec, words, profile), spec, Machine.load(settings))

@@ -96,11 +96,12 @@ def _told_apart(models: list[LocalModel]) -> list[LocalModel]:
     return unique
 
 
-def resolve(settings: Settings, model: str) -> Path | NeedsDownload:
+def resolve(settings: Settings, model: str, *, templated: bool = False) -> Path | NeedsDownload:
     """Returns the folder to serve for `model`, or what has to be downloaded first.
 
     "" and "demo" mean the bundled model, "probe" the sensitivity probe (written when it is not there), an existing
-    folder itself, `owner/name@revision` a downloaded model; without a revision, in that of the settings.
+    folder itself, `owner/name@revision` a downloaded model; without a revision, in that of the settings. With
+    `templated` the chat template comes from elsewhere.
 
     Raises:
         VQAError: the folder cannot be served, or the id is none.
@@ -112,9 +113,9 @@ def resolve(settings: Settings, model: str) -> Path | NeedsDownload:
     if wanted == PROBE_ID:
         return ensure_probe(settings.models_path)
     if path := _folder(wanted) or (Path(wanted) if _looks_like_path(wanted) else None):
-        return _check_own(path, wanted)
+        return _check_own(path, wanted, templated=templated)
     if path := next((path for path in _folders(settings.models_path) if _own_name(path, settings) == wanted), None):
-        return _check_own(path, wanted)
+        return _check_own(path, wanted, templated=templated)
     entry, (name, named) = find(wanted), split_revision(wanted)
     model_id, revision = check_id(entry.id if entry else name), named or settings.revision
     folder = folder_of(settings, model_id, revision)
@@ -122,7 +123,7 @@ def resolve(settings: Settings, model: str) -> Path | NeedsDownload:
     if complete and measure(folder, complete).files == len(complete.files):
         return folder.resolve()
     if not read_planned(folder) and _is_model(folder):  # laid there by hand, under the name that the hub gives it
-        return _check_own(folder, wanted)
+        return _check_own(folder, wanted, templated=templated)
     if (cached := find_cached(with_revision(model_id, revision))) and _problem(cached.path) is None:
         return cached.path.absolute()
     planned = read_planned(folder)
@@ -130,7 +131,7 @@ def resolve(settings: Settings, model: str) -> Path | NeedsDownload:
     return NeedsDownload(with_revision(model_id, revision), folder, source, revision)
 
 
-def _check_own(path: Path, wanted: str) -> Path:
+def _check_own(path: Path, wanted: str, *, templated: bool) -> Path:
     """Returns a folder that can be served.
 
     Raises:
@@ -141,7 +142,7 @@ def _check_own(path: Path, wanted: str) -> Path:
         raise ModelError("model_incomplete", id=wanted, path=path)
     check_folder(path)
     if not complete:
-        check_complete(path)
+        check_complete(path, templated=templated)
     return path.resolve()
 
 

@@ -41,9 +41,10 @@ def plan_start(settings: Settings, model: str | None = None, **fields: Any) -> t
         VQAError: the name, a setting or a field cannot be used, or the folder is no checkpoint.
     """
     wanted = settings.model if model is None else model
-    found = resolve(settings, wanted)
-    folder = found.folder if isinstance(found, NeedsDownload) else found
     extra_args = engine_args(settings)
+    templated = bool(fields.get("chat_template")) or any(word.startswith("--chat-template") for word in extra_args)
+    found = resolve(settings, wanted, templated=templated)
+    folder = found.folder if isinstance(found, NeedsDownload) else found
     machine = Machine.load(settings)
     on_cpu = machine.device == "cpu"
     if on_cpu and "max_num_batched_tokens" not in fields and not any("chunked-prefill" in word for word in extra_args):
