@@ -55,7 +55,7 @@ CAUSES = (
         r"CUDA error: out of memory",
         r"HIP out of memory",
         r"Triton Error \[CUDA\]: out of memory",
-        r"Cuda failure 2 'out of memory'",
+        r"Cuda failure (?:2 )?'out of memory'",
         r"CUBLAS_STATUS_ALLOC_FAILED",
         r"less than desired (?:GPU|CPU) memory utilization",
         r"The worker already uses [\d.]+ GiB",
@@ -86,9 +86,19 @@ CAUSES = (
         r"error: argument (?P<flag>[^:]+): (?P<reason>.*)",
         r"(?:api_server\.py|vllm serve): error: (?P<rest>.*)",
     ),
-    _cause("not_quantized", r"Cannot find the config file for (?P<kind>\w+)"),
+    _cause(
+        "not_quantized",
+        r"Cannot find the config file for (?P<kind>\w+)",
+        r"in the model config \(\w+\) does not match the quantization method specified in [^(]*\((?P<wanted>\w+)\)",
+    ),
+    _cause("quantization_device", r"(?P<kind>\w+) quantization is currently not supported in \w+"),
     _cause("no_lscpu", r"Command 'lscpu\b", r"No such file or directory: '(?:\S*/)?lscpu'"),
-    _cause("weights_other", r"Tried to load weights of size (?P<sizes>.*)", r"size mismatch for \S+: (?P<which>.*)"),
+    _cause(
+        "weights_other",
+        r"Tried to load weights of size (?P<sizes>.*)",
+        r"size mismatch for \S+: (?P<which>.*)",
+        r"There is no module or parameter named (?P<name>.*)",
+    ),
     _cause("gguf", r"(?:ValueError|Error|Exception)\b.*GGUF", r"GGUF.{0,60}(?:not supported|no longer|removed)"),
     _cause("disk_full", r"No space left on device", r"\[Errno 28\]", r"Disk quota exceeded", r"\[Errno 122\]"),
     _cause(
@@ -99,7 +109,14 @@ CAUSES = (
     ),
     # Before 0.31 vLLM took an Idefics3 picture that is not split, as the demo model's, for one without any part.
     _cause("vllm_old", r"cannot reshape tensor of 0 elements into shape \[0, -1\]"),
-    _cause("vllm_broken", r"No module named 'vllm\._C", r"Failed to import from vllm\._C", r"undefined symbol: \S+"),
+    _cause(
+        "vllm_broken",
+        r"No module named 'vllm\._C",
+        r"Failed to import from vllm\._C",
+        r"'_OpNamespace' '_C\w*' object has no attribute",
+        r"undefined symbol: \S+",
+        r"lib(?:c10|cublas|cudart|cudnn|cufft|cupti|cusolver|cusparse|nccl|nvrtc|torch)\S*: cannot open shared object",
+    ),
     _cause("not_installed", r"No module named '?vllm\b", r"Error while finding module specification for 'vllm"),
     _cause(
         "gpu_asleep",
@@ -137,6 +154,12 @@ CAUSES = (
         r"no CUDA-capable device",
         r"Torch not compiled with CUDA",
         r"NVML Shared Library Not Found",
+        r"libcuda\.so\S*: cannot open shared object",
+    ),
+    _cause(
+        "library_missing",
+        r"(?P<name>lib[\w.+-]+\.so[\w.]*): cannot open shared object",
+        r"version `(?P<version>(?:GLIBC|GLIBCXX|CXXABI)_[\d.]+)' not found",
     ),
     _cause(
         "no_cuda_compiler",
@@ -199,14 +222,19 @@ CAUSES = (
         r"Worker proc (?P<worker>\S+) died unexpectedly \(exit code: -9\)",
         r"Process (?P<process>\S+) \(PID: \d+\) died with exit code -9\b",
     ),
-    _cause("package_missing", r"ModuleNotFoundError: No module named '(?P<name>[^']+)'"),
+    _cause(
+        "package_missing",
+        r"ModuleNotFoundError: No module named '(?P<name>[^']+)'",
+        r"requires the following packages that were not found in your environment: (?P<names>[\w, -]+)",
+        r"ImportError: Please install (?P<wanted>[\w.<>=-]+) via",
+    ),
 )
 """The first that fits counts, whichever line shows it: what follows a cause may look like another."""
 NEVER_RETRY = frozenset(
     {
         "out_of_memory", "kv_cache_small", "kv_cache_none", "unknown_flag", "flag_value", "disk_full", "not_installed",
         "vllm_old", "vllm_broken", "shared_memory", "picture_over_batch", "batch_below_length", "mamba_blocks",
-        "package_missing",
+        "package_missing", "library_missing", "quantization_device", "not_quantized", "weights_other",
     }
 )  # fmt: skip
 """Causes that the same start would only meet again."""
