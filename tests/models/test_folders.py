@@ -21,6 +21,7 @@ from vqa.models.local import LocalState, NeedsDownload, list_local, resolve
 from vqa.models.lora import split_lora
 from vqa.models.removal import delete
 from vqa.models.serve import plan_start
+from vqa.text import LANGUAGES
 
 ID = "OpenGVLab/InternVL2_5-1B"
 
@@ -220,7 +221,10 @@ def test_a_model_that_takes_pictures_needs_a_chat_template_wherever_it_stands(
         (folder / "preprocessor_config.json").write_text("{}")
     with pytest.raises(InputError) as caught:
         plan_start(settings, str(tuned))
-    assert (caught.value.code, caught.value.values["files"]) == ("model_folder_lacks", "chat_template.jinja")
+    assert (caught.value.code, caught.value.values["files"]) == ("model_folder_lacks_unnamed", "chat_template.jinja")
+    assert all(
+        str(tuned) in caught.value.hint(language) and "-)" not in caught.value.hint(language) for language in LANGUAGES
+    )
     assert plan_start(settings, str(tuned), chat_template="{{ messages }}")[0].chat_template == "{{ messages }}"
     assert plan(settings, str(tuned), None, None, ["--chat-template", "mine.jinja"])[0].chat_template == "mine.jinja"
     assert plan_start(make_settings(engine_args="--chat-template=mine.jinja"), str(tuned))[1] is None

@@ -34,11 +34,13 @@ def check_complete(folder: Path, *, templated: bool = False) -> None:
 
     Raises:
         InputError: it lacks a tokenizer, or takes pictures and lacks a processor's files or a chat template, without
-            which vLLM starts and refuses every question; the error names the base model.
+            which vLLM starts and refuses every question; the error names the base model, where the folder does.
     """
     if lacking := [each for each in lacking_files(folder) if not (templated and each in _TEMPLATE)]:
-        values = {"path": str(folder), "files": ", ".join(lacking), "base": base_model(folder) or "-"}
-        raise InputError("model_folder_lacks", **values)
+        values = {"path": str(folder), "files": ", ".join(lacking)}
+        if base := base_model(folder):
+            raise InputError("model_folder_lacks", **values, base=base)
+        raise InputError("model_folder_lacks_unnamed", **values)
 
 
 def lacking_files(folder: Path) -> list[str]:
