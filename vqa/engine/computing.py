@@ -9,6 +9,7 @@ from vqa.engine.spec import EngineSpec
 NAMES = ("threads", "threads_bind", "compiled", "max_num_batched_tokens", "chunked_prefill", "prefix_caching", "dtype")
 """Everything that `computing` tells, likeliest reason for another answer first."""
 _CORES = re.compile(r"local_rank=\d+, core ids=\[([^\]]*)\]")
+_ITSELF = re.compile(r"VQA Lab: EngineCore computes itself, threads=(\d+)")
 _BATCHED = re.compile(r"\bmax_num_batched_tokens=(\d+)")
 _BIND = re.compile(r"VLLM_CPU_OMP_THREADS_BIND='([^']*)'")
 _QUOTED = {
@@ -23,7 +24,8 @@ _QUOTED = {
 def computing(spec: EngineSpec, log: Iterable[str] = ()) -> dict[str, Any]:
     """Returns the settings of `NAMES`, what the log says before what the flags say; None for what neither tells.
 
-    `threads` are those that vLLM bound on a CPU, of all its workers; `compiled` is whether torch.compile was used.
+    `threads` are those that vLLM bound on a CPU, of all its workers, or was given; `compiled` is whether torch.compile
+    was used.
     """
     found: dict[str, Any] = dict.fromkeys(NAMES)
     words = dict(word.partition("=")[::2] for word in spec.flags())
@@ -42,6 +44,8 @@ def _of_log(log: Iterable[str]) -> dict[str, Any]:
     for line in log:
         if cores := _CORES.search(line):
             threads += len([each for each in cores[1].split(",") if each.strip()])
+        if itself := _ITSELF.search(line):
+            threads = int(itself[1])
         if bind := _BIND.search(line):
             found["threads_bind"] = bind[1]
         if "prefill is enabled" in line and (batched := _BATCHED.search(line)):

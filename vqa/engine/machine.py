@@ -80,7 +80,7 @@ class Machine:
             gpus=gpus,
             ram_total=memory.total,
             ram_available=memory.available,
-            cores=_cores(),
+            cores=cores(),
             python=python,
             vllm_version=version,
             vllm_distribution=distribution,
@@ -90,7 +90,8 @@ class Machine:
         )
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Returns how many processors this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return psutil.cpu_count() or 1
