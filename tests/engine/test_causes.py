@@ -82,6 +82,7 @@ CAUSES = [
     ("ImportError: libGL.so.1: cannot open shared object file: No such file or directory", "library_missing"),
     ("ImportError: /lib/x86_64-linux-gnu/libc.so.6: version `GLIBC_2.38' not found (required by /e/vllm/_C.abi3.so)", "library_missing"),
     ("  Value error, fp8 quantization is currently not supported in cpu. [type=value_error", "quantization_device"),
+    ("  Value error, Unknown quantization method: bitsandbytes. Must be one of ['awq', 'auto_awq', 'fp8'] [type=value_error", "quantization_device"),
     ("ValueError: Quantization method specified in the model config (gptq) does not match the quantization method specified in the `quantization` argument (awq).", "not_quantized"),
     ("ValueError: There is no module or parameter named 'visual' in Qwen2VLForConditionalGeneration", "weights_other"),
     ("ValueError: GGUF checkpoints are not supported", "gguf"),

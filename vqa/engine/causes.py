@@ -91,7 +91,11 @@ CAUSES = (
         r"Cannot find the config file for (?P<kind>\w+)",
         r"in the model config \(\w+\) does not match the quantization method specified in [^(]*\((?P<wanted>\w+)\)",
     ),
-    _cause("quantization_device", r"(?P<kind>\w+) quantization is currently not supported in \w+"),
+    _cause(
+        "quantization_device",
+        r"(?P<kind>\w+) quantization is currently not supported in \w+",
+        r"Unknown quantization method: (?P<unknown>\w+)",
+    ),
     _cause("no_lscpu", r"Command 'lscpu\b", r"No such file or directory: '(?:\S*/)?lscpu'"),
     _cause(
         "weights_other",
