@@ -112,6 +112,10 @@ def test_a_start_that_fails_shows_its_cause_and_the_next_one_outlives_the_app_an
 
     length.fill("")
     expect(page.locator("#vqa-command .vqa-command > pre")).not_to_contain_text("999999", timeout=SECONDS)
+    profile, strip = page.locator("#flag-profile input"), page.locator("#vqa-strip")
+    profile.click()
+    page.get_by_role("option", name="float32", exact=True).click()
+    expect(page.locator("#vqa-command .vqa-command > pre")).to_contain_text("--dtype float32", timeout=SECONDS)
     start.click()
     expect(state).to_contain_text(re.compile("importing|loading weights|warming up"), timeout=SECONDS)
     expect(stop).to_be_enabled(timeout=SECONDS)
@@ -119,6 +123,13 @@ def test_a_start_that_fails_shows_its_cause_and_the_next_one_outlives_the_app_an
     expect(state).to_contain_text("Running now")
     state.get_by_text("Started with this command").click()
     expect(state.locator("pre")).to_contain_text("vllm serve")
+    expect(state.locator("pre")).to_contain_text("--dtype float32")
+    # Another page is told so, too: in the strip, of what runs now, and in the form of the next start.
+    open_server(page, own)
+    expect(strip).to_contain_text("profile float32", timeout=SECONDS)
+    expect(state.locator(".vqa-stats")).to_contain_text("float32")
+    expect(profile).to_have_value("float32", timeout=SECONDS)
+    expect(page.locator("#vqa-command .vqa-command > pre")).to_contain_text("--dtype float32")
     running = own.engines()
     assert len(running) >= 2
 
@@ -142,6 +153,7 @@ def test_a_start_that_fails_shows_its_cause_and_the_next_one_outlives_the_app_an
     page.locator("#vqa-strip").get_by_role("button", name="Stop", exact=True).click()
     page.get_by_role("tab", name="Server", exact=True).click()
     expect(state).to_contain_text("No model is running", timeout=SECONDS)
+    expect(strip).not_to_contain_text("float32")
     assert not psutil.wait_procs(running, timeout=10)[1]
     assert port_free("127.0.0.1", own.engine_port)
 

@@ -166,6 +166,15 @@ def test_a_second_run_on_the_same_server_is_refused_while_one_is_under_way(
     expect(page.locator("#repeat-progress")).to_contain_text("Stopped at", timeout=SECONDS)
 
 
+def test_before_the_first_run_one_that_differed_can_be_looked_at(page: Page, faulty: FaultyApp) -> None:
+    open_tab(page, faulty.url, "repeat")
+    page.get_by_role("link", name="A recorded run that differed (test model; its words are invented)").click()
+    expect(page.locator("#repeat-verdict")).to_contain_text("differ", timeout=SECONDS)
+    expect(page.locator("#repeat-groups")).to_contain_text("habi fine feme", timeout=SECONDS)
+    page.goto(f"{faulty.url}/zh?tab=repeat&run=cpu-repeat")
+    expect(page.locator("#tab-repeat")).to_contain_text("一次出现差异的录制（测试模型，词语为虚构）", timeout=SECONDS)
+
+
 def test_without_a_picture_it_says_so(page: Page, faulty: FaultyApp) -> None:
     open_tab(page, faulty.url, "repeat")
     page.locator("#tab-repeat textarea").first.fill("What?")

@@ -47,7 +47,7 @@ def test_the_command_follows_the_form_and_a_pasted_one_fills_it(page: Page, app_
     unfold(page, "Flags")
     page.locator("#flag-max_model_len textarea, #flag-max_model_len input").fill("1k")
     expect(page.locator("#vqa-command .vqa-command > pre")).to_contain_text("--max-model-len 1000")
-    page.get_by_text("Paste a command").click()
+    page.get_by_role("button", name="Paste a command").click()
     page.locator("#vqa-paste textarea").fill("vllm serve /models/some --port 8123 --max-model-len 4096 --dtype float32")
     page.get_by_role("button", name="Fill the form from it").click()
     expect(page.locator("#flag-port textarea, #flag-port input")).to_have_value("8123")

@@ -46,12 +46,19 @@ def test_gradios_files_are_answered_as_they_are_and_kept_by_whoever_has_them(suf
 
 
 def test_the_rules_that_a_page_begins_with_are_one_file() -> None:
-    head = str(frontend.named(FILES))
+    head = str(frontend.named(FILES, FILES))
     (name,) = re.findall(r'<link rel="stylesheet" href="\./assets/(begin-[^"]+)">', str(frontend.rules(FILES)))
     rules = served().get(f"/assets/{name}").content
     for each in FILES:
         assert head.count(f'"./assets/{each}"') == 1
         assert each.endswith(".js") or (frontend.FOLDER / each).read_bytes() in rules
+
+
+def test_a_script_that_is_wanted_later_is_not_loaded_at_once_though_its_rules_are() -> None:
+    later = [name for name in frontend.begins_with({"textbox", "button", "chatbot"}) if name not in FILES]
+    head = str(frontend.named([*FILES, *later], FILES))
+    assert {name for name in later if f'"./assets/{name}"' in head} == {each for each in later if each.endswith(".css")}
+    assert {name.rpartition(".")[2] for name in later} == {"js", "css"}
 
 
 @pytest.mark.parametrize("path", ["/assets/there-is-none.js", "/assets/..%2f..%2findex-12345678.js", "/assets/", "/"])
@@ -71,6 +78,8 @@ class Drawing:
         reply = HTMLResponse(f'<html lang="en"><head></head><body>{request.url} {self.times}</body></html>')
         if "cookie" in request.query_params:
             reply.set_cookie("one", "visitor")
+        if "theme" in request.query_params:
+            reply = HTMLResponse('<html lang="en"><head></head><script>{"theme_hash":"a0b1"}</script></html>')
         return HTMLResponse("no", 500) if "broken" in request.query_params else reply
 
 
@@ -100,6 +109,11 @@ def test_a_page_is_drawn_once_for_all_who_ask_under_one_name(client: TestClient,
         assert client.get("/", headers=headers).text != first.text
     assert drawing.times == 4
     assert client.get("/zh").text != first.text and drawing.times == 5
+
+
+def test_the_rules_of_the_theme_are_asked_for_with_the_page(client: TestClient) -> None:
+    assert '<link rel="preload" as="style" href="./theme.css?v=a0b1">' in client.get("/?theme=1").text
+    assert "theme.css" not in client.get("/zh").text
 
 
 @pytest.mark.parametrize("query", ["broken=1", "cookie=1", "deep_link=mine"])

@@ -46,7 +46,8 @@ def show(services: Services) -> Iterator[str]:
         demo.queue(api_open=False, default_concurrency_limit=REQUESTS_AT_ONCE, max_size=WAITING_AT_MOST)
         look_less_often(demo)
         files = frontend.begins_with({block.get_block_name() for block in demo.blocks.values()})
-        head = theme.head(questions()) + tour.head() + frontend.named(files)
+        first = frontend.begins_with({each["type"] for each in demo.get_config_file()["components"]})
+        head = theme.head(questions()) + tour.head() + frontend.named(files, first)
         _, address, _ = demo.launch(**launch_options(settings, visitors, head, files))
         try:
             yield address

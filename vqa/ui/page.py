@@ -15,7 +15,7 @@ from vqa.ui import theme
 from vqa.ui.services import Services
 from vqa.ui.text import words
 from vqa.ui.widgets import served_model, status
-from vqa.ui.widgets.blocks import Page, first_opening
+from vqa.ui.widgets.blocks import Page
 
 PATHS: dict[Language, str] = {"en": "", "zh": "zh"}
 
@@ -25,8 +25,8 @@ class TabPlace:
     """One tab: its id in the address (`?tab=…`), the module whose `build(services, lang)` fills it, who sees it.
 
     `build` may return a gr.Timer, which ticks only while its tab is open, or the gr.State of what was asked: the tabs
-    with `from_answer`, which come after it, are handed that as a third value. What a tab shows when it is opened, it
-    binds to `widgets.blocks.opening()`.
+    with `from_answer`, which come after it, are handed that as a third value. All tabs but the first are drawn when
+    they are opened; what fills one then, it binds with `widgets.blocks.when_drawn`.
     """
 
     id: str
@@ -52,11 +52,11 @@ def build_ui(services: Services) -> gr.Blocks:
     for lang in LANGUAGES:
         page = demo if not PATHS[lang] else demo.route(lang, PATHS[lang], show_in_navbar=False)
         with page:
-            build_page(services, lang)
+            build_page(demo, services, lang)
     return demo
 
 
-def build_page(services: Services, lang: Language) -> None:
+def build_page(demo: Page, services: Services, lang: Language) -> None:
     """Renders one page and binds what belongs to the page as a whole."""
     tr = words(lang)
     gr.HTML(_header(tr("ui.title"), tr("ui.subtitle"), lang), elem_id="vqa-header", padding=False)
@@ -69,13 +69,18 @@ def build_page(services: Services, lang: Language) -> None:
     with gr.Tabs(elem_id="vqa-tabs") as tabs:
         for place in shown:
             named = gr.Tab(tr(f"ui.tab_{place.id}"), id=place.id, elem_id=f"tab-{place.id}")
-            with named, first_opening(named):
+            with named:
                 built = import_module(place.module).build(services, lang, *asked if place.from_answer else ())
+            if place is not shown[0]:
+                demo.draw_when_opened(named)
             if isinstance(built, gr.Timer):
+                built.unrender()  # type: ignore[no-untyped-call]
                 timers[place.id] = built
             elif built is not None:
                 asked.append(built)
 
+    for timer in timers.values():  # outside the tabs: one is switched on before what it looks at is drawn
+        timer.render()  # type: ignore[no-untyped-call]
     known = {place.id for place in shown}
 
     def turned(wanted: str | None) -> list[Any]:

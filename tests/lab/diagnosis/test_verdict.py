@@ -115,3 +115,9 @@ def test_the_verdict_has_a_badge_and_its_statistics_behind_a_fold(
     read = re.sub(r'<span role="tooltip">.*?</span>|<[^>]*>', "", figures)  # as it stands there, terms unopened
     assert (engineer_sentence(summary) in read) == bool(fold) == (len(answers) > 1)
     assert (f">目前{so_far}</span>" if fold else f"<strong>{so_far}") in sentences(summary, "zh", running=True)
+
+
+def test_answers_that_are_all_different_are_told_so() -> None:
+    summary = summarize(samples("a", "b", "c"))
+    assert manager_sentence(summary) == "The answers differ: all 3 are different."
+    assert manager_sentence(summary, "zh") == "回答不一致：3 次各不相同。"

@@ -18,7 +18,7 @@ from vqa.lab.diagnosis.facts import Facts
 from vqa.lab.report.export import Report, collect, load_report, required, to_html
 from vqa.lab.run.diagnose_job import diagnose_result
 from vqa.lab.run.documents import run_result
-from vqa.lab.run.recorded import ENDING, add_recorded, label, recorded
+from vqa.lab.run.recorded import DIFFERED, ENDING, add_recorded, label, named, recorded
 from vqa.lab.run.run_json import GZIP, dump
 from vqa.lab.stats.summarize import summarize_run
 from vqa.lab.verify.verdicts import verdicts
@@ -120,6 +120,21 @@ def test_others_write_while_thousands_of_samples_are_put_into_the_store(store: S
         seen.add(len(store.runs(limit=100)))
         time.sleep(0.01)
     assert len(seen) > len(RUNS) / 2, "a write waited for most of the import"
+
+
+def test_one_of_them_differs_in_words_that_can_be_read_and_is_named_in_both_languages() -> None:
+    report = load_report(RUNS[DIFFERED])
+    assert (report.run.kind, report.run.plan["spec"]["sampling"]["temperature"]) == ("repeat", 0)
+    texts = {sample.answer.text for sample in report.samples if sample.answer}
+    assert len(texts) > 1 and all(re.fullmatch(r"( [a-z]{4}){10,}", text) for text in texts)
+    assert named(report.run, "en") == report.run.name
+    assert named(report.run, "zh") == "一次出现差异的录制（测试模型，词语为虚构）"
+    page = to_html(report)
+    assert (
+        "A recorded run that differed (test model; its words are invented)" in page and named(report.run, "zh") in page
+    )
+    other = load_report(RUNS["h200-repeat"]).run
+    assert named(other, "zh") == other.name
 
 
 def test_the_report_says_where_it_was_recorded() -> None:

@@ -29,7 +29,7 @@ def manager_sentence(summary: Summary | RunSummary, language: Language = "en") -
         return t("lab.manager_same_meaning", language, **counts)
     if summary.first_differs:
         return t("lab.manager_first_differs", language, n=summary.ok, rest=summary.ok - 1)
-    return t("lab.manager_differs", language, **counts)
+    return t("lab.manager_differs" if counts["most"] > 1 else "lab.manager_each_differs", language, **counts)
 
 
 def engineer_sentence(summary: Summary | RunSummary, language: Language = "en") -> str:

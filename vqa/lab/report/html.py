@@ -96,7 +96,7 @@ def _page(report: Report, arms: Mapping[str, RunSummary], language: Language) ->
     return {
         "language": language,
         "kind": kind,
-        "title": run.name or (shorten(questions[0], TITLE) if questions else run.id),
+        "title": recorded.named(run, language) or (shorten(questions[0], TITLE) if questions else run.id),
         "subtitle": " · ".join((model, moment, status, counts, run.id)),
         "answers": _answers(report, arms),
         "verdict": _verdict(run, arms, language),

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 FOLDER = ASSETS / "recorded"
 ENDING = ".json.gz"
+DIFFERED = "cpu-repeat"
+"""Of the sensitivity probe, whose words can be read and mean nothing: 40 times, 8 at a time, on a CPU."""
 log = logging.getLogger("vqa.lab")
 
 
@@ -53,6 +55,11 @@ def _ids() -> frozenset[str]:
 def is_recorded(run_id: str) -> bool:
     """Returns whether a run came with the app."""
     return run_id in _ids()
+
+
+def named(run: Run, lang: Language) -> str:
+    """Returns the name of a run: in the reader's language where it is a recorded one that is offered as an example."""
+    return t("lab.recorded_differed", lang) if run.id == DIFFERED and is_recorded(run.id) else run.name
 
 
 def label(run: Run, lang: Language) -> str:

@@ -17,7 +17,7 @@ from vqa.ui.lab import lab_views
 from vqa.ui.services import Services
 from vqa.ui.text import words
 from vqa.ui.widgets import exports, parts
-from vqa.ui.widgets.blocks import opening
+from vqa.ui.widgets.blocks import when_drawn
 from vqa.ui.widgets.notices import safely
 from vqa.ui.widgets.page_event import sent
 
@@ -91,7 +91,7 @@ def build(services: Services, lang: Language) -> gr.Timer:  # noqa: PLR0915 - on
 
     pressed = listing.click(again, run_id, address, show_progress="minimal")
     pressed.success(None, address, None, js=OPEN)
-    opening().first(safely(lang)(view.load), [*shown, preview])
+    when_drawn(safely(lang)(view.load), [*shown, preview])
     return timer
 
 

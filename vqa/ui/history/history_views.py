@@ -52,10 +52,10 @@ def listing(runs: Sequence[Run], chosen: str | None, small: Mapping[str, str], l
     return fragments.wrap(html('<div class="vl-runs">{}</div>', rows))
 
 
-def title(run: Run) -> str:
+def title(run: Run, lang: Language) -> str:
     """Returns a run's name, else its first question, else its id."""
     texts = case_texts(run.plan)
-    return run.name or (texts[0] if texts else "") or run.id
+    return recorded.named(run, lang) or (texts[0] if texts else "") or run.id
 
 
 def _row(run: Run, pressed: bool, small: str, lang: Language) -> str:
@@ -70,7 +70,7 @@ def _row(run: Run, pressed: bool, small: str, lang: Language) -> str:
         run.id,
         str(pressed).lower(),
         picture,
-        title(run)[:160],
+        title(run, lang)[:160],
         outcome(run, lang),
         line,
     )
@@ -118,7 +118,7 @@ def essence(run: Run, arms: Mapping[str, RunSummary], lang: Language) -> str:
         "<details><summary>{}</summary><table><tbody>{}</tbody></table></details>", t("report.header", lang), rows
     )
     where = html('<p class="vl-soft">{}</p>', label) if (label := recorded.label(run, lang)) else ""
-    return fragments.wrap(html("<section><h3>{}</h3>{}{}{}{}</section>", title(run), where, top, error, head))
+    return fragments.wrap(html("<section><h3>{}</h3>{}{}{}{}</section>", title(run, lang), where, top, error, head))
 
 
 def comparison(
@@ -162,7 +162,7 @@ def _outcomes(
     """Returns how each of two runs came out, in a pill and a sentence."""
     columns = [_column(run, found, lang) for run, found in zip(runs, arms, strict=True)]
     cards = joined(
-        html("<section><b>{}</b> {}<p>{}</p></section>", title(run)[:80], column["level"], column["verdict"])
+        html("<section><b>{}</b> {}<p>{}</p></section>", title(run, lang)[:80], column["level"], column["verdict"])
         for run, column in zip(runs, columns, strict=True)
     )
     return html('<div class="vl-pair">{}</div>', cards)
@@ -171,7 +171,7 @@ def _outcomes(
 def _figures(
     runs: tuple[Run, Run], arms: tuple[Mapping[str, RunSummary], Mapping[str, RunSummary]], lang: Language
 ) -> str:
-    head = joined(html('<th scope="col">{}<br><small>{}</small></th>', title(run)[:80], run.id) for run in runs)
+    head = joined(html('<th scope="col">{}<br><small>{}</small></th>', title(run, lang)[:80], run.id) for run in runs)
     columns = [_column(run, found, lang) for run, found in zip(runs, arms, strict=True)]
     rows = joined(
         html(

@@ -23,7 +23,7 @@ from vqa.ui.lab.kept import KeptSummaries
 from vqa.ui.services import Services
 from vqa.ui.text import words
 from vqa.ui.widgets import exports
-from vqa.ui.widgets.blocks import opening
+from vqa.ui.widgets.blocks import when_drawn
 from vqa.ui.widgets.notices import safely
 from vqa.ui.widgets.page_event import sent
 
@@ -96,7 +96,7 @@ def build(services: Services, lang: Language) -> gr.Timer:
 
     listed: tuple[Any, ...] = (refresh, [search, kind, chosen, shown], [listing, shown])
     timer.tick(*listed, **quiet)
-    opening().first(safely(lang)(first), [listing, shown])  # so that the list is there before the first tick
+    when_drawn(safely(lang)(first), [listing, shown])  # so that the list is there before the first tick
     search.change(*listed, **quiet)
     kind.change(*listed, **quiet)
     chosen_last: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last"}
@@ -195,7 +195,7 @@ class RunActions:
         )
 
     def _label(self, run: Run) -> str:
-        return f"{history_views.title(run)[:60]} · {run.created_at.strftime('%Y-%m-%d %H:%M')} · {run.id}"
+        return f"{history_views.title(run, self._lang)[:60]} · {run.created_at.strftime('%Y-%m-%d %H:%M')} · {run.id}"
 
     def rename(self, run_id: str | None, name: str) -> None:
         """Gives the chosen run another name."""

@@ -18,7 +18,7 @@ from vqa.ui.lab.repeat import managed
 from vqa.ui.services import Services
 from vqa.ui.text import words
 from vqa.ui.widgets import exports
-from vqa.ui.widgets.blocks import opening
+from vqa.ui.widgets.blocks import when_drawn
 from vqa.ui.widgets.chooser import chooser
 from vqa.ui.widgets.notices import safely
 
@@ -106,7 +106,7 @@ def build(services: Services, lang: Language, conversation: gr.State) -> None:
         checked = aids.check.click(safely(lang)(lambda *values: show(aids.again(*values))), aids.inputs, opened)
         checked.success(None, None, None, js=lab_views.address("diagnose"))
     _of_the_engine(services, lang, own, show, opened)
-    opening().first(load, [*form.inputs, *opened])
+    when_drawn(load, [*form.inputs, *opened])
 
 
 def _of_the_engine(

@@ -101,7 +101,8 @@ def asked(run: Run, shown: Sequence[Picture], lang: Language) -> str:
     )
     questions = spec.get("questions") or []
     words = questions[0] if len(questions) == 1 else "\n".join(f"{n}. {text}" for n, text in enumerate(questions, 1))
-    facts = [run.name, str(run.header.get("model") or ""), f"temperature {sampling.get('temperature', 0):g}"]
+    model, name = str(run.header.get("model") or ""), recorded.named(run, lang)
+    facts = [name, model, f"temperature {sampling.get('temperature', 0):g}"]
     if run.kind == "repeat":
         facts.append(f"N {spec.get('n')} · c {spec.get('concurrency')}")
         if spec.get("cache", "as_is") != "as_is":

@@ -12,10 +12,11 @@ from vqa.engine.state import Engine
 from vqa.lab.report import conclusions, fragments
 from vqa.lab.report.reproduce import case_texts
 from vqa.lab.run.live import RunStatus
+from vqa.lab.run.recorded import DIFFERED
 from vqa.lab.stats.summary import RunSummary, Summary
-from vqa.markup import joined
+from vqa.markup import Markup, html, joined
 from vqa.store import Run
-from vqa.text import Language
+from vqa.text import Language, t
 from vqa.ui.ask.conversation import Conversation
 from vqa.ui.lab import from_answer, lab_form, lab_views
 from vqa.ui.lab.run_view import RunView
@@ -24,7 +25,7 @@ from vqa.ui.services import Services
 from vqa.ui.text import words
 from vqa.ui.web.visitors import waiting
 from vqa.ui.widgets import exports
-from vqa.ui.widgets.blocks import opening
+from vqa.ui.widgets.blocks import when_drawn
 from vqa.ui.widgets.chooser import chooser
 from vqa.ui.widgets.notices import safely
 from vqa.ui.widgets.page_event import sent
@@ -109,7 +110,7 @@ def build(services: Services, lang: Language, conversation: gr.State) -> None:
     last: dict[str, Any] = quiet | {"trigger_mode": "always_last"}  # what is pressed meanwhile is not dropped
     choice.input(lambda: [], None, pressed, **last).then(tick, [run_id, seen, choice, pressed], watched, **last)
     groups.click(press, [run_id, seen, choice, pressed], [pressed, *watched], **last)
-    opening().first(load, [*form.inputs, *opened])
+    when_drawn(load, [*form.inputs, *opened])
 
 
 def managed(services: Services) -> Engine | None:
@@ -135,6 +136,12 @@ class View(RunView):
 
     topic = "repeat"
     kinds = ("repeat",)
+
+    def empty(self) -> Markup:
+        """Returns what stands there before the first run, with a run to look at in which answers differ."""
+        address, name = f"?tab=repeat&run={DIFFERED}", t("lab.recorded_differed", self._lang)
+        link = html('<p class="vqa-recorded"><a href="{}">{}</a></p>', address, name)
+        return html("{}{}", super().empty(), "" if self._services.settings.public else link)
 
     def open(self, run_id: str | None) -> Any:
         """Returns values for all that depends on which run is shown."""

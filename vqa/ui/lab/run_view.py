@@ -10,8 +10,9 @@ from vqa.lab.report import conclusions
 from vqa.lab.report.markdown import verdict_markdown
 from vqa.lab.report.reproduce import case_texts
 from vqa.lab.run.live import RunStatus
+from vqa.lab.run.recorded import named
 from vqa.lab.stats.summary import RunSummary
-from vqa.markup import html
+from vqa.markup import Markup, html
 from vqa.store import Run, Store
 from vqa.text import Language
 from vqa.ui.lab import lab_views
@@ -45,7 +46,7 @@ class RunView:
         self._kept = KeptSummaries(services.runs)
         self._pictures: dict[str, tuple[lab_views.Picture, ...]] = {}
 
-    def empty(self) -> str:
+    def empty(self) -> Markup:
         """Returns what stands there before the first run."""
         tr = words(self._lang)
         return parts.empty(tr(f"{self.topic}.empty"), tr(f"{self.topic}.empty_hint"))
@@ -59,7 +60,7 @@ class RunView:
     def again(self, run: Run) -> str:
         """Returns what stands beside a form that is filled with a stored run's settings."""
         tr, texts = words(self._lang), case_texts(run.plan)
-        name = run.name or (texts[0] if texts else run.id)
+        name = named(run, self._lang) or (texts[0] if texts else run.id)
         told = parts.empty(tr("repeat.changed", name=name[:80]), tr("repeat.changed_hint"))
         return html(
             '<div data-from="{}">{}</div>', run.id, told

@@ -22,7 +22,7 @@ from vqa.ui.server.models_view import choices
 from vqa.ui.services import Services
 from vqa.ui.text import words
 from vqa.ui.widgets import status
-from vqa.ui.widgets.blocks import opening
+from vqa.ui.widgets.blocks import when_drawn
 from vqa.ui.widgets.notices import safely
 from vqa.ui.widgets.parts import empty, error_card
 
@@ -65,7 +65,7 @@ def build(services: Services, lang: Language) -> gr.Timer:
 
     outputs = [state, log, metrics, shown, start, stop, restart, timer]
     timer.tick(poll, shown, outputs, show_progress="hidden", queue=False)
-    opening().first(lambda: poll(("", "", "")), outputs)
+    when_drawn(lambda: poll(("", "", "")), outputs)
     log.change(None, None, None, js="() => window.vqaFollow()")
     stop.click(safely(lang)(services.engine.stop), None, None, show_progress="hidden")
     return timer
@@ -121,13 +121,9 @@ def _controls(
         command = gr.HTML(server_views.command_html(spec, lang, share), elem_id="vqa-command", padding=False)
         with gr.Accordion(tr("server.paste"), open=False):
             pasted = gr.Textbox(
-                show_label=False,
-                label=tr("server.paste"),
-                placeholder="vllm serve …",
-                lines=2,
-                max_lines=8,
+                show_label=False, label=tr("server.paste"), placeholder="vllm serve …", lines=2, max_lines=8,
                 elem_id="vqa-paste",
-            )
+            )  # fmt: skip
             take = gr.Button(tr("server.paste_take"), size="sm")
     told, fields = safely(lang), form.components()
 
@@ -143,14 +139,12 @@ def _controls(
         left = wanted.gpu_memory_utilization == plan.gpu_memory_utilization is not None
         return explained(wanted) if left else server_views.command_html(wanted, lang)
 
+    def filled(plan: EngineSpec, told: str) -> Any:
+        chosen = wanted if plan.model == spec.model else plan.model
+        return [gr.Dropdown(value=chosen), plan, told, *server_form.fill(plan)]
+
     def parsed(text: str) -> Any:
-        plan = EngineSpec.from_command(text or "")
-        return [
-            gr.Dropdown(value=plan.model),
-            plan,
-            server_views.command_html(plan, lang),
-            *server_form.fill(plan),
-        ]
+        return filled(plan := EngineSpec.from_command(text or ""), server_views.command_html(plan, lang))
 
     async def checkable(wanted: EngineSpec, usual: EngineSpec) -> EngineSpec:
         if await asyncio.to_thread(must_ask, wanted, usual, settings):
@@ -174,6 +168,8 @@ def _controls(
         await asyncio.to_thread(services.engine.restart, wanted)
         return server_views.state_html(services.engine.snapshot(), lang)
 
+    # The engine may run otherwise than when the page was built.
+    when_drawn(lambda: filled(now := first_spec(services, wanted), explained(now)), [model, base, command, *fields])
     quick: dict[str, Any] = {"show_progress": "hidden"}
     model.input(told(planned), model, [base, command, *fields], trigger_mode="always_last", **quick)
     gr.on([field.change for field in fields], told(written), [base, *fields], command, **quick)

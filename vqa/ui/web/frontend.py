@@ -97,18 +97,19 @@ def begins_with(kinds: Iterable[str]) -> tuple[str, ...]:
     return tuple(name for name in found if (FOLDER / name).is_file())
 
 
-def named(files: Iterable[str]) -> Markup:
-    """Returns what has a browser load these files at once, for <head>.
+def named(files: Iterable[str], first: Iterable[str]) -> Markup:
+    """Returns what has a browser load the scripts among `first` at once, and the rules of all files, for <head>.
 
     A rule that has been loaded counts as such by its name: those names stand there switched off, since what they hold
-    comes with the one file.
+    comes with the one file. So the rules are there, in their order, before a tab is drawn that has other parts.
     """
-    listed = list(files)
+    listed, early = list(files), set(first)
     return joined(
         html('<link rel="modulepreload" href="./assets/{}">', name)
         if name.endswith(".js")
         else html('<link rel="stylesheet" disabled href="./assets/{}">', name)
         for name in listed
+        if name in early or name.endswith(".css")
     ) + html('<link rel="preload" as="style" href="./assets/{}">', together(listed)[0])
 
 

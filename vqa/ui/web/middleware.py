@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 from collections import OrderedDict
 from functools import lru_cache
 from urllib.parse import parse_qs
@@ -33,6 +34,9 @@ POLICY = "; ".join(
     )
 )
 """Nothing from another origin: a picture address in a model's answer must not tell anybody who reads it."""
+
+
+THEME = re.compile(rb'"theme_hash": ?"(\w+)"')
 
 
 class PageHeaders:
@@ -185,6 +189,8 @@ class _Completing:
 @lru_cache(maxsize=PAGES_KEPT)
 def _completed(body: bytes, head: bytes, rules: bytes, tag: str, packed: bool) -> bytes:
     """Returns the page as it is sent; kept, since it is the same for everybody who asks in the same words."""
+    theme = THEME.search(body)  # Gradio asks for it once it has read the page, and draws nothing before it has come
+    head += b'<link rel="preload" as="style" href="./theme.css?v=%b">' % theme[1] if theme else b""
     whole = body.replace(b"<head>", b"<head>" + head, 1).replace(b"</head>", rules + b"</head>", 1)
     whole = whole.replace(b'lang="en"', f'lang="{tag}"'.encode(), 1)
     return gzip.compress(whole, 6, mtime=0) if packed else whole

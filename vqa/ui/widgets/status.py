@@ -9,6 +9,7 @@ from typing import Any
 
 import gradio as gr
 
+from vqa.engine.kept_profile import USUAL
 from vqa.engine.state import EngineState, Snapshot
 from vqa.errors import VQAError
 from vqa.markup import Markup, html, joined
@@ -102,6 +103,9 @@ def strip_html(snapshot: Snapshot, lang: Language, *, public: bool = False) -> M
     parts.append(html("<span>{}</span>", state_text(snapshot, lang)))
     if snapshot.state in {EngineState.STARTING, EngineState.DOWNLOADING} and snapshot.started:
         parts.append(html('<span class="clock" data-since="{:.0f}"></span>', snapshot.started))
+    own = snapshot.spec if not snapshot.attached and snapshot.state not in STARTABLE else None
+    if own is not None and own.profile != USUAL:
+        parts.append(html("<span>{}</span>", tr("ui.profile", profile=own.profile)))
     if snapshot.state is EngineState.READY and is_demo(snapshot):
         parts.append(html('<span class="aside">{}</span>', tr("ui.demo_short")))
     if not public and not snapshot.attached:
