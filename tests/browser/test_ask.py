@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
+
+from vqa.errors import InputError
+from vqa.text import Language, t
 
 expect.set_options(timeout=30_000)
 pytestmark = [pytest.mark.browser, pytest.mark.engine]
@@ -68,6 +72,26 @@ def test_an_example_fills_the_question_and_is_answered(page: Page, app_url: str)
     composer(page).press("Enter")
     expect(answers(page)).to_have_count(1, timeout=SECONDS)
     expect(page.locator("#vqa-chat img")).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("path", "lang", "question"),
+    [("", "en", "What colour is the circle?"), ("/zh", "zh", "圆形是什么颜色？")],
+)
+def test_the_schema_that_its_own_hint_suggests_is_followed_by_the_bundled_model(
+    page: Page, app_url: str, red_circle: Path, path: str, lang: Language, question: str
+) -> None:
+    hint = InputError("schema_invalid", reason="").hint(lang)
+    schema = re.search(r"\{.*\}", hint)
+    assert schema is not None
+    open_page(page, app_url + path)
+    upload(page, red_circle)
+    page.locator("#vqa-options > button").click()
+    page.get_by_label("JSON schema").fill(schema[0])
+    ask(page, question)
+    answer = json.loads(page.locator("#vqa-chat .message.bot").first.inner_text())
+    assert list(answer.values()) == [{"en": "red", "zh": "红色"}[lang]]
+    expect(page.locator("#vqa-side .vqa-badge.good").first).to_have_text(t("ask.valid", lang))
 
 
 def test_a_follow_up_keeps_the_picture(page: Page, app_url: str, red_circle: Path) -> None:

@@ -8,8 +8,9 @@ import pytest
 
 from tests.models.conftest import MakeSettings
 from vqa.engine.opening import open_engine
+from vqa.engine.spec import EngineSpec
 from vqa.engine.state import EngineState
-from vqa.models.serve import start_configured
+from vqa.models.serve import plan_start, start_configured
 
 
 @pytest.mark.parametrize(
@@ -35,3 +36,14 @@ def test_a_start_that_cannot_even_begin_shows_why(
         assert (engine.snapshot().state, engine.snapshot().failure) == (EngineState.STOPPED, None)
     finally:
         engine.close()
+
+
+def test_the_bundled_model_writes_json_without_white_space_and_its_command_can_be_pasted(
+    make_settings: MakeSettings,
+) -> None:
+    spec = plan_start(make_settings(), "demo")[0]
+    assert "--structured-outputs-config.disable_any_whitespace=true" in spec.flags()
+    assert EngineSpec.from_command(spec.command()).extra_args == spec.extra_args
+    own = ("--structured-outputs-config.backend=xgrammar",)
+    asked = plan_start(make_settings(engine_args=" ".join(own)), "demo")[0].extra_args
+    assert [word for word in asked if "structured" in word] == list(own), "the operator's own choice stands"

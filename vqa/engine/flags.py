@@ -42,6 +42,7 @@ _HARMLESS = """
     --enable-chunked-prefill --no-enable-chunked-prefill --async-scheduling --no-async-scheduling --cpu-offload-gb
     --uvicorn-log-level --enable-expert-parallel --reasoning-parser --no-trust-remote-code --no-enforce-eager
     --no-enable-prompt-tokens-details --num-gpu-blocks-override
+    --structured-outputs-config.backend --structured-outputs-config.disable_any_whitespace
     """
 HARMLESS = frozenset(_HARMLESS.split())
 VARIABLES = {
@@ -199,7 +200,8 @@ def _flags(words: Sequence[str]) -> Iterator[tuple[str, str | None, str | None]]
         following = words[index + 1] if index + 1 < len(words) else None
         if following is not None and following.startswith("-") and not re.fullmatch(r"-\d+(\.\d+)?", following):
             following = None
-        name = (_SHORT.get(name) and flag_of(_SHORT[name])) or name.replace("_", "-")
+        name, dot, part = name.partition(".")  # vLLM reads `--some-config.its_field` only with the field as it is named
+        name = (_SHORT.get(name) and flag_of(_SHORT[name])) or name.replace("_", "-") + dot + part
         takes = not equals and following is not None and not _is_switch(name)
         skip = takes
         yield name, value if equals else None, following if takes else None
