@@ -11,23 +11,25 @@
   named();
   new MutationObserver(named).observe(document.documentElement, { attributes: true, attributeFilter: ["lang"] });
 
-  // Some of its words know English only; on the Chinese page they are replaced where they appear.
+  // Some of its words know English only; on the Chinese page they are replaced where they appear. And where there is only
+  // a finger, so is what speaks of a mouse or of keys.
   const chinese = onChinese ? window.vqaChinese || {} : {};
+  const replaced = { ...chinese, ...(matchMedia("(pointer: coarse)").matches ? window.vqaTouch[onChinese ? "zh" : "en"] : {}) };
   const translate = (root) => {
     const nodes = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
     for (let node = root.nodeType === 3 ? root : nodes.nextNode(); node; node = nodes.nextNode()) {
-      const text = chinese[node.nodeValue.trim()];
+      const text = replaced[node.nodeValue.trim()];
       if (text && !node.parentElement.closest(".message-content, textarea, pre, code")) node.nodeValue = text;
     }
     const named = root.querySelectorAll ? [root, ...root.querySelectorAll("[aria-label], [title], [placeholder]")] : [];
     for (const each of named) {
       for (const name of ["aria-label", "title", "placeholder"]) {
-        const text = each.getAttribute && chinese[each.getAttribute(name)];
+        const text = each.getAttribute && replaced[each.getAttribute(name)];
         if (text) each.setAttribute(name, text);
       }
     }
   };
-  const keepChinese = () => {
+  const keepReplaced = () => {
     translate(document.body);
     new MutationObserver((changes) => {
       for (const change of changes) {
@@ -39,7 +41,7 @@
     });
   };
   const once = (start) => { if (document.readyState === "loading") addEventListener("DOMContentLoaded", start); else start(); };
-  if (onChinese) once(keepChinese);
+  if (Object.keys(replaced).length) once(keepReplaced);
 
   // A picture list's upload button holds a second button in it, which neither a screen reader nor Enter gets through:
   // the inner one is switched off, and the outer one opens the file dialog.
@@ -233,6 +235,18 @@
     if (asked.has("from")) press(`#${CSS.escape(asked.get("tab"))}-more > .label-wrap:not(.open)`, "[data-from]");
     if (asked.has("chat")) press("#vqa-reopen", ".vqa-strip");
   });
+  // Where the form fills the window, what comes of it is what one wants to see: on a phone it stands below.
+  window.vqaResult = (tab) => {
+    let tries = 200;
+    const timer = setInterval(() => {
+      const part = document.querySelector(`#${CSS.escape(tab)}-progress`);
+      tries -= 1;
+      if (tries && !part?.querySelector("[data-run]")) return;
+      clearInterval(timer);
+      if (part?.offsetParent && part.getBoundingClientRect().top > innerHeight / 2) part.scrollIntoView({ block: "start" });
+    }, 100);
+  };
+  once(() => { if (asked.has("run")) window.vqaResult(asked.get("tab")); });
   // So Back leads to the tab before, and leaves the page only from the first.
   let going = false;
   addEventListener("popstate", () => {

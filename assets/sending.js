@@ -154,6 +154,7 @@
       $(`#tab-${found[1]}-button`)?.click();
       (await until(() => $(`#${found[1]}-from-answer`)))?.click();
       scrollTo({ top: 0 });
+      window.vqaResult(found[1]);
       return;
     }
     if (event.target.closest?.("#vqa-gallery button.thumbnail-item")) $("#vqa-composer").scrollIntoView({ block: "end" });

@@ -120,6 +120,47 @@ def test_what_is_sent_is_drawn_before_the_server_knows_and_what_is_written_next_
     expect(composer).to_have_value("And then?")
 
 
+PRESS = """(area) => {
+  area.dispatchEvent(new KeyboardEvent("keypress", { key: "Enter", bubbles: true }));
+  area.dispatchEvent(new KeyboardEvent("keydown", { key: "Enter", bubbles: true }));
+  return document.querySelector("#vqa-chat .vqa-pending")?.textContent;
+}"""
+PRESS_WHEN_TAKEN = f"""(area) => {{
+  const seen = new MutationObserver(() => {{
+    if (!document.querySelector("#vqa-taken [data-ticket]")?.dataset.ticket) return;
+    seen.disconnect();
+    window.taken = true;
+    ({PRESS})(area);
+  }});
+  seen.observe(document.body, {{ childList: true, subtree: true, attributes: true }});
+}}"""
+"""In the moment in which the server has the question and nothing shows yet that an answer comes."""
+
+
+def test_a_second_question_sent_while_the_first_is_held_back_is_neither_lost_nor_asked_twice(
+    slow: Page, faulty: FaultyApp
+) -> None:
+    faulty.server.bodies.clear()
+    (held,) = sent_over_a_slow_network(slow, "What colour is it?")
+    composer, pending = slow.locator("#vqa-composer textarea"), slow.locator("#vqa-chat .vqa-pending")
+    composer.fill("And its shape?")
+    for _ in range(5):
+        composer.press("Enter")
+        slow.wait_for_timeout(1000)
+        expect(pending).to_have_text("What colour is it?")
+        expect(slow.locator("#vqa-too-early")).to_contain_text("Your text stays here")
+    composer.evaluate(PRESS_WHEN_TAKEN)
+    held.continue_()
+    expect(answers(slow)).to_have_count(1, timeout=SECONDS)
+    assert slow.evaluate("window.taken")
+    expect(composer).to_have_value("And its shape?")
+    expect(pending).to_have_count(0)
+    slow.wait_for_function("!document.querySelector('#vqa-too-early').offsetParent")  # it could be sent now
+    assert composer.evaluate(PRESS) == "And its shape?", "not drawn with the press itself"
+    expect(answers(slow)).to_have_count(2, timeout=SECONDS)
+    assert asked(faulty) == ["What colour is it?", "And its shape?"]
+
+
 def test_a_question_sent_into_a_broken_connection_is_asked_once_it_is_back(
     browser: Browser, faulty: FaultyApp, red_circle: Path
 ) -> None:

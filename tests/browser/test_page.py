@@ -123,6 +123,41 @@ def test_on_a_phone_nothing_sticks_out_to_the_side(browser: Browser, faulty: Fau
     context.close()
 
 
+@pytest.mark.parametrize(
+    ("path", "unfit"),
+    ids=["en", "zh"],
+    argvalues=[
+        ("", r"\b(click|hover|drop|drag|enter|shift|mouse|point at)\b"),
+        ("zh", r"悬停|回车|拖|鼠标|单击|指向|\b(click|drop|enter|shift)\b"),
+    ],
+)
+def test_where_there_is_only_a_finger_no_text_speaks_of_a_mouse_or_of_keys(
+    browser: Browser, faulty: FaultyApp, path: str, unfit: str
+) -> None:
+    faulty.behave()
+    context = browser.new_context(
+        viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True, locale="en-US"
+    )
+    page = context.new_page()
+    page.goto(f"{faulty.url}/{path}")
+    ready(page)
+    for place in PLACES:
+        page.goto(f"{faulty.url}/{path}?tab={place}")
+        ready(page)
+        shown = page.locator(f"#tab-{place}")
+        expect(shown).to_be_visible(timeout=30_000)
+        expect(shown.locator("button:visible").first).to_be_visible(timeout=30_000)
+        page.wait_for_timeout(1500)  # what is filled in after that
+        texts = shown.inner_text() + " ".join(
+            page.eval_on_selector_all(
+                f"#tab-{place} [placeholder]",
+                "(all) => all.filter((one) => one.offsetParent).map((one) => one.placeholder)",
+            )
+        )
+        assert not [line for line in texts.splitlines() if re.search(unfit, line, re.IGNORECASE)], place
+    context.close()
+
+
 def test_back_and_the_arrow_keys_walk_through_the_tabs(page: Page, faulty: FaultyApp) -> None:
     page.goto(f"{faulty.url}/?tab=ask")
     ready(page)

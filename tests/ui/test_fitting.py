@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 
 import pytest
 from PIL import Image
@@ -133,6 +134,16 @@ def test_the_notice_says_how_much_and_what_the_button_does(lang: str) -> None:
     assert "100" in label
     assert "750×375" not in offer((image(), image()), shortage, lang)  # type: ignore[arg-type]
     assert offer((), Shortage(70, None, 60), lang) == ""  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "max_tokens", "missing"), [(3072, None, "1024"), (2048, None, "1"), (2049, None, "1"), (1950, 100, "2")]
+)
+def test_the_figures_of_the_notice_add_up(prompt: int, max_tokens: int | None, missing: str) -> None:
+    html = note_html(Shortage(prompt, max_tokens, 2048), "en")
+    *parts, length, too_many = re.findall(r"<dd>(\d+)</dd>", html)
+    assert (length, too_many) == ("2048", missing)
+    assert sum(map(int, parts)) - 2048 == int(missing)
 
 
 def test_what_was_offered_is_what_is_asked() -> None:

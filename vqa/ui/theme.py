@@ -136,6 +136,8 @@ def own_words() -> gr.I18n:
 
 
 SCRIPTS = ("start.js", "proxy.js", "events.js", "page.js", "sending.js", "ahead.js", "dock.js", "keys.js")
+TOUCH = "_touch"
+"""Ends the key of a text for fingers, beside that of the text for a mouse."""
 KEYS = ("title", "send", "line", "composer", "new", "tabs", "theme", "list", "close")
 
 
@@ -151,6 +153,7 @@ def head(examples: Mapping[Language, Sequence[str]]) -> Markup:
     waiting = {lang: [table(lang)[f"page.queue_{name}"] for name in ("next", "ahead", "turn")] for lang in LANGUAGES}
     keys = {lang: {name: table(lang)[f"page.keys_{name}"] for name in KEYS} for lang in LANGUAGES}
     drop = {lang: table(lang)["page.drop"] for lang in LANGUAGES}
+    touch = {lang: touch_words(lang) for lang in LANGUAGES}
     proxy = {lang: {name: table(lang)[f"page.proxy_{name}"] for name in ("host", "path")} for lang in LANGUAGES}
     words = "".join(
         f"window.{name}={json.dumps(value, ensure_ascii=False)};"
@@ -159,11 +162,18 @@ def head(examples: Mapping[Language, Sequence[str]]) -> Markup:
             ("vqaKeys", keys),
             ("vqaDrop", drop),
             ("vqaProxy", proxy),
+            ("vqaTouch", touch),
             ("vqaExamples", examples),
         )
     ).replace("</", "<\\/")
     words += f"window.vqaChinese={chinese};"
     return html('<meta name="color-scheme" content="light dark"><script>{}</script>', Markup(words + script))
+
+
+def touch_words(lang: Language) -> dict[str, str]:
+    """Returns what stands in place of each text that speaks of a mouse or of keys where there is only a finger."""
+    words = table(lang)
+    return {words[key.removesuffix(TOUCH)]: text for key, text in words.items() if key.endswith(TOUCH)}
 
 
 def report_rules() -> Markup:

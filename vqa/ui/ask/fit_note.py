@@ -90,10 +90,14 @@ def shown(parts: FitParts, asked: Asked, shortage: Shortage, lang: Language) -> 
 
 def note_html(shortage: Shortage, lang: Language) -> Markup:
     """Returns the card: how many tokens the message takes, and how many there are."""
-    tr, missing = words(lang), shortage.prompt_tokens + (shortage.max_tokens or 1) - shortage.max_model_len
+    tr, answer = words(lang), shortage.max_tokens or 0
     counts = [(tr("ask.fit_prompt"), str(shortage.prompt_tokens))]
     if shortage.max_tokens is not None:
         counts.append(("max_tokens", str(shortage.max_tokens)))
+    elif shortage.prompt_tokens == shortage.max_model_len:  # it would fit, and nothing could be said to it
+        answer = 1
+        counts.append((tr("ask.fit_answer"), "1"))
+    missing = shortage.prompt_tokens + answer - shortage.max_model_len
     counts += [(tr("ask.fit_length"), str(shortage.max_model_len)), (tr("ask.fit_missing"), str(missing))]
     hint = tr("ask.fit_kept") if shortage.solvable else f"{tr('ask.fit_kept')} {tr('ask.fit_nothing')}"
     return card(tr("ask.fit_title"), html("{}<p>{}</p>", stats(counts), hint), tone="warn")
