@@ -188,10 +188,21 @@
     }
   }, 1000);
 
+  // A tab's button stands in the row or, where that has no room, in the menu at its end, which knows it by its name.
+  const names = () => JSON.parse(document.querySelector("[data-tabs]").dataset.tabs);
+  const inMenu = "#vqa-tabs > .tab-wrapper .overflow-dropdown button";
+  const tabOf = (target) => {
+    const tab = target.closest?.(`#vqa-tabs button[role="tab"], ${inMenu}`);
+    if (!tab) return null;
+    const named = Object.entries(names()).find(([, name]) => name === tab.textContent.trim());
+    return tab.dataset.tabId || tab.id.match(/^tab-(.*)-button$/)?.[1] || (tab.matches(inMenu) && named ? named[0] : null);
+  };
+  const buttonOf = (id) => document.querySelector(`#tab-${CSS.escape(id)}-button`)
+    || [...document.querySelectorAll(inMenu)].find((each) => each.textContent.trim() === names()[id]);
+
   // The open tab and the run that it shows stay in the address, so that a reload or a shared link opens them again.
   addEventListener("click", (event) => {
-    const tab = event.target.closest && event.target.closest('#vqa-tabs button[role="tab"]');
-    const id = tab && (tab.dataset.tabId || tab.id.replace(/-button$/, "").replace(/^tab-/, ""));
+    const id = tabOf(event.target);
     if (!id) return;
     const address = new URL(location.href);
     address.searchParams.set("tab", id);
@@ -206,15 +217,15 @@
   let wanted = null, again = false;
   const hold = (id, tries) => {
     if (wanted !== id || !tries) return;
-    const tab = document.querySelector(`#tab-${CSS.escape(id)}-button`);
+    const tab = buttonOf(id);
     again = true;
-    if (tab && tab.getAttribute("aria-selected") !== "true") tab.click();
+    if (tab && tab.getAttribute("aria-selected") !== "true" && !tab.classList.contains("selected")) tab.click();
     again = false;
     setTimeout(hold, 100, id, tries - 1);
   };
   addEventListener("click", (event) => {
     if (again) return;
-    wanted = event.target.closest?.('#vqa-tabs button[role="tab"]')?.id.match(/^tab-(.*)-button$/)?.[1] || null;
+    wanted = tabOf(event.target);
     if (wanted) setTimeout(hold, 100, wanted, 30);
   });
   // What the address names is opened as a hand would open it. An event of Gradio's for that looks at every part of the
@@ -251,7 +262,7 @@
   let going = false;
   addEventListener("popstate", () => {
     const id = new URLSearchParams(location.search).get("tab") || "ask";
-    const tab = document.querySelector(`#tab-${CSS.escape(id)}-button`);
+    const tab = buttonOf(id);
     // By what is seen: the button may still be marked as of the tab before.
     if (!tab || document.getElementById(`tab-${id}`)?.offsetParent) return;
     going = true;

@@ -173,6 +173,27 @@ def test_back_and_the_arrow_keys_walk_through_the_tabs(page: Page, faulty: Fault
         expect(page.locator(f"#tab-{place}")).to_be_visible()
 
 
+@pytest.mark.parametrize(("path", "width"), [("", 390), ("zh", 280)])  # two characters a tab take little room
+def test_a_tab_in_the_menu_of_a_phone_is_in_the_address_and_back_leads_from_and_to_it(
+    browser: Browser, faulty: FaultyApp, path: str, width: int
+) -> None:
+    context = browser.new_context(viewport={"width": width, "height": 844})
+    page = context.new_page()
+    page.goto(f"{faulty.url}/{path}?tab=ask")
+    ready(page)
+    menu = page.locator("#vqa-tabs > .tab-wrapper .overflow-menu")
+    for name in ("server", "history"):
+        menu.locator("> button").click()
+        menu.locator(".overflow-dropdown button").last.click()
+        expect(page.locator(f"#tab-{name}")).to_be_visible()
+        expect(page).to_have_url(re.compile(f"tab={name}"))
+    for name in ("server", "ask"):
+        page.go_back()
+        expect(page).to_have_url(re.compile(f"tab={name}"))
+        expect(page.locator(f"#tab-{name}")).to_be_visible()
+    context.close()
+
+
 def test_an_address_with_a_tab_opens_it_and_a_click_puts_it_into_the_address(page: Page, faulty: FaultyApp) -> None:
     page.goto(f"{faulty.url}/?tab=server")
     expect(page.locator("#vqa-state .vqa-card").first).to_be_visible(timeout=30_000)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -59,16 +61,17 @@ def build_ui(services: Services) -> gr.Blocks:
 def build_page(demo: Page, services: Services, lang: Language) -> None:
     """Renders one page and binds what belongs to the page as a whole."""
     tr = words(lang)
-    gr.HTML(_header(tr("ui.title"), tr("ui.subtitle"), lang), elem_id="vqa-header", padding=False)
+    shown = [place for place in TABS if place.in_public or not services.settings.public]
+    names = {place.id: tr(f"ui.tab_{place.id}") for place in shown}
+    gr.HTML(_header(tr("ui.title"), tr("ui.subtitle"), names, lang), elem_id="vqa-header", padding=False)
     gr.HTML(theme.report_rules(), visible="hidden")
     status.build(services, lang)
     served_model.build(services, lang)
-    shown = [place for place in TABS if place.in_public or not services.settings.public]
     timers: dict[str, gr.Timer] = {}
     asked: list[gr.State] = []
     with gr.Tabs(elem_id="vqa-tabs") as tabs:
         for place in shown:
-            named = gr.Tab(tr(f"ui.tab_{place.id}"), id=place.id, elem_id=f"tab-{place.id}")
+            named = gr.Tab(names[place.id], id=place.id, elem_id=f"tab-{place.id}")
             with named:
                 built = import_module(place.module).build(services, lang, *asked if place.from_answer else ())
             if place is not shown[0]:
@@ -100,16 +103,19 @@ def build_page(demo: Page, services: Services, lang: Language) -> None:
         tabs.select(opened, None, list(timers.values()), trigger_mode="always_last", **quick)
 
 
-def _header(title: str, subtitle: str, lang: Language) -> Markup:
+def _header(title: str, subtitle: str, tabs: Mapping[str, str], lang: Language) -> Markup:
+    """`tabs` are the names of the tabs by their ids: in the menu that a phone shows them in, they have no ids."""
     tr = words(lang)
     mark = (ASSETS / "icon.svg").read_text(encoding="utf-8").replace("<svg ", '<svg aria-hidden="true" ', 1)
     other = LANGUAGES[1 - LANGUAGES.index(lang)]
     return html(
-        '<header class="vqa-header"><div class="mark">{}</div><div class="names"><h1>{}</h1><p>{}</p></div>'
+        '<header class="vqa-header" data-tabs="{tabs}"><div class="mark">{}</div>'
+        '<div class="names"><h1>{}</h1><p>{}</p></div>'
         '<nav><button type="button" class="tour" data-vqa="tour" title="{}">{}</button>'
         '<button type="button" class="keys" data-vqa="keys" aria-label="{keys}" title="{keys}">?</button>'
         '<a href="./?lang={other}" data-vqa="language" lang="{other}" title="{}">{}</a>'
         '<button type="button" data-vqa="theme" aria-label="{theme}" title="{theme}">◐</button></nav></header>',
         Markup(mark), title, subtitle, tr("tour.button_title"), tr("tour.button"),
         tr("ui.language_label"), tr("ui.language"), other=other, theme=tr("ui.theme_label"), keys=tr("page.keys_title"),
+        tabs=json.dumps(tabs, ensure_ascii=False),
     )  # fmt: skip
