@@ -1,6 +1,8 @@
 """A model that an engine works with is not deleted under it: from the page, from a command, held or left running."""
 
+import os
 import shutil
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -49,11 +51,13 @@ def test_a_served_model_is_kept_and_its_engine_named(
 
 
 def test_a_model_that_waits_for_its_restart_is_kept(
-    make: Make, spec: EngineSpec, settings: Settings, kept: Path, monkeypatch: pytest.MonkeyPatch
+    make: Make, spec: EngineSpec, settings: Settings, kept: Path
 ) -> None:
-    monkeypatch.setenv("FAKE_DIE_AFTER", "0.2")
     engine = make(settings.model_copy(update={"engine_restarts": 1}), limits={"backoff": (60.0,)})
     engine.start(replace(spec, model=str(kept)))
+    pid = engine.wait(timeout=120).pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
     assert engine.wait(lambda now: now.state is EngineState.BACKOFF, 120).state is EngineState.BACKOFF
     with pytest.raises(InUseError):
         delete(settings, "mine")

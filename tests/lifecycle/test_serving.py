@@ -119,7 +119,7 @@ def test_a_killed_leader_fails_and_its_grandchildren_are_swept(
 
 
 def test_an_engine_that_dies_later_says_so(make: Make, spec: EngineSpec, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FAKE_DIE_AFTER", "0.3")
+    monkeypatch.setenv("FAKE_DIE_AFTER", "1")
     engine = make()
     engine.start(spec)
     now = engine.wait(lambda now: now.state is EngineState.FAILED, 30)
@@ -131,7 +131,7 @@ def test_an_engine_that_dies_later_says_so(make: Make, spec: EngineSpec, monkeyp
 def test_a_crash_loop_waits_longer_each_time_and_then_fails(
     make: Make, spec: EngineSpec, monkeypatch: pytest.MonkeyPatch, settings: Settings
 ) -> None:
-    monkeypatch.setenv("FAKE_DIE_AFTER", "0.3")
+    monkeypatch.setenv("FAKE_DIE_AFTER", "1")
     engine = make(settings.model_copy(update={"engine_restarts": 3}), limits={"stall": 20.0, "start": 30.0})
     engine.start(spec)
     now = engine.wait(lambda now: now.state is EngineState.FAILED, 40)
@@ -167,13 +167,13 @@ def test_a_start_asked_for_while_a_crashed_engine_is_swept_follows(
     assert (now.state, now.spec) == (EngineState.READY, other)
 
 
-def test_stop_ends_the_wait_for_a_restart(
-    make: Make, spec: EngineSpec, monkeypatch: pytest.MonkeyPatch, settings: Settings
-) -> None:
-    monkeypatch.setenv("FAKE_DIE_AFTER", "0.2")
+def test_stop_ends_the_wait_for_a_restart(make: Make, spec: EngineSpec, settings: Settings) -> None:
     engine = make(settings.model_copy(update={"engine_restarts": 1}), limits={"backoff": (60.0,)})
     engine.start(spec)
-    engine.wait(lambda now: now.state is EngineState.BACKOFF, 30)
+    pid = engine.wait(timeout=30).pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    assert engine.wait(lambda now: now.state is EngineState.BACKOFF, 30).state is EngineState.BACKOFF
     engine.stop()
     assert engine.snapshot().state is EngineState.STOPPED
 
