@@ -81,13 +81,29 @@ class Visitor:
             assert self.http.post("/login", data={"username": auth[0], "password": auth[1]}).status_code == 200
         if config is None:
             self.http.get("/")
-        self.config = config or self.http.get("/config").json()
+        self.config = config or self._whole(self.http.get("/config").json())
         self._elements = {
             part["id"]: part["props"].get("elem_id") or part["type"]
             for place in self.config["page"].values()
             for part in self.config["components"]
             if part["id"] in place["components"]
         }
+
+    def _whole(self, config: Json) -> Json:
+        """Returns the page's config with the insides of all tabs, which a browser is handed when one is opened."""
+        tabs = {each["id"] for each in config["components"] if each["type"] == "tabitem"}
+        for event in list(config["dependencies"]):
+            if event["inputs"] or event["outputs"] or not {target for target, _ in event["targets"]} & tabs:
+                continue
+            told = {"data": [], "fn_index": event["id"], "session_hash": self.session, "event_data": None}
+            inside = self.http.post(f"{API}/run/predict", json=told).raise_for_status().json()["render_config"]
+            page = next(each for each in config["page"].values() if event["id"] in each["dependencies"])
+            for kind in ("components", "dependencies"):
+                known = {each["id"] for each in config[kind]}
+                new = [each for each in inside[kind] if each["id"] not in known]
+                config[kind] += new
+                page[kind] += [each["id"] for each in new]
+        return config
 
     def close(self) -> None:
         """Closes the connections."""
