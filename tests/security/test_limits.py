@@ -192,10 +192,8 @@ def test_a_run_is_its_visitors_alone(public: RunningApp) -> None:
     opening = (
         owner.endpoint("repeat-groups", "click") + 1
     )  # what fills the tab when it is first opened comes right after
-    load = next(
-        each["id"]
-        for each in owner.config["dependencies"]
-        if each["id"] >= opening and each["targets"][0][1] == "select"
+    load = min(
+        each["id"] for each in owner.config["dependencies"] if each["id"] >= opening and each["targets"][0][1] == "load"
     )
     query = {"tab": "repeat", "run": run}
     mine = owner.http.post(f"{API}/run/predict", params=query, json=event(owner, load))
