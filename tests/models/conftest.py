@@ -42,8 +42,10 @@ def make_settings(hub: FakeHub, tmp_path: Path) -> MakeSettings:
 
 
 @pytest.fixture(autouse=True)
-def nothing_left(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+def nothing_left(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """Every test ends without a child process and without a file that it opened."""
+    if "in_engine" in request.fixturenames:
+        request.getfixturevalue("in_engine")  # one process for all tests
     monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
     # The clients retry for half a minute; once is enough to see that they do.
     monkeypatch.setenv("MODELSCOPE_DOWNLOAD_MAX_RETRIES", "1")

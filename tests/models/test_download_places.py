@@ -61,7 +61,7 @@ def test_a_start_of_a_revision_that_is_not_here_yet_fetches_that_revision(
     settings = make_settings(vllm_python=Path("/bin/false"))
     spec, prepare = plan_start(settings, f"{ID}@v1")
     assert prepare is not None
-    assert prepare(lambda _: None, lambda: False) == spec.model
+    assert prepare(spec, lambda _: None, lambda: False).model == spec.model
     assert spec.model.endswith("tiny-vl@v1")
     assert plan_start(settings, f"{ID}@v1")[1] is None
     assert plan_start(settings, ID)[1] is not None
