@@ -194,8 +194,9 @@
   const tabOf = (target) => {
     const tab = target.closest?.(`#vqa-tabs button[role="tab"], ${inMenu}`);
     if (!tab) return null;
-    const named = Object.entries(names()).find(([, name]) => name === tab.textContent.trim());
-    return tab.dataset.tabId || tab.id.match(/^tab-(.*)-button$/)?.[1] || (tab.matches(inMenu) && named ? named[0] : null);
+    const ids = Object.keys(names()), title = tab.textContent.trim();
+    // Tabs within a tab have ids, too.
+    return ids.find((id) => (tab.matches(inMenu) ? names()[id] === title : tab.dataset.tabId === id)) || null;
   };
   const buttonOf = (id) => document.querySelector(`#tab-${CSS.escape(id)}-button`)
     || [...document.querySelectorAll(inMenu)].find((each) => each.textContent.trim() === names()[id]);

@@ -216,6 +216,10 @@ def test_the_code_shown_gives_the_same_answer_when_run(
         [sys.executable, "ask.py"], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
     )
     assert run.stdout.strip() == answer, run.stderr
+    inner = page.locator("#tab-ask").get_by_role("tab", name="curl")
+    inner.click()
+    expect(inner).to_have_attribute("aria-selected", "true")
+    assert parse_qs(urlsplit(page.url).query).get("tab", ["ask"]) == ["ask"], "a tab within a tab has no address"
 
 
 def test_a_reload_opens_the_conversation_again_and_it_can_be_found_and_deleted(

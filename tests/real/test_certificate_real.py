@@ -2,45 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from statistics import median
 
 import pytest
 
-from tests.ports import free_port
 from vqa.answers import Answer
 from vqa.engine.opening import open_engine
 from vqa.lab.certificate import certify
 from vqa.lab.certificate.certify import start_certificate
 from vqa.lab.run.manager import RunManager
 from vqa.lab.stats.agreement import normalize_answer
-from vqa.settings import Settings, load_settings
+from vqa.settings import Settings
 from vqa.store import Store
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.timeout(900)]
 TOKENS = 32
 CPU_BLOCK = 128
 """Tokens in a block of the prefix cache on a CPU: a shorter prompt never hits."""
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return load_settings(data_dir=tmp_path / "lab", engine_port=free_port())
-
-
-@pytest.fixture
-def store(settings: Settings) -> Iterator[Store]:
-    opened = Store(settings.database)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def manager(store: Store, settings: Settings) -> Iterator[RunManager]:
-    made = RunManager(store, settings)
-    yield made
-    made.close()
 
 
 def kinds(answers: list[Answer]) -> tuple[int, int]:

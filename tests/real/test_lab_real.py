@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.ports import free_port
 from vqa.answers import Sampling
 from vqa.lab import repeat
 from vqa.lab.diagnosis.diagnose import Verdict
@@ -16,7 +14,6 @@ from vqa.lab.run.diagnose_job import diagnose_work
 from vqa.lab.run.manager import RunManager
 from vqa.lab.stats.agreement import Level
 from vqa.media.images import ImagePayload, load_image
-from vqa.settings import Settings, load_settings
 from vqa.store import Store
 from vqa.ui.examples import unsure_example
 
@@ -25,25 +22,6 @@ pytestmark = pytest.mark.engine
 QUESTION = "What shape is it?"
 CPU_BLOCK = 128
 """Tokens in a block of the prefix cache on a CPU: a shorter prompt never hits."""
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return load_settings(data_dir=tmp_path / "lab", engine_port=free_port())
-
-
-@pytest.fixture
-def store(settings: Settings) -> Iterator[Store]:
-    opened = Store(settings.database)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def manager(store: Store, settings: Settings) -> Iterator[RunManager]:
-    made = RunManager(store, settings)
-    yield made
-    made.close()
 
 
 @pytest.fixture

@@ -13,8 +13,9 @@ from tests.fakes.engine_stand_in import SPEC, StandIn
 from vqa.answers import Json
 from vqa.engine.spec import EngineSpec
 from vqa.errors import EngineError
-from vqa.lab.certificate import certify
-from vqa.lab.certificate.certify import How, certificate_plan, certificate_spec, certify_work
+from vqa.lab.certificate import measuring
+from vqa.lab.certificate.certify import certificate_plan, certificate_spec
+from vqa.lab.certificate.measuring import How, certify_work
 from vqa.lab.certificate.side_by_side import Started
 from vqa.lab.certificate.wanted import Certified
 from vqa.lab.report import outcomes
@@ -50,7 +51,7 @@ def beside(monkeypatch: pytest.MonkeyPatch) -> None:
             for each in engines.values():
                 each.stop()
 
-    monkeypatch.setattr(certify, "side_by_side", started)
+    monkeypatch.setattr(measuring, "side_by_side", started)
 
 
 def certified(manager: RunManager, store: Store, how: How) -> Run:

@@ -14,7 +14,8 @@ from tests.fakes.behaviour import Behaviour
 from tests.fakes.engine_stand_in import SPEC, StandIn
 from tests.lab.made import CERTIFICATES, samples
 from vqa.answers import Json
-from vqa.lab.certificate.certify import CONTROLS, IN_A_ROW, certificate_plan, certificate_spec, certify_work
+from vqa.lab.certificate.certify import CONTROLS, IN_A_ROW, certificate_plan, certificate_spec
+from vqa.lab.certificate.measuring import certify_work
 from vqa.lab.certificate.rows import certificate_result, load_row
 from vqa.lab.certificate.wanted import Certified
 from vqa.lab.report import outcomes

@@ -16,7 +16,8 @@ from tests.fakes.openai_server import FakeServer
 from vqa.answers import Sampling
 from vqa.engine.state import EngineState, Failure
 from vqa.errors import EngineError, InputError
-from vqa.lab.certificate.certify import certificate_plan, certificate_spec, certify_work, start_certificate
+from vqa.lab.certificate.certify import certificate_plan, certificate_spec, start_certificate
+from vqa.lab.certificate.measuring import certify_work
 from vqa.lab.certificate.wanted import Certified
 from vqa.lab.diagnosis.diagnose import Cause, Confidence, Verdict
 from vqa.lab.diagnosis.invalid import invalid_sentence
